@@ -1,0 +1,49 @@
+#include "backends/cpu/facts.h"
+
+#include <cpuinfo.h>
+#include <sched.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "backends/cpu/isa.h"
+
+namespace metallic::cpu {
+namespace {
+
+// Cores this process may run on: containers and taskset give fewer than the machine has.
+int usable_cores() {
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof set, &set) == 0) return std::max(1, CPU_COUNT(&set));
+  return std::max(1L, sysconf(_SC_NPROCESSORS_ONLN));
+}
+
+}  // namespace
+
+std::vector<Isa> supported_isas() {
+  std::vector<Isa> isas;
+  // The lowest bit is the widest target.
+  for (int64_t rest = hwy::SupportedTargets() & HWY_TARGETS; rest != 0; rest &= rest - 1) {
+    const int64_t bit = rest & -rest;
+    isas.push_back({hwy::TargetName(bit), bit});
+  }
+  if (isas.empty()) isas.push_back({hwy::TargetName(HWY_STATIC_TARGET), HWY_STATIC_TARGET});
+  return isas;
+}
+
+DeviceFacts facts() {
+  DeviceFacts facts{.id = "cpu", .backend = "cpu", .model = "unknown"};
+  const Isa isa = supported_isas().front();
+  facts.isa = isa.name;
+  facts.isa_bit = isa.bit;
+  facts.cores = usable_cores();
+  facts.memory_bytes = static_cast<int64_t>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGESIZE);
+  if (!cpuinfo_initialize()) return facts;
+  if (cpuinfo_get_packages_count() > 0) facts.model = cpuinfo_get_package(0)->name;
+  if (cpuinfo_get_l1d_caches_count() > 0) facts.l1d_bytes = cpuinfo_get_l1d_cache(0)->size;
+  if (cpuinfo_get_l2_caches_count() > 0) facts.l2_bytes = cpuinfo_get_l2_cache(0)->size;
+  facts.llc_bytes = cpuinfo_get_l3_caches_count() > 0 ? cpuinfo_get_l3_cache(0)->size : facts.l2_bytes;
+  return facts;
+}
+
+}  // namespace metallic::cpu

@@ -1,0 +1,11 @@
+// What kind of CPU this is.
+#pragma once
+
+#include "core/device.h"
+
+namespace metallic::cpu {
+
+/// Facts of the machine this runs on: model and caches by cpuinfo, SIMD targets by Highway, cores as this process may use them.
+DeviceFacts facts();
+
+}  // namespace metallic::cpu

@@ -1,0 +1,39 @@
+# metallic_variants(<target> <op>)
+#
+# Generates <op>_variants(): the table of the files <op>/<backend>_<what>.cc, each of which defines
+# `extern const Variant <file name>` in namespace metallic::<op>. Adding a variant is adding a file.
+function(metallic_variants target op)
+  file(GLOB files CONFIGURE_DEPENDS ${op}/cpu_*.cc)
+  list(FILTER files EXCLUDE REGEX "_test\\.cc$")
+  list(SORT files)
+  foreach(file ${files})
+    cmake_path(GET file STEM name)
+    string(APPEND declarations "extern const Variant ${name};\n")
+    string(APPEND entries "      named(\"${name}\", ${op}::${name}),\n")
+  endforeach()
+  file(CONFIGURE OUTPUT ${CMAKE_CURRENT_BINARY_DIR}/${op}_variants.cc @ONLY CONTENT [[
+// Generated from the files of kernels/@op@.
+#include <span>
+
+#include "core/variant.h"
+
+namespace metallic::@op@ {
+@declarations@}
+
+namespace metallic {
+namespace {
+Variant named(std::string_view name, Variant variant) {
+  variant.name = name;
+  return variant;
+}
+}  // namespace
+
+std::span<const Variant> @op@_variants() {
+  static const Variant table[] = {
+@entries@  };
+  return table;
+}
+}  // namespace metallic
+]])
+  target_sources(${target} PRIVATE ${CMAKE_CURRENT_BINARY_DIR}/${op}_variants.cc)
+endfunction()

@@ -1,0 +1,38 @@
+// A decision: which variant runs a problem, which rule said so, and why every other candidate does not.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/problem.h"
+#include "core/tuning.h"
+
+namespace metallic {
+
+struct Variant;
+
+/// Where the rule of a decision came from, in order of precedence.
+enum class Source : unsigned char { environment, options, caller, user, defaults };
+std::string_view name(Source source);  ///< "environment" … "default"
+
+struct Candidate {
+  const Variant* variant = nullptr;
+  Tuning tuning;
+  std::string rejected;  ///< one line; empty for the candidate that was chosen
+};
+
+struct Decision {
+  Problem problem;
+  const Variant* variant = nullptr;
+  Tuning tuning;
+  Source source = Source::defaults;
+  std::string rule;              ///< as people read it, with the name of the variable or the file it stands in
+  std::optional<double> margin;  ///< measured advantage over the best other variant, a fraction; absent if never measured
+  std::vector<Candidate> candidates;
+  std::vector<std::string> refused;  ///< levels or overrides that were passed over, one line each
+  std::vector<Decision> parts;       ///< of operations that a composed variant asked the planner for
+};
+
+}  // namespace metallic

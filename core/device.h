@@ -1,0 +1,27 @@
+// Facts about a device: what variants may be rejected by, and what a profile belongs to.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace metallic {
+
+struct DeviceFacts {
+  std::string id;       ///< what the command line calls it: "cpu"
+  std::string backend;  ///< the prefix of its variants' names: "cpu"
+  std::string model;    ///< marketing name, e.g. "AMD EPYC"
+  std::string isa;      ///< widest SIMD target that kernels may use, e.g. "AVX3"
+  int64_t isa_bit = 0;  ///< the same as Highway's target bit; a fact rather than a global, so that tests can choose it
+  int cores = 1;
+  int64_t l1d_bytes = 32 << 10;
+  int64_t l2_bytes = 1 << 20;
+  int64_t llc_bytes = 32 << 20;  ///< the last cache level in front of memory, shared by all cores
+  int64_t memory_bytes = 0;
+
+  bool operator==(const DeviceFacts&) const = default;
+};
+
+/// The name under which profiles of equal devices are kept: model, ISA, cores and caches in letters, digits, '-' and '_'.
+std::string fingerprint(const DeviceFacts& facts);
+
+}  // namespace metallic

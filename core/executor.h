@@ -1,0 +1,39 @@
+// The executor: where a kernel's tasks run. The library has a default one; callers may inject their own.
+#pragma once
+
+#include <cstddef>
+
+namespace metallic {
+
+class Executor {
+ public:
+  using Task = void (*)(void* context, size_t index);
+
+  virtual ~Executor() = default;
+
+  /// How many tasks can run at the same time, ≥ 1; constant over the executor's life.
+  virtual int threads() const = 0;
+
+  /// Calls task(context, i) once for each i in [0, count), on any threads, and returns when all have returned.
+  virtual void run(size_t count, Task task, void* context) = 0;
+
+  /// `run` for a callable, which is not copied.
+  template <typename Callable>
+  void parallel(size_t count, const Callable& callable) {
+    if (count == 1) return callable(size_t{0});
+    run(
+        count, [](void* context, size_t index) { (*static_cast<const Callable*>(context))(index); },
+        const_cast<Callable*>(&callable));
+  }
+};
+
+/// Runs every task on the calling thread.
+class InlineExecutor final : public Executor {
+ public:
+  int threads() const override { return 1; }
+  void run(size_t count, Task task, void* context) override {
+    for (size_t i = 0; i < count; ++i) task(context, i);
+  }
+};
+
+}  // namespace metallic

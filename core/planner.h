@@ -1,0 +1,25 @@
+// The planner: how a variant composed of other operations gets their plans, without knowing who decides.
+#pragma once
+
+#include <memory>
+
+#include "core/decision.h"
+#include "core/problem.h"
+#include "core/status.h"
+#include "core/variant.h"
+
+namespace metallic {
+
+/// A problem, the decision how to run it, and the kernel that does. Made once, run often, from any thread.
+struct Plan {
+  Decision decision;
+  std::unique_ptr<const Kernel> kernel;
+};
+
+class Planner {
+ public:
+  virtual ~Planner() = default;
+  virtual Result<Plan> plan(const Problem& problem) = 0;
+};
+
+}  // namespace metallic

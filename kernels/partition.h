@@ -1,0 +1,27 @@
+// Splitting a range of units among tasks, each task a contiguous share.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+namespace metallic {
+
+struct Share {
+  int64_t begin;
+  int64_t end;
+};
+
+/// The share of task `index` of `tasks`; sizes differ by one at most.
+constexpr Share share(int64_t units, int64_t tasks, int64_t index) {
+  const int64_t base = units / tasks, rest = units % tasks;
+  const int64_t begin = index * base + std::min(index, rest);
+  return {begin, begin + base + (index < rest ? 1 : 0)};
+}
+
+/// How many tasks are worth starting: one per thread, but none with less than `grain` of the `work`, nor more than units.
+constexpr int64_t task_count(int threads, int64_t units, double work, double grain) {
+  const auto worthwhile = static_cast<int64_t>(std::min(work / grain, 1e6));
+  return std::clamp<int64_t>(std::min<int64_t>({threads, units, worthwhile}), 1, std::max<int64_t>(1, units));
+}
+
+}  // namespace metallic

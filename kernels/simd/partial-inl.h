@@ -1,0 +1,60 @@
+// Loads and stores of the first `count` lanes that touch no other memory, on every target.
+// Per-target include guard, as Highway's foreach_target needs it.
+#if defined(METALLIC_KERNELS_SIMD_PARTIAL_INL_H) == defined(HWY_TARGET_TOGGLE)
+#ifdef METALLIC_KERNELS_SIMD_PARTIAL_INL_H
+#undef METALLIC_KERNELS_SIMD_PARTIAL_INL_H
+#else
+#define METALLIC_KERNELS_SIMD_PARTIAL_INL_H
+#endif
+
+#include <hwy/highway.h>
+
+#include <cstddef>
+
+HWY_BEFORE_NAMESPACE();
+namespace metallic::HWY_NAMESPACE {
+namespace {
+namespace hn = hwy::HWY_NAMESPACE;
+
+/// Lanes [0, count) from memory, the others `rest`. Where masked loads may fault beyond the mask (below AVX2), the lanes
+/// go through a buffer.
+template <class D, class V = hn::Vec<D>, typename T = hn::TFromD<D>>
+HWY_INLINE V load_partial_or(D d, const T* HWY_RESTRICT from, size_t count, V rest) {
+#if HWY_MEM_OPS_MIGHT_FAULT
+  HWY_ALIGN T lanes[HWY_MAX_BYTES / sizeof(T)];
+  hn::Store(rest, d, lanes);
+  for (size_t i = 0; i < count; ++i) lanes[i] = from[i];
+  return hn::Load(d, lanes);
+#else
+  const auto mask = hn::FirstN(d, count);
+  return hn::IfThenElse(mask, hn::MaskedLoad(mask, d, from), rest);
+#endif
+}
+
+/// Lanes [0, count) from memory, the others zero.
+template <class D, typename T = hn::TFromD<D>>
+HWY_INLINE hn::Vec<D> load_partial(D d, const T* HWY_RESTRICT from, size_t count) {
+#if HWY_MEM_OPS_MIGHT_FAULT
+  return load_partial_or(d, from, count, hn::Zero(d));
+#else
+  return hn::MaskedLoad(hn::FirstN(d, count), d, from);
+#endif
+}
+
+/// Writes lanes [0, count) and nothing else.
+template <class D, class V = hn::Vec<D>, typename T = hn::TFromD<D>>
+HWY_INLINE void store_partial(V value, D d, T* HWY_RESTRICT to, size_t count) {
+#if HWY_MEM_OPS_MIGHT_FAULT
+  HWY_ALIGN T lanes[HWY_MAX_BYTES / sizeof(T)];
+  hn::Store(value, d, lanes);
+  for (size_t i = 0; i < count; ++i) to[i] = lanes[i];
+#else
+  hn::BlendedStore(value, hn::FirstN(d, count), d, to);
+#endif
+}
+
+}  // namespace
+}  // namespace metallic::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif

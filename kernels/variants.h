@@ -1,0 +1,17 @@
+// The variant tables, one per operation, generated from the files kernels/<op>/<backend>_<what>.cc.
+#pragma once
+
+#include <span>
+#include <string_view>
+
+#include "core/variant.h"
+
+namespace metallic {
+
+/// All variants of an operation, sorted by name.
+std::span<const Variant> variants(Op op);
+
+/// The variant of that full name, or null.
+const Variant* find_variant(Op op, std::string_view name);
+
+}  // namespace metallic
