@@ -10,7 +10,7 @@ namespace {
 constexpr int64_t kLargestThreshold = int64_t{1} << 48;
 
 tl::unexpected<Error> wrong(std::string_view name, std::string_view value, std::string_view allowed) {
-  return fail(Code::invalid_argument, "environment variable {} is {}: use {}", name, quoted(value), allowed);
+  return fail(Code::invalid_argument, "environment variable {} is {}: use {}", name, in_quotes(value), allowed);
 }
 
 Result<int64_t> number(std::string_view name, std::string_view value, int64_t low, int64_t high) {

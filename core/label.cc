@@ -35,7 +35,7 @@ class Scanner {
 
   Status expect(std::string_view word) {
     if (accept(word)) return {};
-    return error(fmt::format("expected {}", quoted(word)));
+    return error(fmt::format("expected {}", in_quotes(word)));
   }
 
   Result<int64_t> integer(bool negative_allowed = false) {
@@ -90,7 +90,7 @@ class Scanner {
 
   tl::unexpected<Error> error(std::string_view expectation) const {
     return fail(Code::invalid_argument, "label {} column {}: {} (labels: rows64_seqk512, batch1_seqq64_seqk512_causal, 4096x4096x8_tb)",
-                quoted(text_), at_ + 1, expectation);
+                in_quotes(text_), at_ + 1, expectation);
   }
 
  private:
@@ -194,7 +194,7 @@ Result<std::vector<Problem>> parse_labels(std::string_view text) {
   for (const auto& axis : numbers.axes) {
     count *= axis.size();
     if (count > kMostProblems)
-      return fail(Code::invalid_argument, "label {} names over {} problems: use smaller ranges", quoted(text), kMostProblems);
+      return fail(Code::invalid_argument, "label {} names over {} problems: use smaller ranges", in_quotes(text), kMostProblems);
   }
   std::vector<Problem> problems;
   problems.reserve(count);
@@ -205,7 +205,7 @@ Result<std::vector<Problem>> parse_labels(std::string_view text) {
       values[axis] = numbers.axes[axis][rest % numbers.axes[axis].size()];
     problems.push_back(numbers.make(values));
     if (Status valid = validate(problems.back()); !valid)
-      return fail(valid.error().code, "label {}: {}", quoted(text), valid.error().message);
+      return fail(valid.error().code, "label {}: {}", in_quotes(text), valid.error().message);
   }
   return problems;
 }
@@ -213,7 +213,7 @@ Result<std::vector<Problem>> parse_labels(std::string_view text) {
 Result<Problem> parse_label(std::string_view text) {
   METALLIC_TRY(const auto problems, parse_labels(text));
   if (problems.size() != 1)
-    return fail(Code::invalid_argument, "label {} names {} problems where one is wanted: leave out the range", quoted(text), problems.size());
+    return fail(Code::invalid_argument, "label {} names {} problems where one is wanted: leave out the range", in_quotes(text), problems.size());
   return problems.front();
 }
 

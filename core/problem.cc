@@ -62,7 +62,7 @@ std::string_view name(Op op) { return op == Op::softmax ? "softmax" : "matmul"; 
 Result<Op> parse_op(std::string_view text) {
   for (Op op : kOps)
     if (text == name(op)) return op;
-  return fail(Code::invalid_argument, "unknown operation {}: use softmax or matmul", quoted(text));
+  return fail(Code::invalid_argument, "unknown operation {}: use softmax or matmul", in_quotes(text));
 }
 
 bool MatmulShape::contiguous() const {

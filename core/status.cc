@@ -15,7 +15,7 @@ std::string_view name(Code code) {
   return "unknown";
 }
 
-std::string quoted(std::string_view text) {
+std::string in_quotes(std::string_view text) {
   constexpr size_t kLongest = 60;
   if (text.size() <= kLongest) return fmt::format("{:?}", text);
   return fmt::format("{:?}… ({} bytes)", text.substr(0, kLongest), text.size());

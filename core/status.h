@@ -40,7 +40,7 @@ tl::unexpected<Error> fail(Code code, fmt::format_string<Args...> format, Args&&
 }
 
 /// Untrusted text made fit for one line of an error: in double quotes, escaped, cut after 60 bytes.
-std::string quoted(std::string_view text);
+std::string in_quotes(std::string_view text);
 
 }  // namespace metallic
 

@@ -1,0 +1,145 @@
+#include "dispatch/context.h"
+
+#include <fmt/format.h>
+#include <spdlog/sinks/base_sink.h>
+#include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/spdlog.h>
+
+#include <mutex>
+
+#include "backends/cpu/facts.h"
+#include "backends/cpu/pool.h"
+#include "core/label.h"
+#include "dispatch/profile_store.h"
+
+namespace metallic {
+namespace {
+
+// Hands level and message on to the caller's function.
+class FunctionSink final : public spdlog::sinks::base_sink<std::mutex> {
+ public:
+  explicit FunctionSink(std::function<void(std::string_view, std::string_view)> function) : function_(std::move(function)) {}
+
+ protected:
+  void sink_it_(const spdlog::details::log_msg& message) override {
+    const auto level_name = spdlog::level::to_string_view(message.level);
+    function_({level_name.data(), level_name.size()}, {message.payload.data(), message.payload.size()});
+  }
+  void flush_() override {}
+
+ private:
+  std::function<void(std::string_view, std::string_view)> function_;
+};
+
+std::shared_ptr<spdlog::logger> make_logger(const ContextOptions& options, const std::string& level) {
+  spdlog::sink_ptr sink;
+  if (options.log) {
+    sink = std::make_shared<FunctionSink>(options.log);
+  } else {
+    sink = std::make_shared<spdlog::sinks::stderr_sink_mt>();
+    sink->set_pattern("metallic %l: %v");
+  }
+  auto logger = std::make_shared<spdlog::logger>("metallic", sink);
+  logger->set_level(spdlog::level::from_str(level));
+  return logger;
+}
+
+}  // namespace
+
+Context::Context(ContextOptions options) : options_(std::move(options)) {}
+Context::~Context() = default;
+
+Result<std::unique_ptr<Context>> Context::create(ContextOptions options) {
+  std::unique_ptr<Context> context(new Context(std::move(options)));
+  const ContextOptions& wanted = context->options_;
+  METALLIC_TRY(context->environment_, read_environment(wanted.environment));
+  context->facts_ = wanted.facts ? *wanted.facts : cpu::facts();
+  METALLIC_CHECK(check_names(context->environment_, context->facts_));
+  if (!wanted.model.empty()) METALLIC_CHECK(check_model_name(wanted.model));
+  if (wanted.threads < 0 || wanted.threads > 1024)
+    return fail(Code::invalid_argument, "threads is {}: use 1 to 1024, or 0 for one per core", wanted.threads);
+  context->log_ = make_logger(wanted, context->environment_.log_level);
+  if (wanted.executor) {
+    context->executor_ = wanted.executor;
+  } else {
+    const int threads = wanted.threads > 0 ? wanted.threads : context->environment_.threads.value_or(context->facts_.cores);
+    context->own_executor_ = std::make_unique<cpu::Pool>(threads);
+    context->executor_ = context->own_executor_.get();
+  }
+  context->load_profiles();
+  return context;
+}
+
+void Context::load_profiles() {
+  const auto load = [&](Source source, const std::filesystem::path& path, bool must_exist) {
+    auto profile = load_profile(path, facts_);
+    if (!profile) {
+      if (must_exist || profile.error().code != Code::not_found)
+        log_->warn("{}: this profile is passed over", profile.error().message);
+      return;
+    }
+    for (const std::string& stale : stale_entries(*profile)) log_->warn("{}: {}: this rule is passed over", path.native(), stale);
+    profiles_.push_back({source, path.native(), std::move(*profile)});
+  };
+  if (environment_.profile == "none") return;
+  if (!options_.profile.empty()) load(Source::caller, options_.profile, true);
+  if (environment_.profile)
+    load(Source::user, *environment_.profile, true);
+  else if (const auto path = profile_path(facts_, options_.model, options_.environment))
+    load(Source::user, *path, false);
+}
+
+Result<Decision> Context::decide(Problem problem, const CallOptions& options) const {
+  problem.threads = threads();
+  METALLIC_TRY(Decision decision, select(problem, {facts_, environment_, options, profiles_}));
+  return decision;
+}
+
+Result<Plan> Context::plan(const Problem& problem) {
+  METALLIC_TRY(Decision decision, decide(problem));
+  report(decision);
+  METALLIC_TRY(auto kernel, decision.variant->prepare(decision.problem, decision.tuning, facts_, *this));
+  return Plan{std::move(decision), std::move(kernel)};
+}
+
+Result<std::shared_ptr<const Plan>> Context::cached_plan(const Problem& wanted) {
+  Problem problem = wanted;
+  problem.threads = threads();
+  {
+    const std::shared_lock lock(mutex_);
+    if (const auto found = plans_.find(problem); found != plans_.end()) return found->second;
+  }
+  METALLIC_TRY(Plan made, plan(problem));
+  const std::unique_lock lock(mutex_);
+  return plans_.try_emplace(problem, std::make_shared<const Plan>(std::move(made))).first->second;
+}
+
+size_t Context::Hash::operator()(const Problem& problem) const {
+  // Dimensions and flags tell problems apart; strides seldom do and are left to the comparison.
+  const auto mix = [](uint64_t hash, uint64_t value) { return (hash ^ value) * 0x9e3779b97f4a7c15u ^ (hash >> 29); };
+  uint64_t hash = problem.shape.index();
+  if (problem.op() == Op::softmax) {
+    const auto& s = problem.softmax();
+    for (const int64_t value : {s.batch, s.seq_q, s.seq_k, s.causal ? s.offset + 1 : 0}) hash = mix(hash, static_cast<uint64_t>(value));
+  } else {
+    const auto& s = problem.matmul();
+    for (const int64_t value : {s.batch, s.m, s.k, s.n, int64_t{s.ta} + 2 * int64_t{s.tb}}) hash = mix(hash, static_cast<uint64_t>(value));
+  }
+  return hash;
+}
+
+void Context::report(const Decision& decision) const {
+  for (const std::string& refused : decision.refused) log_->warn("{} is passed over for {}", refused, label(decision.problem));
+  if (log_->should_log(spdlog::level::debug)) log_->debug("{}", to_string(decision));
+}
+
+std::string to_string(const Decision& decision) {
+  const Problem& p = decision.problem;
+  std::string text = fmt::format("{} {} {} threads={} -> {} [{}: {}]", name(p.op()), label(p), name(p.dtype), p.threads,
+                                 to_string(*decision.variant, decision.tuning), name(decision.source), decision.rule);
+  if (decision.margin) text += fmt::format(" margin {:.1f} %", *decision.margin * 100);
+  for (const Decision& part : decision.parts) text += "; " + to_string(part);
+  return text;
+}
+
+}  // namespace metallic

@@ -1,0 +1,82 @@
+// A context: facts, profiles and environment read once, and the plans made from them.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <shared_mutex>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "core/environment.h"
+#include "core/planner.h"
+#include "dispatch/select.h"
+
+namespace spdlog {
+class logger;
+}
+
+namespace metallic {
+
+struct ContextOptions {
+  std::string model;        ///< whose profile to use; empty: the one applied last
+  std::string profile;      ///< a profile of the caller's, or empty
+  int threads = 0;          ///< CPU threads; 0: METALLIC_NUM_THREADS, or one per core. Ignored with an executor
+  Executor* executor = nullptr;  ///< the caller's; must outlive the context
+  CallOptions call;         ///< defaults of every call
+  Lookup environment = process_environment();
+  std::optional<DeviceFacts> facts;  ///< for tests: in place of this machine's
+  /// Where messages go, by level name and text; unset: to stderr. Called from any thread.
+  std::function<void(std::string_view level, std::string_view text)> log;
+};
+
+class Context final : public Planner {
+ public:
+  /// Reads the environment and the profiles. A profile that cannot be used is passed over with one warning; a wrong
+  /// environment variable is an error.
+  static Result<std::unique_ptr<Context>> create(ContextOptions options);
+  ~Context() override;
+
+  /// The decision for a problem with the context's thread count, not cached.
+  Result<Decision> decide(Problem problem, const CallOptions& options) const;
+  Result<Decision> decide(const Problem& problem) const { return decide(problem, options_.call); }
+
+  /// A new plan, owned by the caller, independent of the context but for its executor.
+  Result<Plan> plan(const Problem& problem) override;
+
+  /// The plan of a problem, made at its first use and kept; safe from several threads. The problem's thread count is the
+  /// context's.
+  Result<std::shared_ptr<const Plan>> cached_plan(const Problem& problem);
+
+  const DeviceFacts& facts() const { return facts_; }
+  const Environment& environment() const { return environment_; }
+  const Lookup& lookup() const { return options_.environment; }
+  std::span<const ProfileLevel> profiles() const { return profiles_; }
+  Executor& executor() const { return *executor_; }
+  int threads() const { return executor_->threads(); }
+
+ private:
+  struct Hash {
+    size_t operator()(const Problem& problem) const;
+  };
+
+  explicit Context(ContextOptions options);
+  void load_profiles();
+  void report(const Decision& decision) const;
+
+  ContextOptions options_;
+  Environment environment_;
+  DeviceFacts facts_;
+  std::vector<ProfileLevel> profiles_;
+  std::unique_ptr<Executor> own_executor_;
+  Executor* executor_ = nullptr;
+  std::shared_ptr<spdlog::logger> log_;
+  mutable std::shared_mutex mutex_;
+  std::unordered_map<Problem, std::shared_ptr<const Plan>, Hash> plans_;
+};
+
+/// A decision on one line, as the debug log prints it.
+std::string to_string(const Decision& decision);
+
+}  // namespace metallic

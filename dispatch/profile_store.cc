@@ -1,0 +1,61 @@
+#include "dispatch/profile_store.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "formats/file.h"
+#include "kernels/variants.h"
+
+namespace metallic {
+
+std::optional<std::filesystem::path> profile_path(const DeviceFacts& facts, std::string_view model, const Lookup& environment) {
+  const auto folder = [&]() -> std::optional<std::filesystem::path> {
+    // The XDG specification: relative paths are to be ignored.
+    if (const auto data = environment("XDG_DATA_HOME"); data && data->starts_with('/')) return std::filesystem::path(*data);
+    if (const auto home = environment("HOME"); home && !home->empty()) return std::filesystem::path(*home) / ".local/share";
+    return std::nullopt;
+  }();
+  if (!folder) return std::nullopt;
+  return *folder / "metallic" / fingerprint(facts) / fmt::format("{}.json", model.empty() ? "any" : model);
+}
+
+Status check_model_name(std::string_view model) {
+  const bool fine = !model.empty() && model.size() <= 64 && model[0] != '.' && std::ranges::all_of(model, [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-';
+  });
+  if (fine) return {};
+  return fail(Code::invalid_argument, "model name {}: use letters, digits, '.', '_' and '-', at most 64", in_quotes(model));
+}
+
+Result<Profile> load_profile(const std::filesystem::path& path, const DeviceFacts& facts) {
+  METALLIC_TRY(const std::string text, read_file(path, Profile::kMostBytes));
+  METALLIC_TRY(Profile profile, parse_profile(text, path.native()));
+  if (profile.fingerprint != fingerprint(facts))
+    return fail(Code::invalid_argument, "{}: fingerprint {} is another device's: this one is {}", path.native(), in_quotes(profile.fingerprint), fingerprint(facts));
+  return profile;
+}
+
+std::vector<std::string> stale_entries(const Profile& profile) {
+  std::vector<std::string> stale;
+  for (const RuleList& list : profile.lists)
+    for (const Rule& rule : list.rules) {
+      const Variant* variant = find_variant(list.key.op, rule.use);
+      if (!variant)
+        stale.push_back(fmt::format("{} has no variant {}", name(list.key.op), in_quotes(rule.use)));
+      else if (!rule.tuning.empty() && !find_tuning(*variant, rule.tuning))
+        stale.push_back(fmt::format("{} has no tuning {}", rule.use, in_quotes(rule.tuning)));
+    }
+  return stale;
+}
+
+Status install_profile(const Profile& profile, const DeviceFacts& facts, const Lookup& environment) {
+  METALLIC_CHECK(check_model_name(profile.model));
+  const auto own = profile_path(facts, profile.model, environment), any = profile_path(facts, "any", environment);
+  if (!own) return fail(Code::invalid_argument, "neither XDG_DATA_HOME nor HOME is set: set one to say where profiles live");
+  const std::string text = to_json(profile);
+  METALLIC_CHECK(write_file(*own, text));
+  return *own == *any ? Status() : write_file(*any, text);
+}
+
+}  // namespace metallic

@@ -1,0 +1,32 @@
+// Where profiles live: $XDG_DATA_HOME/metallic/<fingerprint>/<model>.json, and any.json for contexts that name no model.
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "core/device.h"
+#include "core/environment.h"
+#include "core/status.h"
+#include "formats/profile.h"
+
+namespace metallic {
+
+/// The path of a model's profile ("any" for none), whether or not it exists. Nothing where neither XDG_DATA_HOME nor HOME
+/// is set.
+std::optional<std::filesystem::path> profile_path(const DeviceFacts& facts, std::string_view model, const Lookup& environment);
+
+/// Model names become file names: letters, digits, '.', '_' and '-', not starting with '.', at most 64.
+Status check_model_name(std::string_view model);
+
+/// Reads a profile and refuses one that belongs to another device.
+Result<Profile> load_profile(const std::filesystem::path& path, const DeviceFacts& facts);
+
+/// Names of variants and tunings that this build does not have, one line each.
+std::vector<std::string> stale_entries(const Profile& profile);
+
+/// Installs a profile as its model's and as any.json; both or, on an error, as many as were written whole.
+Status install_profile(const Profile& profile, const DeviceFacts& facts, const Lookup& environment);
+
+}  // namespace metallic

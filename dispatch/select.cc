@@ -1,0 +1,220 @@
+#include "dispatch/select.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "dispatch/defaults.h"
+#include "kernels/variants.h"
+
+namespace metallic {
+namespace {
+
+// Rules of one level, and how its record names it.
+struct Level {
+  Source source;
+  std::string origin;  // "METALLIC_SOFTMAX_VARIANT=block", a profile's path, "built-in"
+  std::vector<Rule> rules;
+  std::string family;  // where not empty, only variants of this family count ("mlx" asks for the GEMM family)
+  bool forced = false; // names one variant regardless of the problem
+};
+
+// The variants that every batch-invariant plan must agree with: each accepts all shapes of its operation, and its order of
+// summation depends on K alone.
+std::pair<std::string_view, std::string_view> canonical(Op op) {
+  return op == Op::softmax ? std::pair{"cpu_vec", "unroll=4"} : std::pair{"cpu_gemm", "pack=1"};
+}
+
+// Why a candidate may not run the problem, or nothing.
+class Admission {
+ public:
+  Admission(const Problem& problem, const DeviceFacts& facts, Numerics numerics) : problem_(problem), facts_(facts) {
+    if (numerics != Numerics::batch_invariant) return;
+    const auto [variant_name, tuning_text] = canonical(problem.op());
+    const Variant* variant = find_variant(problem.op(), variant_name);
+    const auto tuning = variant ? find_tuning(*variant, tuning_text) : std::nullopt;
+    if (!tuning) return;
+    wanted_ = variant->reduction_id(problem, *tuning, facts);
+    wanted_name_ = to_string(*variant, *tuning);
+  }
+
+  std::optional<std::string> refusal(const Variant& variant, const Tuning& tuning) const {
+    if (variant.backend() != facts_.backend) return fmt::format("made for {}, not for {}", variant.backend(), facts_.backend);
+    if (auto reason = variant.rejects(problem_, tuning, facts_)) return reason;
+    if (wanted_ && variant.reduction_id(problem_, tuning, facts_) != wanted_)
+      return fmt::format("batch_invariant: sums in another order than {}", wanted_name_);
+    return std::nullopt;
+  }
+
+ private:
+  const Problem& problem_;
+  const DeviceFacts& facts_;
+  std::optional<std::string> wanted_;
+  std::string wanted_name_;
+};
+
+std::vector<Level> threshold_levels(const Problem& problem, const SelectionInputs& in) {
+  const Environment& e = in.environment;
+  Thresholds thresholds;
+  std::string set;
+  const auto apply = [&](std::string_view variable, const std::optional<int64_t>& value, int64_t& threshold) {
+    if (!value) return;
+    threshold = *value;
+    set += fmt::format("{}{}={}", set.empty() ? "" : " ", variable, *value);
+  };
+  if (problem.op() == Op::softmax) {
+    apply("METALLIC_SOFTMAX_VEC_BLOCK_THRESHOLD", e.softmax_vec_block_threshold, thresholds.softmax_vec_block);
+  } else {
+    apply("METALLIC_MATMUL_SMALLN_MAX_N", e.matmul_smalln_max_n, thresholds.smalln_max_n);
+    apply("METALLIC_MATMUL_SIMD_M_MIN", e.matmul_simd_m_min, thresholds.simd_m_min);
+    apply("METALLIC_MATMUL_SIMD_N_MIN", e.matmul_simd_n_min, thresholds.simd_n_min);
+  }
+  if (set.empty()) return {};
+  return {{.source = Source::environment, .origin = set, .rules = default_rules(problem.op(), thresholds, in.facts.backend)}};
+}
+
+// All levels from the highest precedence down, without the forced ones.
+std::vector<Level> rule_levels(const Problem& problem, Numerics numerics, const SelectionInputs& in) {
+  std::vector<Level> levels = threshold_levels(problem, in);
+  RuleKey key = rule_key(problem, numerics);
+  for (const ProfileLevel& level : in.profiles) {
+    const auto find = [&]() { return std::ranges::find(level.profile.lists, key, &RuleList::key); };
+    auto list = find();
+    if (list == level.profile.lists.end() && numerics != Numerics::fast) {
+      // No list of its own: the fastest candidates in order, of which admission leaves what the numerics allow.
+      key.numerics = Numerics::fast;
+      list = find();
+      key.numerics = numerics;
+    }
+    if (list != level.profile.lists.end()) levels.push_back({.source = level.source, .origin = level.path, .rules = list->rules});
+  }
+  levels.push_back({.source = Source::defaults, .origin = "built-in", .rules = default_rules(problem.op(), {}, in.facts.backend)});
+  return levels;
+}
+
+Result<std::vector<Level>> all_levels(const Problem& problem, Numerics numerics, const SelectionInputs& in) {
+  const bool softmax = problem.op() == Op::softmax;
+  const auto& forced = softmax ? in.environment.softmax_variant : in.environment.matmul_backend;
+  std::vector<Level> levels;
+  std::vector<Level> rules = rule_levels(problem, numerics, in);
+  if (forced) {
+    const std::string variable = softmax ? "METALLIC_SOFTMAX_VARIANT" : "METALLIC_MATMUL_BACKEND";
+    METALLIC_TRY(const std::string variant, resolve_variant(problem.op(), *forced, in.facts, variable));
+    Level level{.source = Source::environment, .origin = fmt::format("{}={}", variable, *forced), .forced = true};
+    if (variant.empty()) {
+      level.family = "gemm";
+      for (const Level& lower : rules) level.rules.insert(level.rules.end(), lower.rules.begin(), lower.rules.end());
+    } else {
+      level.rules = {{.use = variant}};
+    }
+    levels.push_back(std::move(level));
+  }
+  // A forced variant of the call stands between the environment and the profiles.
+  const auto after_environment = std::ranges::find_if(rules, [](const Level& l) { return l.source != Source::environment; });
+  levels.insert(levels.end(), rules.begin(), after_environment);
+  if (!in.options.variant.empty()) {
+    METALLIC_TRY(const std::string variant, resolve_variant(problem.op(), in.options.variant, in.facts, "option variant"));
+    Level level{.source = Source::options, .origin = fmt::format("option variant={}", in.options.variant), .forced = true};
+    if (variant.empty()) return fail(Code::invalid_argument, "option variant is {}: use a variant's full name", in_quotes(in.options.variant));
+    level.rules = {{.use = variant}};
+    levels.push_back(std::move(level));
+  }
+  levels.insert(levels.end(), after_environment, rules.end());
+  return levels;
+}
+
+// Tries one rule; fills the decision where it can run.
+bool accept(const Rule& rule, const Level& level, const Admission& admission, const SelectionInputs& in, Decision& decision) {
+  const Problem& problem = decision.problem;
+  if (!matches(rule, problem)) return false;
+  const auto pass_over = [&](std::string_view reason) {
+    decision.refused.push_back(fmt::format("{}: {}{}{}: {}", level.origin, rule.use, rule.tuning.empty() ? "" : "@", rule.tuning, reason));
+    return false;
+  };
+  const Variant* variant = find_variant(problem.op(), rule.use);
+  if (!variant) return pass_over("no such variant in this build");
+  if (!level.family.empty() && variant->family != level.family) return false;
+  // A forced variant and one without a tuning take the variant's preference, or the first point that is not rejected.
+  std::vector<Tuning> points;
+  if (rule.tuning.empty()) {
+    points.push_back(variant->prefer(problem, in.facts));
+    points.insert(points.end(), variant->tunings.begin(), variant->tunings.end());
+  } else if (const auto tuning = find_tuning(*variant, rule.tuning)) {
+    points.push_back(*tuning);
+  } else {
+    return pass_over("no such tuning in this build");
+  }
+  std::string reason;
+  for (const Tuning& tuning : points) {
+    const auto refusal = admission.refusal(*variant, tuning);
+    if (refusal && reason.empty()) reason = *refusal;
+    if (refusal) continue;
+    decision.variant = variant;
+    decision.tuning = tuning;
+    decision.source = level.source;
+    decision.rule = level.forced ? fmt::format("forced by {}", level.origin) : fmt::format("{} ({})", to_string(rule), level.origin);
+    decision.margin = level.source == Source::environment ? std::nullopt : rule.evidence.margin;
+    return true;
+  }
+  return pass_over(reason);
+}
+
+void record_candidates(const Admission& admission, Decision& decision) {
+  for (const Variant& variant : variants(decision.problem.op()))
+    for (const Tuning& tuning : variant.tunings) {
+      Candidate candidate{.variant = &variant, .tuning = tuning};
+      if (&variant != decision.variant || tuning != decision.tuning) {
+        if (auto refusal = admission.refusal(variant, tuning))
+          candidate.rejected = *refusal;
+        else if (variant.family == "reference")
+          candidate.rejected = "the reference runs only where all others reject";
+        else
+          candidate.rejected = fmt::format("{} comes first: {}", to_string(*decision.variant, decision.tuning), decision.rule);
+      }
+      decision.candidates.push_back(std::move(candidate));
+    }
+}
+
+}  // namespace
+
+Result<std::string> resolve_variant(Op op, std::string_view text, const DeviceFacts& facts, std::string_view where) {
+  if (op == Op::matmul && text == "mlx") return std::string();
+  std::string allowed = op == Op::softmax ? "auto, vec, block" : "auto, gemv, mlx";
+  for (const Variant& variant : variants(op)) {
+    const bool short_name = op == Op::softmax ? (text == "vec" || text == "block") : text == "gemv";
+    if (text == variant.name || (short_name && variant.name == fmt::format("{}_{}", facts.backend, text))) return std::string(variant.name);
+    allowed += fmt::format(", {}", variant.name);
+  }
+  return fail(Code::invalid_argument, "{} is {}: use {}", where, in_quotes(text), allowed);
+}
+
+Status check_names(const Environment& environment, const DeviceFacts& facts) {
+  if (environment.softmax_variant)
+    METALLIC_CHECK(resolve_variant(Op::softmax, *environment.softmax_variant, facts, "environment variable METALLIC_SOFTMAX_VARIANT"));
+  if (environment.matmul_backend)
+    METALLIC_CHECK(resolve_variant(Op::matmul, *environment.matmul_backend, facts, "environment variable METALLIC_MATMUL_BACKEND"));
+  return {};
+}
+
+Result<Decision> select(const Problem& problem, const SelectionInputs& inputs) {
+  METALLIC_CHECK(validate(problem));
+  const Numerics numerics = inputs.options.numerics.value_or(inputs.environment.numerics);
+  Decision decision{.problem = problem};
+  const Admission admission(problem, inputs.facts, numerics);
+  METALLIC_TRY(const std::vector<Level> levels, all_levels(problem, numerics, inputs));
+  for (const Level& level : levels) {
+    if (decision.variant) break;
+    for (const Rule& rule : level.rules)
+      if (accept(rule, level, admission, inputs, decision)) break;
+  }
+  if (!decision.variant) {
+    const Level last{.source = Source::defaults, .origin = "built-in: all others reject"};
+    const Rule reference{.use = fmt::format("{}_reference", inputs.facts.backend)};
+    if (!accept(reference, last, admission, inputs, decision))
+      return fail(Code::unsupported, "no variant can run this {}: {}", name(problem.op()), decision.refused.empty() ? "none exists" : decision.refused.back());
+  }
+  record_candidates(admission, decision);
+  return decision;
+}
+
+}  // namespace metallic

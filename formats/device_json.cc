@@ -1,0 +1,70 @@
+#include "formats/device_json.h"
+
+namespace metallic {
+
+nlohmann::ordered_json facts_json(const DeviceFacts& facts) {
+  return {{"id", facts.id},
+          {"backend", facts.backend},
+          {"model", facts.model},
+          {"isa", facts.isa},
+          {"cores", facts.cores},
+          {"l1d_bytes", facts.l1d_bytes},
+          {"l2_bytes", facts.l2_bytes},
+          {"llc_bytes", facts.llc_bytes},
+          {"memory_bytes", facts.memory_bytes}};
+}
+
+Result<DeviceFacts> parse_facts(const JsonObject& object) {
+  constexpr int64_t kMostBytes = int64_t{1} << 50;
+  DeviceFacts facts;
+  METALLIC_TRY(facts.id, object.text("id"));
+  METALLIC_TRY(facts.backend, object.text("backend"));
+  METALLIC_TRY(facts.model, object.text("model"));
+  METALLIC_TRY(facts.isa, object.text("isa"));
+  METALLIC_TRY(const int64_t cores, object.integer("cores", 1, 1 << 20));
+  facts.cores = static_cast<int>(cores);
+  METALLIC_TRY(facts.l1d_bytes, object.integer("l1d_bytes", 0, kMostBytes));
+  METALLIC_TRY(facts.l2_bytes, object.integer("l2_bytes", 0, kMostBytes));
+  METALLIC_TRY(facts.llc_bytes, object.integer("llc_bytes", 0, kMostBytes));
+  METALLIC_TRY(facts.memory_bytes, object.integer("memory_bytes", 0, kMostBytes));
+  return facts;
+}
+
+std::string to_json(const DeviceRecord& record) {
+  const nlohmann::ordered_json json = {{"schema", 1},
+                                       {"fingerprint", fingerprint(record.facts)},
+                                       {"facts", facts_json(record.facts)},
+                                       {"ceilings",
+                                        {{"read_bytes_per_s", record.ceilings.read_bytes_per_s},
+                                         {"copy_bytes_per_s", record.ceilings.copy_bytes_per_s},
+                                         {"flops_per_s", record.ceilings.flops_per_s}}},
+                                       {"threads", record.threads},
+                                       {"model", record.model},
+                                       {"build", record.build},
+                                       {"date", record.date},
+                                       {"seed", record.seed}};
+  return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+Result<DeviceRecord> parse_device_record(std::string_view text, std::string_view where) {
+  METALLIC_TRY(const Json json, parse_json(text, where, 1 << 16));
+  const JsonObject root(json, fmt::format("{}:", where));
+  METALLIC_CHECK(root.integer("schema", 1, 1));
+  DeviceRecord record;
+  METALLIC_TRY(const JsonObject facts, root.object("facts"));
+  METALLIC_TRY(record.facts, parse_facts(facts));
+  METALLIC_TRY(const JsonObject ceilings, root.object("ceilings"));
+  METALLIC_TRY(record.ceilings.read_bytes_per_s, ceilings.number("read_bytes_per_s"));
+  METALLIC_TRY(record.ceilings.copy_bytes_per_s, ceilings.number("copy_bytes_per_s"));
+  METALLIC_TRY(record.ceilings.flops_per_s, ceilings.number("flops_per_s"));
+  METALLIC_TRY(const int64_t threads, root.integer("threads", 1, 1024));
+  record.threads = static_cast<int>(threads);
+  METALLIC_TRY(record.model, root.text("model"));
+  METALLIC_TRY(record.build, root.text("build"));
+  METALLIC_TRY(record.date, root.text("date"));
+  METALLIC_TRY(const int64_t seed, root.integer("seed", 0, INT64_MAX));
+  record.seed = static_cast<uint64_t>(seed);
+  return record;
+}
+
+}  // namespace metallic

@@ -1,0 +1,38 @@
+// device.json: the facts and measured ceilings of the device that samples beside it were taken on.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "core/device.h"
+#include "core/status.h"
+#include "formats/json.h"
+
+namespace metallic {
+
+/// What the machine can do at most, measured with all threads of the run.
+struct Ceilings {
+  double read_bytes_per_s = 0;
+  double copy_bytes_per_s = 0;  ///< bytes read plus bytes written
+  double flops_per_s = 0;       ///< f32 fused multiply-adds, two operations each
+  bool operator==(const Ceilings&) const = default;
+};
+
+struct DeviceRecord {
+  DeviceFacts facts;
+  Ceilings ceilings;
+  int threads = 1;
+  std::string model = "any";
+  std::string build;
+  std::string date;
+  uint64_t seed = 0;
+};
+
+/// The facts that a fingerprint is made of, as JSON members and back.
+nlohmann::ordered_json facts_json(const DeviceFacts& facts);
+Result<DeviceFacts> parse_facts(const JsonObject& object);
+
+std::string to_json(const DeviceRecord& record);
+Result<DeviceRecord> parse_device_record(std::string_view text, std::string_view where);
+
+}  // namespace metallic

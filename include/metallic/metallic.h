@@ -1,0 +1,124 @@
+/* Metallic's C interface: a context, plans for problems, runs of plans, and why each kernel was chosen.
+ *
+ * Every struct begins with struct_size, which the caller sets to sizeof of what it was compiled with; members that a
+ * newer header adds are 0 for older callers. Every call returns a metallic_status; metallic_last_error() gives the line
+ * that says what was wrong, per thread. Nothing throws. Handles may be used from several threads at once, but for their
+ * destruction.
+ */
+#ifndef METALLIC_METALLIC_H
+#define METALLIC_METALLIC_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined(__GNUC__)
+#define METALLIC_API __attribute__((visibility("default")))
+#else
+#define METALLIC_API
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef enum metallic_status {
+  METALLIC_OK = 0,
+  METALLIC_INVALID_ARGUMENT = 1, /* a value passed, or read from the environment, is wrong */
+  METALLIC_NOT_FOUND = 2,
+  METALLIC_UNSUPPORTED = 3,
+  METALLIC_OUT_OF_MEMORY = 4,
+  METALLIC_IO = 5,
+  METALLIC_INTERNAL = 6
+} metallic_status;
+
+/* The code's name, e.g. "invalid_argument"; static storage. */
+METALLIC_API const char* metallic_status_name(metallic_status status);
+
+/* What the last failed call of this thread found wrong, one line; "" if none has failed. Valid until the next call. */
+METALLIC_API const char* metallic_last_error(void);
+
+/* Where a plan's tasks run. parallel calls task(context, i) once for each i in [0, count), on any threads, and returns
+ * when all have returned; threads is how many can run at once. */
+typedef struct metallic_executor {
+  size_t struct_size;
+  void* user;
+  int threads;
+  void (*parallel)(void* user, size_t count, void (*task)(void* context, size_t index), void* context);
+} metallic_executor;
+
+typedef struct metallic_context metallic_context;
+
+typedef struct metallic_context_options {
+  size_t struct_size;
+  const char* model;                 /* whose tuned profile to use, or NULL: the one applied last */
+  const char* profile;               /* a profile of the caller's, or NULL */
+  int threads;                       /* 0: METALLIC_NUM_THREADS, or one per core */
+  const metallic_executor* executor; /* or NULL: a thread pool of the library's; copied */
+  void (*log)(void* user, const char* level, const char* message); /* or NULL: stderr */
+  void* log_user;
+} metallic_context_options;
+
+/* Reads environment, device and profiles once. options may be NULL. */
+METALLIC_API metallic_status metallic_context_create(const metallic_context_options* options, metallic_context** context);
+/* Plans outlive their context only if an executor was injected. NULL is allowed. */
+METALLIC_API void metallic_context_destroy(metallic_context* context);
+
+typedef enum metallic_op { METALLIC_SOFTMAX = 0, METALLIC_MATMUL = 1 } metallic_op;
+typedef enum metallic_dtype { METALLIC_F32 = 0 } metallic_dtype;
+
+/* One operation on tensors of known shape; row-major, strides in elements. A stride of 0 stands for the contiguous one.
+ *
+ * softmax  out[b,q,:] = softmax(in[b,q,:]) over seq_k keys; with causal, key j is visible to query i iff
+ *          j <= i + offset (offset is seq_k - seq_q for a cache of earlier keys).
+ * matmul   C[m,n] = alpha * op(A)[m,k] * op(B)[k,n] + beta * C; A is stored [k,m] with transpose_a, B [n,k] with
+ *          transpose_b. beta = 0 writes C without reading it. */
+typedef struct metallic_problem {
+  size_t struct_size;
+  metallic_op op;
+  metallic_dtype dtype;
+  int64_t batch; /* 0 counts as 1 */
+  /* softmax */
+  int64_t seq_q, seq_k;
+  int64_t in_stride, out_stride; /* from one row to the next */
+  int causal;
+  int64_t offset;
+  /* matmul */
+  int64_t m, k, n;
+  int transpose_a, transpose_b;
+  float alpha, beta;
+  int64_t lda, ldb, ldc;                                  /* from one stored row to the next */
+  int64_t batch_stride_a, batch_stride_b, batch_stride_c; /* from one matrix to the next */
+} metallic_problem;
+
+/* Fills a problem with the shape of a label, e.g. "rows64_seqk512", "batch1_seqq64_seqk512_causal", "4096x4096x8_tb". */
+METALLIC_API metallic_status metallic_problem_from_label(const char* label, metallic_problem* problem);
+
+typedef struct metallic_plan metallic_plan;
+
+/* Chooses the kernel and prepares it. May allocate and take locks. */
+METALLIC_API metallic_status metallic_plan_create(metallic_context* context, const metallic_problem* problem, metallic_plan** plan);
+METALLIC_API void metallic_plan_destroy(metallic_plan* plan);
+
+/* Bytes of scratch memory a run needs, exact; it must be aligned to 64. */
+METALLIC_API metallic_status metallic_plan_workspace(const metallic_plan* plan, size_t* bytes);
+
+/* Operands of a run. softmax: a is the input, out the output, which may be the input. matmul: a is A, b is B, out is C. */
+typedef struct metallic_tensors {
+  size_t struct_size;
+  const void* a;
+  const void* b;
+  void* out;
+} metallic_tensors;
+
+/* Computes. Allocates nothing, takes no lock of the library's; may run in several threads with different workspaces. */
+METALLIC_API metallic_status metallic_plan_run(const metallic_plan* plan, const metallic_tensors* tensors, void* workspace,
+                                               size_t workspace_bytes);
+
+/* The decision as JSON, as `metallic explain --json` prints it; owned by the plan. */
+METALLIC_API metallic_status metallic_plan_explain(const metallic_plan* plan, const char** json);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

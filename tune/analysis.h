@@ -1,0 +1,73 @@
+// Analysis: measurements → thresholds and rules of least weighted regret, with their uncertainty.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "formats/profile.h"
+#include "tune/measurements.h"
+#include "tune/regret.h"
+
+namespace metallic::tune {
+
+struct AnalysisOptions {
+  /// What the built-in rules run a problem with; nothing where no candidate of theirs was timed.
+  std::function<Choice(const Problem&)> default_choice;
+  /// The guide's thresholds, kept where the samples do not speak clearly against them.
+  int64_t softmax_vec_block = 1024;
+  int64_t smalln_max_n = 16;
+  int64_t simd_m_min = 64;
+  int64_t simd_n_min = 16;
+  int bootstraps = 400;
+  uint64_t seed = 1;
+};
+
+/// How two families compare along an axis: median log(time_a / time_b) by block, positive where b wins.
+struct Curve {
+  Op op;
+  std::string layout;
+  std::string cache;
+  Axis axis;              ///< seq_k for softmax, n for matmul
+  std::string where;      ///< what is held fixed, e.g. "rows = 64" or "big 4096 k 4096, weights in A"
+  std::string family_a;   ///< e.g. "vec", the one that is expected to win at low values
+  std::string family_b;
+  struct Point {
+    int64_t x;
+    double log_ratio;
+    double low;   ///< 95 % bootstrap interval
+    double high;
+    double time_a;  ///< median ns of the family's best candidate
+    double time_b;
+  };
+  std::vector<Point> points;           ///< by rising x
+  std::optional<double> crossover;     ///< zero of the interpolated log ratio, if there is exactly one clear sign change
+  std::optional<double> crossover_low;
+  std::optional<double> crossover_high;
+};
+
+/// A series with what was decided for it.
+struct Verdict {
+  const Series* series;
+  Choice chosen;          ///< by the new rules
+  Choice best;            ///< over all blocks
+  Choice default_choice;
+  std::optional<double> regret;          ///< cross-fitted, a fraction
+  std::optional<double> default_regret;
+};
+
+struct Analysis {
+  std::vector<RuleList> lists;
+  std::vector<Threshold> thresholds;
+  std::vector<Curve> curves;
+  std::vector<Verdict> verdicts;   ///< one a series, pointing into the measurements
+  RegretSummary regret;            ///< of the new rules over all series
+  RegretSummary default_regret;    ///< of the built-in ones
+};
+
+/// The rules of each (op, dtype, threads, layout) in the measurements. Measurements must outlive the analysis.
+Analysis analyze(const Measurements& measurements, const AnalysisOptions& options);
+
+}  // namespace metallic::tune

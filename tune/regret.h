@@ -1,0 +1,35 @@
+// Regret: how much slower a choice is than the best candidate, measured so that noise does not flatter the best.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "tune/measurements.h"
+
+namespace metallic::tune {
+
+/// Cross-fitted regret of a choice: the best candidate is picked on one half of the blocks (even or odd), and the choice is
+/// scored against it on the other half, both ways, averaged; a fraction, below 0 by chance where the choice is the best.
+/// Nothing where the choice was not timed or fewer than two blocks have it.
+std::optional<double> cross_fitted_regret(const Series& series, const Choice& choice);
+
+/// The candidate of least median log time over the blocks that all candidates share.
+Choice best_choice(const Series& series);
+
+struct RegretSummary {
+  double mean = 0;   ///< weighted by the series' weights
+  double p95 = 0;    ///< unweighted over series
+  double worst = 0;
+  size_t series = 0;
+};
+
+struct Scored {
+  double regret;
+  double weight;
+};
+
+RegretSummary summarize(std::span<const Scored> scored);
+
+}  // namespace metallic::tune
