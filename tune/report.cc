@@ -52,12 +52,16 @@ Middle middle(const Arm& arm) {
   return result;
 }
 
-/// The part of a problem that a chart holds fixed; equal to `Curve::where` where both speak of the same problems.
-std::string where(const Problem& problem) {
-  if (problem.op() == Op::softmax) return fmt::format("rows = {}", problem.softmax().rows());
+/// What one line of a chart holds fixed, in the words of `Curve::where`.
+std::string held_fixed(const Problem& problem) {
+  if (problem.op() == Op::softmax) {
+    const SoftmaxShape& shape = problem.softmax();
+    return shape.rank == 2 ? fmt::format("rows = {}", shape.seq_q)
+                           : fmt::format("batch = {}, seq_q = {}", shape.batch, shape.seq_q);
+  }
   const MatmulShape& shape = problem.matmul();
-  return fmt::format("big {} k {}, weights in {}{}", shape.big(), shape.k, shape.weights_in_a() ? "A" : "B",
-                     shape.batch > 1 ? fmt::format(", batch {}", shape.batch) : "");
+  return fmt::format("big = {}, k = {}, weights in {}{}", shape.big(), shape.k, shape.weights_in_a() ? "A" : "B",
+                     shape.batch > 1 ? fmt::format(", batch = {}", shape.batch) : "");
 }
 
 /// The least time in ns that the machine's ceilings allow, where they are known and were measured with as many threads.
@@ -105,7 +109,7 @@ Out series_json(const Series& series) {
           {"dtype", name(problem.dtype)},
           {"threads", problem.threads},
           {"layout", layout(problem)},
-          {"where", where(problem)},
+          {"where", held_fixed(problem)},
           {"axes", axes_json(problem)},
           {"label", series.label},
           {"cache", series.cache},
@@ -190,12 +194,8 @@ Out list_json(const RuleList& list) {
                      {"margin", optional(rule.evidence.margin)},
                      {"samples", rule.evidence.samples},
                      {"note", rule.evidence.note}});
-  return {{"op", name(list.key.op)},
-          {"dtype", name(list.key.dtype)},
-          {"threads", list.key.threads},
-          {"layout", list.key.layout},
-          {"numerics", name(list.key.numerics)},
-          {"rules", std::move(rules)}};
+  return {{"op", name(list.key.op)},   {"dtype", name(list.key.dtype)},       {"threads", list.key.threads},
+          {"layout", list.key.layout}, {"numerics", name(list.key.numerics)}, {"rules", std::move(rules)}};
 }
 
 Out summary_json(const RegretSummary& summary) {
@@ -209,9 +209,14 @@ Out measurements_json(const Measurements& measurements) {
     fewest = std::min(fewest, series.blocks());
     most = std::max(most, series.blocks());
   }
-  return {{"paired", measurements.paired}, {"device", measurements.device}, {"build", measurements.build},
-          {"timed", measurements.timed},   {"series", measurements.series.size()}, {"arms", arms},
-          {"fewest_blocks", most == 0 ? 0 : fewest}, {"most_blocks", most}};
+  return {{"paired", measurements.paired},
+          {"device", measurements.device},
+          {"build", measurements.build},
+          {"timed", measurements.timed},
+          {"series", measurements.series.size()},
+          {"arms", arms},
+          {"fewest_blocks", most == 0 ? 0 : fewest},
+          {"most_blocks", most}};
 }
 
 Out device_json(const DeviceRecord& device) {
@@ -264,7 +269,8 @@ std::string fill(std::string_view page, const std::map<std::string_view, std::st
 std::string report_html(const Measurements& measurements, const Analysis& analysis, const Profile& profile,
                         const DeviceRecord& device) {
   const Out data = {
-      {"profile", {{"fingerprint", profile.fingerprint}, {"model", profile.model}, {"build", profile.build}, {"date", profile.date}}},
+      {"profile",
+       {{"fingerprint", profile.fingerprint}, {"model", profile.model}, {"build", profile.build}, {"date", profile.date}}},
       {"paired", measurements.paired && profile.paired},
       {"device", device_json(device)},
       {"measurements", measurements_json(measurements)},
@@ -276,11 +282,10 @@ std::string report_html(const Measurements& measurements, const Analysis& analys
       {"verdicts", all(analysis.verdicts, [&](const Verdict& verdict) { return verdict_json(verdict, device); })}};
   const std::string json = script_safe(data);
   const auto text = [](const char* begin, const char* end) { return std::string_view(begin, static_cast<size_t>(end - begin)); };
-  return fill(text(metallic_report_html, metallic_report_html_end),
-              {{"css", text(metallic_report_css, metallic_report_css_end)},
-               {"chart", text(metallic_chart_js, metallic_chart_js_end)},
-               {"script", text(metallic_report_js, metallic_report_js_end)},
-               {"data", json}});
+  return fill(text(metallic_report_html, metallic_report_html_end), {{"css", text(metallic_report_css, metallic_report_css_end)},
+                                                                     {"chart", text(metallic_chart_js, metallic_chart_js_end)},
+                                                                     {"script", text(metallic_report_js, metallic_report_js_end)},
+                                                                     {"data", json}});
 }
 
 }  // namespace metallic::tune

@@ -1,0 +1,122 @@
+// Reading, copying and multiply-adding as fast as the machine can: the yardsticks of every fraction in a report.
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "measure/ceilings.cc"
+#include "measure/ceilings.h"
+
+#include <hwy/foreach_target.h>
+#include <hwy/cache_control.h>
+#include <hwy/highway.h>
+
+#include <algorithm>
+#include <chrono>
+
+#include "backends/cpu/isa.h"
+#include "kernels/oracle.h"
+#include "kernels/partition.h"
+#include "measure/buffer.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace metallic::HWY_NAMESPACE {
+namespace {
+namespace hn = hwy::HWY_NAMESPACE;
+
+// Sums what it reads so that the loads cannot be dropped; several streams and prefetches, as the best readers have.
+float ceiling_read(const float* from, size_t count) {
+  const hn::ScalableTag<float> d;
+  const size_t lanes = hn::Lanes(d);
+  auto s0 = hn::Zero(d), s1 = s0, s2 = s0, s3 = s0;
+  const size_t stream = count / 4 / (4 * lanes) * (4 * lanes);
+  for (size_t i = 0; i < stream; i += 4 * lanes)
+    for (size_t lane = 0; lane < 4; ++lane) {
+      const float* at = from + lane * stream + i;
+      hwy::Prefetch(at + 512);
+      s0 = hn::Add(s0, hn::LoadU(d, at));
+      s1 = hn::Add(s1, hn::LoadU(d, at + lanes));
+      s2 = hn::Add(s2, hn::LoadU(d, at + 2 * lanes));
+      s3 = hn::Add(s3, hn::LoadU(d, at + 3 * lanes));
+    }
+  return hn::GetLane(hn::SumOfLanes(d, hn::Add(hn::Add(s0, s1), hn::Add(s2, s3))));
+}
+
+void ceiling_copy(const float* from, float* to, size_t count) {
+  const hn::ScalableTag<float> d;
+  const size_t lanes = hn::Lanes(d);
+  for (size_t i = 0; i + lanes <= count; i += lanes) hn::Stream(hn::LoadU(d, from + i), d, to + i);
+}
+
+// Twelve independent chains hide the latency of two multiply-adds a cycle on every common core. Returns the operations done.
+double ceiling_fma(float* sink, size_t rounds) {
+  const hn::ScalableTag<float> d;
+  constexpr int kChains = 12;
+  using V = hn::Vec<decltype(d)>;
+  V chain[kChains];
+  for (V& v : chain) v = hn::Set(d, 1e-8f);
+  const V factor = hn::Set(d, 0.999f);
+  for (size_t r = 0; r < rounds; ++r)
+    for (V& v : chain) v = hn::MulAdd(v, factor, factor);
+  for (int i = 1; i < kChains; ++i) chain[0] = hn::Add(chain[0], chain[i]);
+  *sink = hn::GetLane(hn::SumOfLanes(d, chain[0]));
+  return 2.0 * kChains * static_cast<double>(hn::Lanes(d)) * static_cast<double>(rounds);
+}
+
+}  // namespace
+}  // namespace metallic::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace metallic {
+namespace {
+
+HWY_EXPORT(ceiling_read);
+HWY_EXPORT(ceiling_copy);
+HWY_EXPORT(ceiling_fma);
+
+// The least time of several runs, in seconds.
+template <typename Callable>
+double least_seconds(int runs, const Callable& callable) {
+  double least = 1e30;
+  for (int i = 0; i < runs; ++i) {
+    const auto begin = std::chrono::steady_clock::now();
+    callable();
+    least = std::min(least, std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
+  }
+  return least;
+}
+
+}  // namespace
+
+Ceilings measure_ceilings(const DeviceFacts& facts, Executor& executor) {
+  const auto threads = static_cast<size_t>(executor.threads());
+  const size_t count = static_cast<size_t>(std::clamp<int64_t>(4 * facts.llc_bytes, 64 << 20, 512 << 20)) / sizeof(float);
+  Buffer from(count), to(count);
+  fill_random(from.data(), count, 1);
+  std::vector<float> sinks(threads * 16);
+
+  const auto read = cpu::pick(HWY_DISPATCH_TABLE(ceiling_read), facts.isa_bit);
+  const auto copy = cpu::pick(HWY_DISPATCH_TABLE(ceiling_copy), facts.isa_bit);
+  const auto fma = cpu::pick(HWY_DISPATCH_TABLE(ceiling_fma), facts.isa_bit);
+  const auto shared = [&](const auto& body) {
+    executor.parallel(threads, [&](size_t task) {
+      const Share part = share(static_cast<int64_t>(count / 64), static_cast<int64_t>(threads), static_cast<int64_t>(task));
+      body(task, static_cast<size_t>(part.begin) * 64, static_cast<size_t>(part.end - part.begin) * 64);
+    });
+  };
+  const double bytes = static_cast<double>(count * sizeof(float));
+  Ceilings ceilings;
+  ceilings.read_bytes_per_s =
+      bytes / least_seconds(7, [&] { shared([&](size_t t, size_t begin, size_t n) { sinks[t * 16] = read(from.data() + begin, n); }); });
+  ceilings.copy_bytes_per_s =
+      2 * bytes / least_seconds(7, [&] { shared([&](size_t, size_t begin, size_t n) { copy(from.data() + begin, to.data() + begin, n); }); });
+  double flops = 0;
+  const double seconds = least_seconds(5, [&] {
+    std::vector<double> done(threads);
+    executor.parallel(threads, [&](size_t task) { done[task] = fma(&sinks[task * 16], 1'000'000); });
+    flops = 0;
+    for (const double d : done) flops += d;
+  });
+  ceilings.flops_per_s = flops / seconds;
+  return ceilings;
+}
+
+}  // namespace metallic
+#endif

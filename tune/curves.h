@@ -1,0 +1,15 @@
+// Curves: how two families compare along an axis, with the crossover and its interval, for people to look at.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "tune/analysis.h"
+#include "tune/fit.h"
+
+namespace metallic::tune {
+
+/// One curve for each group of points that differ in the axis alone; groups of a single point are left out.
+std::vector<Curve> curves(std::span<const Point> points);
+
+}  // namespace metallic::tune
