@@ -70,18 +70,20 @@ class Operands {
     cold_floats_ = cold_bytes / sizeof(float);
     fill_random(streamed_.data(), streamed_.size(), seed);
     fill_random(second_.data(), second_.size(), seed + 1);
-    prepare_output(false, seed);
+    std::fill_n(out_.data(), out_.size(), 0.0f);  // its pages are there before any timing
   }
 
-  // Poisons the output, so that what a wrong or lazy kernel leaves behind shows; where the kernel reads it (beta ≠ 0) it
-  // holds random numbers, which are returned.
-  std::vector<float> prepare_output(bool is_read, uint64_t seed) {
-    if (!is_read) {
-      std::fill_n(out_.data(), out_.size(), std::numeric_limits<float>::quiet_NaN());
+  // Poisons an output, so that what a wrong or lazy kernel leaves behind shows; where the kernel reads it (beta ≠ 0) it
+  // gets random numbers, which are returned.
+  static std::vector<float> prepare_output(const Unit& unit, const Args& args, uint64_t seed) {
+    auto* out = static_cast<float*>(args.out);
+    const size_t count = static_cast<size_t>(operand_bytes(unit.problem)[2]) / sizeof(float);
+    if (unit.problem.op() == Op::softmax || unit.problem.matmul().beta == 0) {
+      std::fill_n(out, count, std::numeric_limits<float>::quiet_NaN());
       return {};
     }
-    fill_random(out_.data(), out_.size(), seed + 2);
-    return {out_.data(), out_.data() + out_.size()};
+    fill_random(out, count, seed);
+    return {out, out + count};
   }
 
   // The operands of the next call. Cold ones move on by the operand's size, rounded up to a page so that rows keep their alignment.
@@ -152,9 +154,8 @@ Status check(Unit& unit, Operands& operands, Executor& executor, uint64_t seed) 
                                                        : static_cast<double>(unit.problem.matmul().k);
   const auto looks = static_cast<size_t>(std::clamp(1e5 / std::max(each, 1.0), 4.0, 256.0));
   for (Arm& arm : unit.arms) {
-    const bool reads_c = unit.problem.op() == Op::matmul && unit.problem.matmul().beta != 0;
-    const std::vector<float> before = operands.prepare_output(reads_c, seed);
     const Args args = operands.next(unit);
+    const std::vector<float> before = Operands::prepare_output(unit, args, seed + 2);
     const auto begin = Clock::now();
     if (const Code code = arm.kernel->run(args, operands.workspace(), executor); code != Code::ok)
       return fail(code, "{} on {} failed: {}", to_string(*arm.variant, arm.tuning), label(unit.problem), name(code));

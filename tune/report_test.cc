@@ -240,6 +240,33 @@ TEST_F(Browser, DrawsChartsAndTables) {
   EXPECT_NE(dom.find("id=\"unpaired\" class=\"warning\" role=\"alert\" hidden"), dom.npos);
 }
 
+TEST_F(Browser, RedrawsOnEverySelectionAndHover) {
+  const Measurements measurements = synthetic();
+  std::string html = report_html(measurements, analysis_of(measurements), profile(), device());
+  html.insert(html.rfind("</body>"), R"(<script>
+    const charts = () => Object.values(Chart.instances);
+    for (const select of document.querySelectorAll("select"))
+      for (const option of select.options) {
+        select.value = option.value;
+        select.dispatchEvent(new Event("change"));
+      }
+    for (const radio of document.querySelectorAll("input[type=radio]:enabled")) radio.click();
+    for (const button of document.querySelectorAll("th button")) button.click();
+    let shown = 0;
+    for (const chart of charts()) {
+      chart.setActiveElements([{datasetIndex: chart.data.datasets.length - 1, index: 0}]);
+      chart.tooltip.setActiveElements([{datasetIndex: chart.data.datasets.length - 1, index: 0}], {x: 9, y: 9});
+      chart.update();
+      shown += chart.tooltip.body?.length > 0;
+      chart.legend.options.onClick({}, chart.legend.legendItems[0], chart.legend);
+    }
+    document.documentElement.dataset.exercised = `${charts().length} charts, ${shown} tooltips`;
+  </script>)");
+  const std::string dom = opened(html);
+  expect_drawn(dom);
+  EXPECT_NE(dom.find("data-exercised=\"5 charts, 5 tooltips\""), dom.npos) << dom.substr(0, 400);
+}
+
 TEST_F(Browser, SaysInSentencesWhatThereIsNot) {
   const std::string dom = opened(report_html({.paired = false}, {}, {}, {}));
   expect_drawn(dom);

@@ -1,0 +1,39 @@
+// The kernels themselves, without the dispatcher: each variant and tuning on the shapes that the guide's thresholds cut.
+#include "benchmarks/operands.h"
+#include "kernels/variants.h"
+
+namespace metallic::benchmarks {
+namespace {
+
+void add_all(Context& context, Problem problem) {
+  problem.threads = context.threads();
+  for (const Variant& variant : variants(problem.op())) {
+    if (variant.family == "reference") continue;
+    for (const Tuning& tuning : variant.tunings) {
+      if (variant.rejects(problem, tuning, context.facts())) continue;
+      add("direct_kernel", to_string(variant, tuning), problem, context,
+          [&context, &variant, problem, tuning] { return variant.prepare(problem, tuning, context.facts(), context); });
+    }
+  }
+}
+
+void register_all(Context& context) {
+  for (const Problem& problem : problems({
+           // N varies at fixed M and K; then M, as inference engines store their weights.
+           "4096x4096x1+2+3+4+8+16+32",
+           "1+2+3+4+8+16+32x4096x4096_tb",
+           "64x64x64",
+           "128x128x128",
+           "256x256x256",
+           "512x512x512",
+           "1024x1024x1024",
+           "128x4096x4096_tb",
+           "rows64_seqk128..32768",
+       }))
+    add_all(context, problem);
+}
+
+}  // namespace
+}  // namespace metallic::benchmarks
+
+int main(int argc, char** argv) { return metallic::benchmarks::run_program(argc, argv, metallic::benchmarks::register_all); }

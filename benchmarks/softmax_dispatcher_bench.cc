@@ -1,0 +1,61 @@
+// Softmax as the dispatcher runs it: every variant forced, what it picks by itself (auto), and what picking costs (noop).
+#include "benchmarks/operands.h"
+#include "core/label.h"
+#include "kernels/variants.h"
+
+namespace metallic::benchmarks {
+namespace {
+
+constexpr std::string_view kGroup = "softmax_dispatcher";
+
+// Each variant that the dispatcher runs where it is forced. A variable such as METALLIC_SOFTMAX_VARIANT comes first even
+// then; what it keeps from running is left out, since it would be timed under another's name.
+void add_forced(Context& context, const Problem& problem) {
+  for (const Variant& variant : variants(Op::softmax)) {
+    if (variant.family == "reference") continue;
+    const auto decision = context.decide(problem, {.variant = std::string(variant.name)});
+    if (!decision || decision->variant != &variant) continue;
+    for (const Tuning& tuning : variant.tunings) {
+      if (variant.rejects(decision->problem, tuning, context.facts())) continue;
+      // The one in use of a variant's points comes from the decision, the others directly.
+      add(kGroup, to_string(variant, tuning), decision->problem, context, [&context, decision = *decision, tuning] {
+        return decision.variant->prepare(decision.problem, tuning, context.facts(), context);
+      });
+    }
+  }
+}
+
+void add_auto(Context& context, const Problem& problem) {
+  add(kGroup, "auto", problem, context, [&context, problem]() -> Result<std::unique_ptr<const Kernel>> {
+    METALLIC_TRY(Plan plan, context.plan(problem));
+    return std::move(plan.kernel);
+  });
+}
+
+// Looks up a plan that is there and runs nothing.
+void add_noop(Context& context, const Problem& problem) {
+  const std::string name = fmt::format("{}/noop/{}/{}", kGroup, metallic::name(problem.dtype), label(problem));
+  benchmark::RegisterBenchmark(name.c_str(), [&context, problem](benchmark::State& state) {
+    if (const auto plan = context.cached_plan(problem); !plan) return fail_benchmark(state, plan.error().message);
+    for (auto _ : state) benchmark::DoNotOptimize(context.cached_plan(problem));
+    state.counters["threads_used"] = 1;
+  })->UseRealTime();
+}
+
+void register_all(Context& context) {
+  for (const Problem& problem : problems({
+           "rows16+256_seqk64..8192",
+           "batch4_seqq64_seqk256+1024+4096",
+           "batch4_seqq64_seqk256+1024+4096_causal",
+       })) {
+    add_forced(context, problem);
+    add_auto(context, problem);
+  }
+  for (const Problem& problem : problems({"rows16_seqk64", "rows256_seqk8192", "batch4_seqq64_seqk1024_causal"}))
+    add_noop(context, problem);
+}
+
+}  // namespace
+}  // namespace metallic::benchmarks
+
+int main(int argc, char** argv) { return metallic::benchmarks::run_program(argc, argv, metallic::benchmarks::register_all); }

@@ -1,0 +1,75 @@
+// metallic bench: paired timings of all candidates, as a table for people or files for programs.
+#include <fmt/format.h>
+
+#include "cli/command.h"
+#include "cli/pipeline.h"
+#include "formats/file.h"
+
+namespace metallic::cli {
+namespace {
+
+struct Options {
+  ProblemOptions problems;
+  SampleOptions sampling{.budget_s = 20};
+  std::string format = "table";
+  std::string out;
+  bool json = false;
+};
+
+std::string table(const std::vector<ResultRow>& rows, bool markdown) {
+  std::string text = markdown ? "| problem | cache | variant | median µs | 95 % | GB/s | GFLOP/s |\n|---|---|---|---:|---:|---:|---:|\n"
+                              : fmt::format("{:<34} {:<5} {:<26} {:>12} {:>21} {:>8} {:>9}\n", "problem", "cache", "variant", "median µs", "95 %", "GB/s", "GFLOP/s");
+  for (const ResultRow& row : rows) {
+    const std::string variant = row.tuning.empty() ? row.variant : fmt::format("{}@{}", row.variant, row.tuning);
+    const std::string interval = fmt::format("{:.1f}–{:.1f}", row.ci_low / 1e3, row.ci_high / 1e3);
+    constexpr std::string_view kMarkdown = "| {} | {} | {} | {:.1f} | {} | {:.1f} | {:.1f} |\n";
+    constexpr std::string_view kColumns = "{:<34} {:<5} {:<26} {:>11.1f} {:>21} {:>8.1f} {:>9.1f}\n";
+    text += fmt::format(fmt::runtime(markdown ? kMarkdown : kColumns), row.parameters, row.cache, variant, row.median_time / 1e3, interval,
+                        row.bytes / row.median_time, row.flops / row.median_time);
+  }
+  return text;
+}
+
+Result<Exit> run(Options options) {
+  METALLIC_TRY(const auto problem_list, problems(options.problems));
+  METALLIC_TRY(const auto ctx, context(options.problems.model));
+  draw_seed(options.sampling);
+  METALLIC_TRY(const auto samples, run_sampler(problem_list, *ctx, options.sampling));
+  if (!options.out.empty()) {
+    const std::filesystem::path path = options.out;
+    METALLIC_CHECK(write_file(path, to_csv(sample_columns(), std::span<const SampleRow>(samples))));
+    METALLIC_CHECK(write_file(path.parent_path() / kDevice, to_json(record_device(*ctx, options.problems.model, options.sampling.seed))));
+  }
+  Loaded loaded;
+  METALLIC_TRY(loaded.measurements, tune::from_samples(samples, "samples", ctx->threads()));
+  loaded.device.facts = ctx->facts();
+  const std::vector<ResultRow> rows = aggregate(loaded, *ctx);
+  const std::string format = options.json ? "json" : options.format;
+  if (format == "csv") {
+    fmt::print("{}", to_csv(result_columns(), std::span<const ResultRow>(rows)));
+  } else if (format == "json") {
+    auto json = nlohmann::ordered_json::array();
+    for (const ResultRow& row : rows) json.push_back(to_json(result_columns(), row));
+    fmt::print("{}\n", json.dump(2, ' ', false, Json::error_handler_t::replace));
+  } else {
+    fmt::print("{}", table(rows, format == "md"));
+  }
+  return Exit::done;
+}
+
+}  // namespace
+
+void add_bench(CLI::App& app, Action& action) {
+  add_command<Options>(
+      app, action, "bench", "time all candidates in paired random blocks",
+      [](CLI::App& command, Options& options) {
+        add_problem_options(command, options.problems);
+        add_sample_options(command, options.sampling);
+        command.add_option("--format", options.format, "table, md, csv or json")->check(CLI::IsMember({"table", "md", "csv", "json"}))->capture_default_str();
+        command.add_option("--out", options.out, "write the raw samples here, and device.json beside them");
+        command.add_flag("--json", options.json, "the same as --format json");
+      },
+      run);
+}
+
+}  // namespace metallic::cli

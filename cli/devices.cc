@@ -1,0 +1,44 @@
+// metallic devices: what this machine has, and which profiles are installed for it.
+#include <fmt/format.h>
+
+#include "cli/command.h"
+#include "cli/inputs.h"
+#include "dispatch/profile_store.h"
+
+namespace metallic::cli {
+namespace {
+
+struct Options {
+  bool json = false;
+};
+
+Result<Exit> run(const Options& options) {
+  METALLIC_TRY(const auto ctx, context(""));
+  const DeviceFacts& facts = ctx->facts();
+  const auto any = profile_path(facts, "any", ctx->lookup());
+  std::error_code ignored;
+  const bool installed = any && std::filesystem::exists(*any, ignored);
+  if (options.json) {
+    auto device = facts_json(facts);
+    device["fingerprint"] = fingerprint(facts);
+    device["threads"] = ctx->threads();
+    device["profile"] = installed ? nlohmann::ordered_json(any->native()) : nlohmann::ordered_json(nullptr);
+    fmt::print("{}\n", nlohmann::ordered_json::array({device}).dump(2));
+    return Exit::done;
+  }
+  fmt::print("{}  {}, {} cores, {}, L1d {} KiB, L2 {} KiB, last level {} KiB, memory {:.1f} GiB\n", facts.id, facts.model, facts.cores, facts.isa,
+             facts.l1d_bytes >> 10, facts.l2_bytes >> 10, facts.llc_bytes >> 10, static_cast<double>(facts.memory_bytes) / (1 << 30));
+  fmt::print("     fingerprint {}\n     threads {}\n     profile {}\n", fingerprint(facts), ctx->threads(),
+             installed ? any->native() : "none: run metallic tune");
+  return Exit::done;
+}
+
+}  // namespace
+
+void add_devices(CLI::App& app, Action& action) {
+  add_command<Options>(
+      app, action, "devices", "the devices of this machine and their profiles",
+      [](CLI::App& command, Options& options) { command.add_flag("--json", options.json, "for programs"); }, run);
+}
+
+}  // namespace metallic::cli

@@ -1,0 +1,114 @@
+#include "cli/inputs.h"
+
+#include <fmt/chrono.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "core/build.h"
+#include "core/label.h"
+#include "formats/file.h"
+
+namespace metallic::cli {
+namespace {
+
+constexpr size_t kMostSampleBytes = size_t{1} << 30;
+
+Status check_dtype(const std::string& text, Problem& problem) {
+  const auto dtype = parse_dtype(text);
+  if (!dtype) return fail(Code::invalid_argument, "--dtype {}: use {}", in_quotes(text), kDTypeNames);
+  problem.dtype = *dtype;
+  return {};
+}
+
+}  // namespace
+
+void add_problem_options(CLI::App& command, ProblemOptions& options) {
+  command.add_option("--op", options.op, "only this operation: softmax or matmul");
+  auto* shapes = command.add_option("--shapes", options.shapes, "labels (ranges allowed: rows64_seqk64..8192), or files with one label a line");
+  auto* model = command.add_option("--model", options.model, "the shapes of this model (see metallic models)");
+  shapes->excludes(model);
+  command.add_option("--dtype", options.dtype, "element type")->capture_default_str();
+}
+
+Result<std::vector<WeightedProblem>> problems(const ProblemOptions& options) {
+  std::vector<WeightedProblem> found;
+  if (options.shapes.empty()) {
+    METALLIC_TRY(const ModelConfig model, find_model(options.model.empty() ? model_names().front() : options.model));
+    found = model_problems(model);
+  }
+  for (const std::string& shape : options.shapes) {
+    std::error_code ignored;
+    if (std::filesystem::is_regular_file(shape, ignored)) {
+      METALLIC_TRY(const std::string text, read_file(shape, 1 << 20));
+      METALLIC_TRY(const auto list, parse_problem_list(text, shape));
+      found.insert(found.end(), list.begin(), list.end());
+    } else {
+      METALLIC_TRY(const auto list, parse_labels(shape));
+      for (const Problem& problem : list) found.push_back({problem, 1, ""});
+    }
+  }
+  for (auto& weighted : found) METALLIC_CHECK(check_dtype(options.dtype, weighted.problem));
+  if (!options.op.empty()) {
+    METALLIC_TRY(const Op op, parse_op(options.op));
+    std::erase_if(found, [op](const WeightedProblem& weighted) { return weighted.problem.op() != op; });
+    if (found.empty()) return fail(Code::invalid_argument, "--op {}: none of the shapes is of this operation", options.op);
+  }
+  return found;
+}
+
+Result<Problem> one_problem(const std::vector<std::string>& words, const std::string& dtype) {
+  METALLIC_TRY(Problem problem, parse_label(words.back()));
+  METALLIC_CHECK(check_dtype(dtype, problem));
+  if (words.size() == 2) {
+    METALLIC_TRY(const Op op, parse_op(words.front()));
+    if (op != problem.op())
+      return fail(Code::invalid_argument, "label {} is of {}, not of {}", in_quotes(words.back()), name(problem.op()), name(op));
+  }
+  return problem;
+}
+
+Result<std::unique_ptr<Context>> context(const std::string& model, const std::string& profile) {
+  ContextOptions options;
+  options.model = model;
+  options.profile = profile;
+  return Context::create(std::move(options));
+}
+
+Result<Loaded> load_measurements(const std::filesystem::path& path, const DeviceFacts& here, int threads) {
+  METALLIC_TRY(const std::string text, read_file(path, kMostSampleBytes));
+  Loaded loaded;
+  if (looks_like_samples(text)) {
+    METALLIC_TRY(const auto rows, parse_samples(text, path.native()));
+    METALLIC_TRY(loaded.measurements, tune::from_samples(rows, path.native(), threads));
+  } else {
+    METALLIC_TRY(const auto rows, parse_results(text, path.native()));
+    METALLIC_TRY(loaded.measurements, tune::from_results(rows, path.native(), threads));
+  }
+  if (loaded.measurements.series.empty()) return fail(Code::invalid_argument, "{}: no timed variant in it", path.native());
+  const std::filesystem::path beside = path.parent_path() / kDevice;
+  std::error_code ignored;
+  if (std::filesystem::exists(beside, ignored)) {
+    METALLIC_TRY(const std::string device, read_file(beside, 1 << 16));
+    METALLIC_TRY(loaded.device, parse_device_record(device, beside.native()));
+    loaded.device_known = true;
+  } else {
+    loaded.device = {.facts = here, .threads = threads, .build = loaded.measurements.build, .date = now()};
+    loaded.device_known = loaded.measurements.device == fingerprint(here);
+  }
+  return loaded;
+}
+
+tune::AnalysisOptions analysis_options(const DeviceFacts& facts) {
+  tune::AnalysisOptions options;
+  options.default_choice = [facts](const Problem& problem) -> tune::Choice {
+    const auto decision = select(problem, {facts, Environment{}, CallOptions{}, {}});
+    if (!decision) return {};
+    return {std::string(decision->variant->name), to_string(decision->tuning)};
+  };
+  return options;
+}
+
+std::string now() { return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::time(nullptr))); }
+
+}  // namespace metallic::cli

@@ -1,0 +1,54 @@
+// The program `metallic`: parses the command line, runs one subcommand, prints errors on one line.
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <exception>
+#include <new>
+
+#include "cli/command.h"
+#include "core/build.h"
+
+namespace metallic::cli {
+namespace {
+
+int run(int argc, char** argv) {
+  CLI::App app("Runs each transformer operation with the kernel that is fastest on this machine, and finds out which one that is.");
+  app.name("metallic");
+  app.set_version_flag("--version", std::string(build_name()));
+  app.require_subcommand(1);
+  app.footer("Start with: metallic tune --model llama-3.1-8b");
+  Action action;
+  for (const auto add : {add_tune, add_explain, add_devices, add_list, add_models, add_env, add_bench, add_collect, add_analyze, add_apply,
+                         add_regret, add_report})
+    add(app, action);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::Success& help) {
+    return app.exit(help);  // --help, --version
+  } catch (const CLI::ParseError& error) {
+    std::string message = error.what();
+    for (char& c : message)
+      if (c == '\n' || c == '\r') c = ' ';
+    const auto chosen = app.get_subcommands();
+    fmt::print(stderr, "metallic: {}: see metallic {}--help\n", message, chosen.empty() ? "" : chosen.front()->get_name() + " ");
+    return static_cast<int>(Exit::bad_input);
+  }
+  const Result<Exit> ended = action();
+  if (ended) return static_cast<int>(*ended);
+  fmt::print(stderr, "metallic: {}\n", ended.error().message);
+  return static_cast<int>(ended.error().code == Code::internal ? Exit::check_failed : Exit::bad_input);
+}
+
+}  // namespace
+}  // namespace metallic::cli
+
+int main(int argc, char** argv) {
+  try {
+    return metallic::cli::run(argc, argv);
+  } catch (const std::bad_alloc&) {
+    fmt::print(stderr, "metallic: out of memory: use smaller shapes or files\n");
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "metallic: {}\n", error.what());
+  }
+  return static_cast<int>(metallic::cli::Exit::bad_input);
+}

@@ -1,0 +1,186 @@
+#include "cli/pipeline.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <set>
+
+#include "cli/progress.h"
+#include "core/build.h"
+#include "core/label.h"
+#include "dispatch/profile_store.h"
+#include "formats/file.h"
+#include "kernels/variants.h"
+#include "measure/ceilings.h"
+#include "tune/aggregate.h"
+#include "tune/report.h"
+
+namespace metallic::cli {
+namespace {
+
+std::string percent(double fraction) { return fmt::format("{:.2f} %", fraction * 100); }
+
+std::string line(const Threshold& t) {
+  return fmt::format("{:<18} {} {:<12} {:<16} {:>8}  [{}, {}]  regret {}{}", t.name, name(t.dtype), t.layout, t.where, t.value, t.low, t.high,
+                     percent(t.regret), t.kept_default ? "  (default kept)" : "");
+}
+
+std::string key_text(const RuleKey& key) {
+  return fmt::format("{} {} {} threads={}", name(key.op), name(key.dtype), key.layout, key.threads);
+}
+
+}  // namespace
+
+void add_sample_options(CLI::App& command, SampleOptions& options) {
+  command
+      .add_option_function<std::string>(
+          "--budget",
+          [&options](const std::string& text) {
+            std::string number = text;
+            double scale = 1;
+            if (number.ends_with("min")) number.resize(number.size() - 3), scale = 60;
+            else if (number.ends_with("s")) number.resize(number.size() - 1);
+            double value = 0;
+            if (!CLI::detail::lexical_cast(number, value) || !(value > 0) || value * scale > 86400)
+              throw CLI::ValidationError("--budget", in_quotes(text) + " is not a time such as 60s or 5min");
+            options.budget_s = value * scale;
+          },
+          fmt::format("how long to measure, e.g. 60s or 5min [{:.0f}s]", options.budget_s))
+      ->type_name("TIME");
+  command.add_option("--seed", options.seed, "seed of inputs and orders; 0: from the clock")->capture_default_str();
+  command.add_option("--cache", options.caches, "warm, cold or both; default: softmax both, matmul weights cold")
+      ->check(CLI::IsMember({"warm", "cold"}));
+}
+
+void draw_seed(SampleOptions& options) {
+  if (options.seed == 0) options.seed = static_cast<uint64_t>(std::chrono::system_clock::now().time_since_epoch().count()) >> 1;
+}
+
+Result<std::vector<SampleRow>> run_sampler(std::span<const WeightedProblem> problems, Context& context, const SampleOptions& options) {
+  SamplerOptions sampler{.budget_s = options.budget_s, .seed = options.seed};
+  if (!options.caches.empty()) {
+    std::vector<Cache> caches;
+    for (const Cache cache : {Cache::warm, Cache::cold})
+      if (std::ranges::find(options.caches, name(cache)) != options.caches.end()) caches.push_back(cache);
+    sampler.softmax_caches = sampler.matmul_caches = caches;
+  }
+  Progress progress("measuring");
+  sampler.progress = [&](double share, std::string_view what) {
+    progress.update(share, what);
+    return true;
+  };
+  return sample(problems, context.facts(), context.executor(), context, sampler);
+}
+
+DeviceRecord record_device(Context& context, const std::string& model, uint64_t seed) {
+  Progress progress("ceilings");
+  return {.facts = context.facts(),
+          .ceilings = measure_ceilings(context.facts(), context.executor()),
+          .threads = context.threads(),
+          .model = model.empty() ? "any" : model,
+          .build = std::string(build_name()),
+          .date = now(),
+          .seed = seed};
+}
+
+Analyzed run_analysis(const Loaded& loaded) {
+  Analyzed analyzed{.analysis = tune::analyze(loaded.measurements, analysis_options(loaded.device.facts)), .profile = {}};
+  Profile& profile = analyzed.profile;
+  profile.device = loaded.device.facts;
+  profile.fingerprint = loaded.device_known ? fingerprint(loaded.device.facts) : "unknown";
+  profile.model = loaded.device.model;
+  profile.build = loaded.device.build;
+  profile.date = loaded.device.date;
+  profile.paired = loaded.measurements.paired;
+  profile.lists = analyzed.analysis.lists;
+  profile.thresholds = analyzed.analysis.thresholds;
+  return analyzed;
+}
+
+Status write_analysis(const Loaded& loaded, const Analyzed& analyzed, const std::filesystem::path& folder) {
+  METALLIC_CHECK(write_file(folder / kProfile, to_json(analyzed.profile)));
+  return write_file(folder / kReport, tune::report_html(loaded.measurements, analyzed.analysis, analyzed.profile, loaded.device));
+}
+
+std::string summary(const Analyzed& analyzed) {
+  std::string text = "thresholds (value, 95 % interval, held-out regret of the rules they belong to)\n";
+  for (const Threshold& threshold : analyzed.profile.thresholds) text += "  " + line(threshold) + "\n";
+  text += "rules\n";
+  for (const RuleList& list : analyzed.profile.lists) {
+    text += fmt::format("  {}\n", key_text(list.key));
+    for (const Rule& rule : list.rules)
+      text += fmt::format("    {}{}\n", to_string(rule),
+                          rule.evidence.regret ? fmt::format("   [regret {}, default {}]", percent(*rule.evidence.regret),
+                                                             rule.evidence.default_regret ? percent(*rule.evidence.default_regret) : "not timed")
+                                               : "");
+  }
+  const auto& a = analyzed.analysis;
+  text += fmt::format("held-out regret over {} problems: mean {}, p95 {}, worst {}; built-in defaults: mean {}, p95 {}, worst {}\n", a.regret.series,
+                      percent(a.regret.mean), percent(a.regret.p95), percent(a.regret.worst), percent(a.default_regret.mean),
+                      percent(a.default_regret.p95), percent(a.default_regret.worst));
+  return text;
+}
+
+nlohmann::ordered_json summary_json(const Analyzed& analyzed) {
+  // The profile already says it all in the agreed names.
+  const auto profile = nlohmann::ordered_json::parse(to_json(analyzed.profile));
+  const auto regret = [](const tune::RegretSummary& r) {
+    return nlohmann::ordered_json{{"mean", r.mean}, {"p95", r.p95}, {"worst", r.worst}, {"series", r.series}};
+  };
+  return {{"thresholds", profile["thresholds"]},
+          {"rules", profile["rules"]},
+          {"paired", profile["paired"]},
+          {"regret", regret(analyzed.analysis.regret)},
+          {"default_regret", regret(analyzed.analysis.default_regret)}};
+}
+
+std::vector<ResultRow> aggregate(const Loaded& loaded, Context& context) {
+  std::vector<ResultRow> rows = tune::aggregate(loaded.measurements, loaded.device.facts.isa);
+  for (ResultRow& row : rows) {
+    auto problem = parse_label(row.parameters);
+    const Variant* variant = problem ? find_variant(problem->op(), row.variant) : nullptr;
+    const auto tuning = variant ? find_tuning(*variant, row.tuning) : std::nullopt;
+    if (!tuning) continue;
+    problem->threads = static_cast<int>(std::max<int64_t>(row.threads, 1));
+    if (variant->rejects(*problem, *tuning, context.facts())) continue;
+    if (const auto kernel = variant->prepare(*problem, *tuning, context.facts(), context))
+      row.workspace_bytes = static_cast<int64_t>((*kernel)->workspace());
+  }
+  return rows;
+}
+
+Result<std::vector<std::string>> install(Profile profile, const Context& context, bool force, bool dry_run) {
+  const std::string here = fingerprint(context.facts());
+  if (profile.fingerprint == "unknown" && !force)
+    return fail(Code::invalid_argument, "the profile does not say which device it was measured on: add --force to install it for this one");
+  if (profile.fingerprint != "unknown" && profile.fingerprint != here)
+    return fail(Code::invalid_argument, "the profile is for {}, this device is {}: tune this one instead", in_quotes(profile.fingerprint), here);
+  if (!profile.paired && !force)
+    return fail(Code::invalid_argument, "the profile rests on unpaired results: run metallic tune, or add --force");
+  if (const auto stale = stale_entries(profile); !stale.empty() && !force)
+    return fail(Code::invalid_argument, "the profile is of another build: {}: tune again, or add --force", stale.front());
+  METALLIC_CHECK(check_model_name(profile.model));
+  profile.fingerprint = here;
+  profile.device = context.facts();
+
+  std::vector<std::string> changes;
+  const auto path = profile_path(context.facts(), profile.model, context.lookup());
+  if (!path) return fail(Code::invalid_argument, "neither XDG_DATA_HOME nor HOME is set: set one to say where profiles live");
+  std::set<std::string> before;
+  if (const auto installed = load_profile(*path, context.facts()))
+    for (const RuleList& list : installed->lists)
+      for (const Rule& rule : list.rules) before.insert(fmt::format("{}: {}", key_text(list.key), to_string(rule)));
+  std::set<std::string> after;
+  for (const RuleList& list : profile.lists)
+    for (const Rule& rule : list.rules) after.insert(fmt::format("{}: {}", key_text(list.key), to_string(rule)));
+  for (const std::string& rule : before)
+    if (!after.contains(rule)) changes.push_back("- " + rule);
+  for (const std::string& rule : after)
+    if (!before.contains(rule)) changes.push_back("+ " + rule);
+  if (!dry_run) METALLIC_CHECK(install_profile(profile, context.facts(), context.lookup()));
+  changes.push_back(fmt::format("{} {}", dry_run ? "would write" : "installed", path->native()));
+  return changes;
+}
+
+}  // namespace metallic::cli

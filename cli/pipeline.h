@@ -1,0 +1,56 @@
+// The stages that several subcommands run: sample, analyse and write, install.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "cli/inputs.h"
+#include "dispatch/context.h"
+#include "formats/profile.h"
+#include "formats/records.h"
+#include "measure/sampler.h"
+#include "tune/analysis.h"
+
+namespace metallic::cli {
+
+struct SampleOptions {
+  double budget_s = 60;
+  uint64_t seed = 0;  ///< 0: `draw_seed` sets one from the clock
+  std::vector<std::string> caches;
+};
+
+void add_sample_options(CLI::App& command, SampleOptions& options);
+
+/// Sets the seed where none was given, so that every file can name the one that was used.
+void draw_seed(SampleOptions& options);
+
+/// Samples with a progress bar.
+Result<std::vector<SampleRow>> run_sampler(std::span<const WeightedProblem> problems, Context& context, const SampleOptions& options);
+
+/// Facts and ceilings of this machine, for device.json.
+DeviceRecord record_device(Context& context, const std::string& model, uint64_t seed);
+
+/// An analysis and the profile made from it.
+struct Analyzed {
+  tune::Analysis analysis;
+  Profile profile;
+};
+
+Analyzed run_analysis(const Loaded& loaded);
+
+/// Writes profile.json and report.html.
+Status write_analysis(const Loaded& loaded, const Analyzed& analyzed, const std::filesystem::path& folder);
+
+/// Thresholds, rules and regret as text for people, and as the JSON of `analyze --json`.
+std::string summary(const Analyzed& analyzed);
+nlohmann::ordered_json summary_json(const Analyzed& analyzed);
+
+/// The aggregates of measurements, with the workspace that each candidate needs here.
+std::vector<ResultRow> aggregate(const Loaded& loaded, Context& context);
+
+/// Refuses a profile that must be forced (unpaired, of unknown origin) or is another device's, then installs it. Returns what
+/// changed, a line each; with `dry_run` nothing is written.
+Result<std::vector<std::string>> install(Profile profile, const Context& context, bool force, bool dry_run);
+
+}  // namespace metallic::cli

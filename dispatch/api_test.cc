@@ -1,0 +1,148 @@
+// The C++ header from a caller's side: nothing of the library but <metallic/metallic.hpp>.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstdlib>
+#include <metallic/metallic.hpp>
+#include <thread>
+#include <vector>
+
+namespace {
+
+class Api : public testing::Test {
+ protected:
+  Api() { setenv("METALLIC_PROFILE", "none", 1); }  // the user's must not decide what is tested
+};
+
+mtl::Options threads(int count) {
+  mtl::Options options;
+  options.threads = count;
+  return options;
+}
+
+// Small integers, so that sums are exact.
+std::vector<float> integers(size_t count, unsigned seed) {
+  std::vector<float> values(count);
+  for (float& value : values) value = static_cast<float>((seed = seed * 1103515245 + 12345) >> 16 & 7) - 3;
+  return values;
+}
+
+// C = A·Bᵀ as the definition has it.
+std::vector<float> product_tb(const std::vector<float>& a, const std::vector<float>& b, size_t m, size_t k, size_t n) {
+  std::vector<float> c(m * n);
+  for (size_t i = 0; i < m; ++i)
+    for (size_t j = 0; j < n; ++j)
+      for (size_t x = 0; x < k; ++x) c[i * n + j] += a[i * k + x] * b[j * k + x];
+  return c;
+}
+
+TEST_F(Api, TenLines) {
+  mtl::Context context;
+  mtl::Plan plan = context.plan(mtl::matmul(8, 64, 48).transpose_b());
+  const auto a = integers(8 * 64, 1), b = integers(48 * 64, 2);
+  std::vector<float> c(8 * 48);
+  plan.run(a.data(), b.data(), c.data());
+  EXPECT_EQ(c, product_tb(a, b, 8, 64, 48));
+  EXPECT_NE(plan.explain().find("\"8x64x48_tb\""), std::string_view::npos);
+}
+
+TEST_F(Api, SoftmaxInAndOutOfPlace) {
+  const mtl::Context context(threads(2));
+  mtl::Plan plan = context.plan(mtl::softmax(2, 3, 5).causal());
+  std::vector<float> x(30, 0.5f), y(30);
+  plan.run(x.data(), y.data());
+  plan.run(x.data(), x.data());
+  EXPECT_EQ(x, y);
+  // Equal inputs share the visible keys equally: 3, 4 and 5 of them.
+  for (int row = 0; row < 6; ++row)
+    for (int key = 0; key < 5; ++key) {
+      const int visible = row % 3 + 3;
+      EXPECT_NEAR(y[static_cast<size_t>(row * 5 + key)], key < visible ? 1.0 / visible : 0.0, 1e-6) << row << ' ' << key;
+    }
+}
+
+TEST_F(Api, BuildersSayWhatTheCallerMeant) {
+  const metallic_problem matmul = mtl::matmul(4, 5, 6).transpose_a().scale(2, 0.5f).batch(3).row_strides(7, 8, 9).batch_strides(50, 60, 70);
+  EXPECT_EQ(matmul.struct_size, sizeof(metallic_problem));
+  EXPECT_EQ(matmul.op, METALLIC_MATMUL);
+  EXPECT_EQ(matmul.m * 100 + matmul.k * 10 + matmul.n, 456);
+  EXPECT_EQ(matmul.transpose_a, 1);
+  EXPECT_EQ(matmul.transpose_b, 0);
+  EXPECT_EQ(matmul.alpha, 2);
+  EXPECT_EQ(matmul.beta, 0.5f);
+  EXPECT_EQ(matmul.batch, 3);
+  EXPECT_EQ(matmul.lda * 100 + matmul.ldb * 10 + matmul.ldc, 789);
+  EXPECT_EQ(matmul.batch_stride_a + matmul.batch_stride_b + matmul.batch_stride_c, 180);
+  const metallic_problem softmax = mtl::softmax(2, 3, 5).causal(-1).strides(6, 7);
+  EXPECT_EQ(softmax.op, METALLIC_SOFTMAX);
+  EXPECT_EQ(softmax.batch * 100 + softmax.seq_q * 10 + softmax.seq_k, 235);
+  EXPECT_EQ(softmax.causal, 1);
+  EXPECT_EQ(softmax.offset, -1);
+  EXPECT_EQ(softmax.in_stride * 10 + softmax.out_stride, 67);
+  EXPECT_EQ(mtl::problem("4096x4096x8_tb").transpose_b, 1);
+}
+
+TEST_F(Api, ErrorsCarryStatusAndMessage) {
+  const mtl::Context context(threads(1));
+  try {
+    context.plan(mtl::matmul(-1, 4, 4));
+    FAIL() << "a negative dimension passed";
+  } catch (const mtl::Error& error) {
+    EXPECT_EQ(error.status(), METALLIC_INVALID_ARGUMENT);
+    EXPECT_NE(std::string(error.what()).find("M -1"), std::string::npos) << error.what();
+  }
+  EXPECT_THROW(mtl::problem("conv3x3"), mtl::Error);
+  EXPECT_THROW(mtl::Context(threads(-1)), mtl::Error);
+  mtl::Plan plan = context.plan(mtl::softmax(2, 4));
+  EXPECT_THROW(plan.run(nullptr, nullptr), mtl::Error);
+}
+
+TEST_F(Api, OnePlanInTwoThreadsWithAWorkspaceEach) {
+  const mtl::Context context(threads(2));
+  const mtl::Plan plan = context.plan(mtl::matmul(100, 90, 80).transpose_b());
+  const auto a = integers(100 * 90, 3), b = integers(80 * 90, 4), expected = product_tb(a, b, 100, 90, 80);
+  const auto work = [&] {
+    const mtl::Workspace workspace = plan.workspace();
+    EXPECT_EQ(workspace.bytes(), plan.workspace_bytes());
+    for (int i = 0; i < 20; ++i) {
+      std::vector<float> c(100 * 80);
+      plan.run(a.data(), b.data(), c.data(), workspace);
+      EXPECT_EQ(c, expected);
+    }
+  };
+  std::thread other(work);
+  work();
+  other.join();
+}
+
+TEST_F(Api, ExecutorAndLogAreTheCallers) {
+  struct Serial : mtl::Executor {
+    int threads() const override { return 4; }
+    void parallel(size_t count, Task task, void* context) override {
+      ++calls;
+      for (size_t i = 0; i < count; ++i) task(context, i);
+    }
+    int calls = 0;
+  } serial;
+  std::string logged;
+  mtl::Options options;
+  options.executor = &serial;
+  options.profile = "/nonexistent/profile.json";
+  options.log = [&](std::string_view level, std::string_view message) { logged.append(level).append(": ").append(message); };
+  unsetenv("METALLIC_PROFILE");
+  mtl::Context first(options);
+  setenv("METALLIC_PROFILE", "none", 1);
+  EXPECT_EQ(logged.find("warning: "), 0u) << logged;
+  EXPECT_NE(logged.find("/nonexistent/profile.json"), std::string::npos) << logged;
+  const mtl::Context moved = std::move(first);  // log and executor go with it
+  mtl::Plan plan = moved.plan(mtl::softmax(500, 1000));
+  std::vector<float> x(500 * 1000, 1.0f);
+  plan.run(x.data(), x.data());
+  EXPECT_GE(serial.calls, 1);
+  EXPECT_NEAR(x[1234], 1e-3, 1e-9);
+  mtl::Plan other = std::move(plan);
+  other.run(x.data(), x.data());
+  EXPECT_GE(serial.calls, 2);
+}
+
+}  // namespace

@@ -1,0 +1,258 @@
+// Metallic from C++ (17 or later): the C interface with owners, builders and exceptions; header-only.
+//
+//   mtl::Context context;
+//   mtl::Plan plan = context.plan(mtl::matmul(128, 4096, 4096).transpose_b());
+//   plan.run(a, b, c);                    // as often as wanted
+//   std::cout << plan.explain();          // why this kernel
+#ifndef METALLIC_METALLIC_HPP
+#define METALLIC_METALLIC_HPP
+
+#include <metallic/metallic.h>
+
+#include <functional>
+#include <memory>
+#include <new>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace mtl {
+
+/// What every call here throws: the status for programs, the line for people.
+class Error : public std::runtime_error {
+ public:
+  Error(metallic_status status, const char* message) : std::runtime_error(message), status_(status) {}
+  metallic_status status() const noexcept { return status_; }
+
+ private:
+  metallic_status status_;
+};
+
+inline void check(metallic_status status) {
+  if (status != METALLIC_OK) throw Error(status, metallic_last_error());
+}
+
+/// The shape of a softmax; strides in elements, 0 for the contiguous one.
+class Softmax {
+ public:
+  Softmax(int64_t batch, int64_t seq_q, int64_t seq_k) {
+    problem_.struct_size = sizeof(problem_);
+    problem_.op = METALLIC_SOFTMAX;
+    problem_.batch = batch;
+    problem_.seq_q = seq_q;
+    problem_.seq_k = seq_k;
+  }
+  /// Query i sees the keys j ≤ i + offset; without one, the last query sees all.
+  Softmax causal() const { return causal(problem_.seq_k - problem_.seq_q); }
+  Softmax causal(int64_t offset) const {
+    Softmax changed = *this;
+    changed.problem_.causal = 1;
+    changed.problem_.offset = offset;
+    return changed;
+  }
+  Softmax strides(int64_t in, int64_t out) const {
+    Softmax changed = *this;
+    changed.problem_.in_stride = in;
+    changed.problem_.out_stride = out;
+    return changed;
+  }
+  operator metallic_problem() const noexcept { return problem_; }
+
+ private:
+  metallic_problem problem_{};
+};
+
+/// The shape of C[m,n] = alpha·op(A)[m,k]·op(B)[k,n] + beta·C; strides in elements, 0 for the contiguous one.
+class Matmul {
+ public:
+  Matmul(int64_t m, int64_t k, int64_t n) {
+    problem_.struct_size = sizeof(problem_);
+    problem_.op = METALLIC_MATMUL;
+    problem_.m = m;
+    problem_.k = k;
+    problem_.n = n;
+    problem_.alpha = 1;
+  }
+  /// A is stored [k,m].
+  Matmul transpose_a() const {
+    return with([](metallic_problem& p) { p.transpose_a = 1; });
+  }
+  /// B is stored [n,k].
+  Matmul transpose_b() const {
+    return with([](metallic_problem& p) { p.transpose_b = 1; });
+  }
+  Matmul scale(float alpha, float beta) const {
+    return with([=](metallic_problem& p) {
+      p.alpha = alpha;
+      p.beta = beta;
+    });
+  }
+  Matmul batch(int64_t count) const {
+    return with([=](metallic_problem& p) { p.batch = count; });
+  }
+  Matmul row_strides(int64_t lda, int64_t ldb, int64_t ldc) const {
+    return with([=](metallic_problem& p) {
+      p.lda = lda;
+      p.ldb = ldb;
+      p.ldc = ldc;
+    });
+  }
+  Matmul batch_strides(int64_t a, int64_t b, int64_t c) const {
+    return with([=](metallic_problem& p) {
+      p.batch_stride_a = a;
+      p.batch_stride_b = b;
+      p.batch_stride_c = c;
+    });
+  }
+  operator metallic_problem() const noexcept { return problem_; }
+
+ private:
+  template <typename Change>
+  Matmul with(Change change) const {
+    Matmul changed = *this;
+    change(changed.problem_);
+    return changed;
+  }
+  metallic_problem problem_{};
+};
+
+inline Softmax softmax(int64_t rows, int64_t seq_k) { return Softmax(0, rows, seq_k); }
+inline Softmax softmax(int64_t batch, int64_t seq_q, int64_t seq_k) { return Softmax(batch, seq_q, seq_k); }
+inline Matmul matmul(int64_t m, int64_t k, int64_t n) { return Matmul(m, k, n); }
+
+/// The problem of a label, e.g. "rows64_seqk512" or "4096x4096x8_tb".
+inline metallic_problem problem(const std::string& label) {
+  metallic_problem filled{};
+  filled.struct_size = sizeof(filled);
+  check(metallic_problem_from_label(label.c_str(), &filled));
+  return filled;
+}
+
+/// Scratch memory, aligned as runs need it. One for each thread that runs a plan.
+class Workspace {
+ public:
+  explicit Workspace(size_t bytes) : bytes_(bytes), data_(bytes > 0 ? ::operator new(bytes, kAlignment) : nullptr) {}
+  void* data() const noexcept { return data_.get(); }
+  size_t bytes() const noexcept { return bytes_; }
+
+ private:
+  static constexpr std::align_val_t kAlignment{64};
+  struct Free {
+    void operator()(void* data) const noexcept { ::operator delete(data, kAlignment); }
+  };
+  size_t bytes_;
+  std::unique_ptr<void, Free> data_;
+};
+
+/// A problem and the kernel chosen for it.
+class Plan {
+ public:
+  size_t workspace_bytes() const {
+    size_t bytes = 0;
+    check(metallic_plan_workspace(plan_.get(), &bytes));
+    return bytes;
+  }
+  Workspace workspace() const { return Workspace(workspace_bytes()); }
+
+  /// softmax: out may be in.
+  void run(const float* in, float* out) { run(in, nullptr, out, workspace_); }
+  /// matmul
+  void run(const float* a, const float* b, float* c) { run(a, b, c, workspace_); }
+
+  /// The same with the caller's workspace: safe from several threads with one each, allocates nothing.
+  void run(const float* in, float* out, const Workspace& workspace) const { run(in, nullptr, out, workspace); }
+  void run(const float* a, const float* b, float* out, const Workspace& workspace) const {
+    const metallic_tensors tensors = {sizeof(metallic_tensors), a, b, out};
+    check(metallic_plan_run(plan_.get(), &tensors, workspace.data(), workspace.bytes()));
+  }
+
+  /// The decision as JSON; lives as long as the plan.
+  std::string_view explain() const {
+    const char* json = nullptr;
+    check(metallic_plan_explain(plan_.get(), &json));
+    return json;
+  }
+
+  metallic_plan* get() const noexcept { return plan_.get(); }
+
+ private:
+  friend class Context;
+  struct Destroy {
+    void operator()(metallic_plan* plan) const noexcept { metallic_plan_destroy(plan); }
+  };
+  explicit Plan(metallic_plan* plan) : plan_(plan), workspace_(workspace_bytes()) {}
+  std::unique_ptr<metallic_plan, Destroy> plan_;
+  Workspace workspace_;
+};
+
+/// Where tasks run, if not on the library's threads.
+class Executor {
+ public:
+  using Task = void (*)(void* context, size_t index);
+  virtual ~Executor() = default;
+  /// How many tasks can run at once; constant.
+  virtual int threads() const = 0;
+  /// Calls task(context, i) once for each i in [0, count), on any threads, and returns when all have returned.
+  virtual void parallel(size_t count, Task task, void* context) = 0;
+};
+
+struct Options {
+  std::string model;             ///< whose tuned profile to use; empty: the one applied last
+  std::string profile;           ///< a profile of the caller's, or empty
+  int threads = 0;               ///< 0: METALLIC_NUM_THREADS, or one per core
+  Executor* executor = nullptr;  ///< outlives the context and its plans
+  /// Where messages go, by level and text; unset: to stderr. Called from any thread.
+  std::function<void(std::string_view level, std::string_view message)> log;
+};
+
+/// Environment, device and profiles, read once.
+class Context {
+ public:
+  explicit Context(const Options& options = {}) : log_(std::make_unique<Log>(options.log)) {
+    metallic_context_options given{};
+    given.struct_size = sizeof(given);
+    given.model = options.model.empty() ? nullptr : options.model.c_str();
+    given.profile = options.profile.empty() ? nullptr : options.profile.c_str();
+    given.threads = options.threads;
+    metallic_executor executor{};
+    if (options.executor) {
+      executor.struct_size = sizeof(executor);
+      executor.user = options.executor;
+      executor.threads = options.executor->threads();
+      executor.parallel = [](void* user, size_t count, Executor::Task task, void* context) {
+        static_cast<Executor*>(user)->parallel(count, task, context);
+      };
+      given.executor = &executor;
+    }
+    if (*log_) {
+      given.log = [](void* user, const char* level, const char* message) { (*static_cast<Log*>(user))(level, message); };
+      given.log_user = log_.get();
+    }
+    metallic_context* made = nullptr;
+    check(metallic_context_create(&given, &made));
+    context_.reset(made);
+  }
+
+  /// Chooses and prepares a kernel. Safe from several threads. The plan must not be used after the context, unless an
+  /// executor was given.
+  Plan plan(const metallic_problem& problem) const {
+    metallic_plan* made = nullptr;
+    check(metallic_plan_create(context_.get(), &problem, &made));
+    return Plan(made);
+  }
+
+  metallic_context* get() const noexcept { return context_.get(); }
+
+ private:
+  using Log = std::function<void(std::string_view, std::string_view)>;
+  struct Destroy {
+    void operator()(metallic_context* context) const noexcept { metallic_context_destroy(context); }
+  };
+  std::unique_ptr<Log> log_;  // at an address that moves do not change; outlives the context
+  std::unique_ptr<metallic_context, Destroy> context_;
+};
+
+}  // namespace mtl
+
+#endif

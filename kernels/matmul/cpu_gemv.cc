@@ -1,0 +1,161 @@
+// matmul cpu_gemv: up to 16 rows or columns against a big matrix of weights, which is streamed from memory once, as it is
+// stored; the tasks share its big dimension, and only the small operand is ever packed.
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/matmul/cpu_gemv.cc"
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
+
+#include "backends/cpu/isa.h"
+#include "core/variant.h"
+#include "kernels/matmul/contract.h"
+#include "kernels/matmul/gemv-inl.h"
+#include "kernels/partition.h"
+
+#if HWY_ONCE
+namespace metallic::matmul {
+namespace {
+
+HWY_EXPORT(dot);
+HWY_EXPORT(scaled);
+HWY_EXPORT(lanes);
+using Multiply = decltype(&HWY_STATIC_DISPATCH(dot));
+
+// Weight rows at a time: as many accumulators and streams for dot products, four times as many rows for scaled rows.
+constexpr Tuning kTunings[] = {{{{{"rows", 1}}}}, {{{{"rows", 2}}}}, {{{{"rows", 4}}}}};
+
+// Whether a row of weights, as it is stored, lies along K.
+bool along_k(const MatmulShape& shape) { return shape.weights_in_a() ? !shape.ta : shape.tb; }
+
+// Copying a float of X costs about as much as this many multiply-adds.
+constexpr double kPackCost = 16;
+
+class CpuGemv final : public Kernel {
+ public:
+  CpuGemv(const Problem& problem, int64_t rows, int64_t isa_bit)
+      : shape_(problem.matmul()),
+        rows_(rows),
+        along_k_(along_k(shape_)),
+        // Dot products take X by vectors of K, scaled rows by rows of n. A single column may lie there already.
+        lanes_(along_k_ ? cpu::pick(HWY_DISPATCH_TABLE(lanes), isa_bit)() : 1),
+        vectors_((shape_.k + lanes_ - 1) / lanes_),
+        packs_(needs_packing()),
+        multiply_(along_k_ ? cpu::pick(HWY_DISPATCH_TABLE(dot), isa_bit) : cpu::pick(HWY_DISPATCH_TABLE(scaled), isa_bit)) {
+    const double columns = static_cast<double>(shape_.batch) * static_cast<double>(shape_.small());
+    const double work = columns * static_cast<double>(shape_.big()) * static_cast<double>(shape_.k);
+    tasks_ = task_count(problem.threads, shape_.batch * units(), work, kGrain);
+    pack_tasks_ =
+        task_count(problem.threads, shape_.batch * vectors_, columns * static_cast<double>(shape_.k) * kPackCost, kGrain);
+  }
+
+  size_t workspace() const override { return packs_ ? static_cast<size_t>(shape_.batch * packed_floats()) * sizeof(float) : 0; }
+
+  Code run(const Args& args, std::byte* workspace, Executor& executor) const override {
+    if (shape_.batch == 0 || shape_.small() == 0) return Code::ok;
+    auto* packed = reinterpret_cast<float*>(workspace);
+    if (packs_ && vectors_ > 0)
+      over(shape_.batch, vectors_, pack_tasks_, executor, [&](int64_t batch, int64_t begin, int64_t end) {
+        pack(columns(args, batch), begin, end, packed + batch * packed_floats());
+      });
+    over(shape_.batch, units(), tasks_, executor, [&](int64_t batch, int64_t begin, int64_t end) {
+      multiply_(piece(args, packed, batch), begin * unit(), std::min(end * unit(), shape_.big()));
+    });
+    return Code::ok;
+  }
+
+ private:
+  // What tasks share: rows, or cache lines of a row.
+  int64_t unit() const { return along_k_ ? 1 : 16; }
+  int64_t units() const { return (shape_.big() + unit() - 1) / unit(); }
+  int64_t packed_floats() const { return vectors_ * lanes_ * shape_.small(); }
+
+  bool needs_packing() const {
+    const bool contiguous_k = shape_.weights_in_a() ? shape_.tb : !shape_.ta;
+    if (along_k_) return shape_.small() > 1 || !contiguous_k;
+    return shape_.small() > 1 && contiguous_k;
+  }
+
+  // X as K rows of n columns.
+  Strided columns(const Args& args, int64_t batch) const {
+    if (shape_.weights_in_a()) return operand_b(shape_, args.in[1], batch);
+    const Strided a = operand_a(shape_, args.in[0], batch);
+    return {a.data, a.column, a.row};
+  }
+
+  // Calls function(batch, begin, end) for all of batches × [0, count), each task's share in as few calls as it takes.
+  template <typename Function>
+  static void over(int64_t batches, int64_t count, int64_t tasks, Executor& executor, const Function& function) {
+    executor.parallel(static_cast<size_t>(tasks), [&](size_t task) {
+      const Share mine = share(batches * count, tasks, static_cast<int64_t>(task));
+      for (int64_t at = mine.begin; at < mine.end;) {
+        const int64_t batch = at / count, end = std::min(mine.end, (batch + 1) * count);
+        function(batch, at - batch * count, end - batch * count);
+        at = end;
+      }
+    });
+  }
+
+  // Vectors [begin, end) of X; what lies past K is 0.
+  void pack(const Strided& x, int64_t begin, int64_t end, float* to) const {
+    const int64_t n = shape_.small();
+    to += begin * n * lanes_;
+    for (int64_t v = begin; v < end; ++v) {
+      const int64_t count = std::min(lanes_, shape_.k - v * lanes_);
+      for (int64_t j = 0; j < n; ++j, to += lanes_) {
+        const float* from = x.data + v * lanes_ * x.row + j * x.column;
+        for (int64_t i = 0; i < count; ++i) to[i] = from[i * x.row];
+        std::fill(to + count, to + lanes_, 0.0f);
+      }
+    }
+  }
+
+  Columns piece(const Args& args, const float* packed, int64_t batch) const {
+    const bool in_a = shape_.weights_in_a();
+    const Strided x = columns(args, batch);
+    Columns piece = {.k = shape_.k, .n = shape_.small(), .alpha = shape_.alpha, .beta = shape_.beta, .rows = rows_};
+    piece.w = (in_a ? operand_a(shape_, args.in[0], batch) : operand_b(shape_, args.in[1], batch)).data;
+    piece.w_row = in_a ? shape_.lda : shape_.ldb;
+    piece.x = packs_ ? packed + batch * packed_floats() : x.data;
+    piece.x_step = packs_ ? shape_.small() : x.row;
+    piece.y = static_cast<float*>(args.out) + batch * shape_.batch_stride_c;
+    piece.y_big = in_a ? shape_.ldc : 1;
+    piece.y_column = in_a ? 1 : shape_.ldc;
+    return piece;
+  }
+
+  MatmulShape shape_;
+  int64_t rows_;
+  bool along_k_;
+  int64_t lanes_, vectors_;
+  bool packs_;
+  Multiply multiply_;
+  int64_t tasks_, pack_tasks_;
+};
+
+}  // namespace
+
+extern const Variant cpu_gemv = {
+    .family = "gemv",
+    .tunings = kTunings,
+    .rejects = [](const Problem& problem, const Tuning&, const DeviceFacts&) -> std::optional<std::string> {
+      const int64_t n = problem.matmul().small();
+      if (n > kMostColumns) return fmt::format("n = {} is above {}", n, kMostColumns);
+      return std::nullopt;
+    },
+    // One column needs four rows for their independent sums, many need them for the sharing of loads, if the registers
+    // suffice; in between two are better, and fewer streams.
+    .prefer =
+        [](const Problem& problem, const DeviceFacts& facts) {
+          const int64_t n = problem.matmul().small();
+          const bool wide = facts.isa.starts_with("AVX3");
+          const bool four = n > 4 ? wide : n == 1 && along_k(problem.matmul());
+          return kTunings[four ? 2 : 1];
+        },
+    .prepare = [](const Problem& problem, const Tuning& tuning, const DeviceFacts& facts, Planner&)
+        -> Result<std::unique_ptr<const Kernel>> { return std::make_unique<CpuGemv>(problem, tuning["rows"], facts.isa_bit); },
+    .reduction_id = [](const Problem& problem, const Tuning&, const DeviceFacts& facts) -> std::optional<std::string> {
+      return (along_k(problem.matmul()) ? "dot;" : "scaled_rows;") + facts.isa;
+    },
+};
+
+}  // namespace metallic::matmul
+#endif

@@ -1,0 +1,305 @@
+// A big matrix of weights times up to 16 columns: dot products where a weight row lies along K, sums of scaled rows where
+// it lies across. Either way the weights are read once, and a result's terms are added in an order that only K fixes.
+// Per-target include guard, as Highway's foreach_target needs it.
+#if defined(METALLIC_KERNELS_MATMUL_GEMV_INL_H) == defined(HWY_TARGET_TOGGLE)
+#ifdef METALLIC_KERNELS_MATMUL_GEMV_INL_H
+#undef METALLIC_KERNELS_MATMUL_GEMV_INL_H
+#else
+#define METALLIC_KERNELS_MATMUL_GEMV_INL_H
+#endif
+
+#include <hwy/highway.h>
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <utility>
+
+#include "kernels/matmul/pack-inl.h"
+#include "kernels/simd/partial-inl.h"
+
+#ifndef METALLIC_KERNELS_MATMUL_GEMV_INL_H_ONCE
+#define METALLIC_KERNELS_MATMUL_GEMV_INL_H_ONCE
+namespace metallic::matmul {
+
+inline constexpr int64_t kMostColumns = 16;
+
+// Into the second cache level: the first is full of what is used again. Worth a quarter to a half over prefetching into
+// the first level (14336×4096 times 1, 4 and 8 columns: 19 → 26, 12 → 19, 11 → 16 GB/s on Zen 4).
+inline void prefetch_l2(const float* at) {
+#if defined(__GNUC__)
+  __builtin_prefetch(at, 0, 2);
+#else
+  static_cast<void>(at);
+#endif
+}
+
+/// Weights W and columns X of one matrix, Y = alpha·W·X + beta·Y.
+struct Columns {
+  int64_t k, n;
+  const float* w;
+  int64_t w_row;  ///< from one stored row of W to the next: along `big` for dot products, along K for scaled rows
+  const float* x;
+  int64_t x_step;  ///< from one K to the next for scaled rows; dot products have X in vectors, [K/lanes][n][lanes]
+  float* y;
+  int64_t y_big, y_column;
+  float alpha, beta;
+  int64_t rows;  ///< the tuning
+};
+
+// In double precision the products are exact, so that neither FMA nor the ISA makes a difference, nor which way Y lies.
+inline void write(const Columns& p, float sum, float& y) {
+  const double scaled = static_cast<double>(p.alpha) * sum;
+  y = static_cast<float>(p.beta == 0 ? scaled : scaled + static_cast<double>(p.beta) * y);
+}
+
+}  // namespace metallic::matmul
+#endif
+
+HWY_BEFORE_NAMESPACE();
+namespace metallic::matmul::HWY_NAMESPACE {
+namespace {
+namespace hn = hwy::HWY_NAMESPACE;
+using namespace ::metallic::HWY_NAMESPACE;
+
+using Lane = hn::ScalableTag<float>;
+constexpr int64_t kLanes = hn::MaxLanes(Lane());
+
+// Accumulators that leave room for the operands.
+#if HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX3_DL
+constexpr int kAccumulators = 24;
+#else
+constexpr int kAccumulators = 12;
+#endif
+constexpr int kMostGroup = 8;
+
+// What is to stay in the first cache level beside the weights: 16 KiB.
+constexpr int64_t kSegmentFloats = 4096;
+
+// ---- Dot products: an accumulator per result, a lane per K modulo lanes.
+
+// Columns that kRows weight rows are multiplied with at a time: with four rows, 6 of AVX-512 and 2 elsewhere.
+template <int kRows>
+constexpr int kDotGroup = std::min(kMostGroup, kRows == 4 && kAccumulators == 12 ? 2 : kAccumulators / kRows);
+
+// sums[(i·n + j)·lanes] += W row i · X column j over whole vectors of K and then `tail` more; from 0 where `fresh`.
+template <int kRows, int kColumns>
+void dot_tile(const float* HWY_RESTRICT w, int64_t w_row, const float* HWY_RESTRICT x, int64_t n, int64_t vectors, size_t tail,
+              int64_t ahead, bool fresh, float* HWY_RESTRICT sums) {
+  const Lane d;
+  using V = hn::Vec<Lane>;
+  V sum[kRows][kColumns];
+#pragma GCC unroll 16
+  for (int i = 0; i < kRows; ++i)
+#pragma GCC unroll 16
+    for (int j = 0; j < kColumns; ++j) sum[i][j] = fresh ? hn::Zero(d) : hn::LoadU(d, sums + (i * n + j) * kLanes);
+  for (int64_t v = 0; v < vectors; ++v) {
+    V row[kRows];
+#pragma GCC unroll 16
+    for (int i = 0; i < kRows; ++i) {
+      row[i] = hn::LoadU(d, w + i * w_row);
+      prefetch_l2(w + i * w_row + ahead);
+    }
+#pragma GCC unroll 16
+    for (int j = 0; j < kColumns; ++j) {
+      const V column = hn::LoadU(d, x + j * kLanes);
+#pragma GCC unroll 16
+      for (int i = 0; i < kRows; ++i) sum[i][j] = hn::MulAdd(row[i], column, sum[i][j]);
+    }
+    w += kLanes;
+    x += n * kLanes;
+  }
+  if (tail > 0) {
+#pragma GCC unroll 16
+    for (int i = 0; i < kRows; ++i) {
+      const V row = load_partial(d, w + i * w_row, tail);
+#pragma GCC unroll 16
+      for (int j = 0; j < kColumns; ++j) sum[i][j] = hn::MulAdd(row, load_partial(d, x + j * kLanes, tail), sum[i][j]);
+    }
+  }
+#pragma GCC unroll 16
+  for (int i = 0; i < kRows; ++i)
+#pragma GCC unroll 16
+    for (int j = 0; j < kColumns; ++j) hn::StoreU(sum[i][j], d, sums + (i * n + j) * kLanes);
+}
+
+using DotTile = void (*)(const float*, int64_t, const float*, int64_t, int64_t, size_t, int64_t, bool, float*);
+template <int kRows, int... kColumns>
+constexpr std::array<DotTile, sizeof...(kColumns)> dot_tiles_of(std::integer_sequence<int, kColumns...>) {
+  return {&dot_tile<kRows, kColumns + 1>...};
+}
+template <int kRows>
+constexpr auto kDotTiles = dot_tiles_of<kRows>(std::make_integer_sequence<int, kDotGroup<kRows>>());
+
+#if HWY_TARGET != HWY_SCALAR
+template <class D, class V>
+HWY_INLINE hn::Vec<hn::FixedTag<float, 4>> add_blocks(D d, V v) {
+  if constexpr (hn::MaxLanes(d) == 4) {
+    return v;
+  } else {
+    const hn::Half<D> half;
+    return add_blocks(half, hn::Add(hn::LowerHalf(half, v), hn::UpperHalf(half, v)));
+  }
+}
+#endif
+
+// totals[i] = the sum of the lanes of sums[i·lanes], for `count` of them rounded up to four: four cost little more than one.
+HWY_INLINE void add_lanes(const float* HWY_RESTRICT sums, int64_t count, float* HWY_RESTRICT totals) {
+#if HWY_TARGET == HWY_SCALAR
+  std::copy(sums, sums + count, totals);
+#else
+  const Lane d;
+  for (int64_t i = 0; i < count; i += 4, sums += 4 * kLanes) {
+    hn::Vec<Lane> r[4];
+    for (int j = 0; j < 4; ++j) r[j] = hn::Load(d, sums + j * kLanes);
+    transpose_blocks(d, r);
+    const auto total = add_blocks(d, hn::Add(hn::Add(r[0], r[1]), hn::Add(r[2], r[3])));
+    hn::StoreU(total, hn::FixedTag<float, 4>(), totals + i);
+  }
+#endif
+}
+
+// One block of K for `rows` rows from p.w + at on; the sums of a row lie n·lanes after those of the one before.
+template <int kRows>
+void dot_block(const Columns& p, int64_t at, int64_t rows, int64_t k, int64_t depth, int64_t ahead, float* sums) {
+  constexpr int64_t kGroup = kDotGroup<kRows>;
+  const int64_t groups = (p.n + kGroup - 1) / kGroup;
+  int64_t i = 0;
+  for (; i + kRows <= rows; i += kRows)
+    for (int64_t g = 0, j = 0; g < groups; ++g) {
+      // Equal groups; those after the first find the weights in the first cache level.
+      const int64_t columns = (p.n - j + groups - g - 1) / (groups - g);
+      kDotTiles<kRows>[static_cast<size_t>(columns - 1)](p.w + at + i * p.w_row, p.w_row, p.x + k * p.n + j * kLanes, p.n,
+                                                         depth / kLanes, static_cast<size_t>(depth % kLanes), ahead, k == 0,
+                                                         sums + (i * p.n + j) * kLanes);
+      j += columns;
+    }
+  if constexpr (kRows > 1)
+    if (i < rows) dot_block<kRows / 2>(p, at + i * p.w_row, rows - i, k, depth, ahead, sums + i * p.n * kLanes);
+}
+
+// X is read again for each tile, so K goes by in blocks of which X fits in half of the first cache level, for as many rows
+// as 8 KiB of accumulators allow; from the second level, X would take half of the bandwidth there is.
+template <int kRows>
+void dot_rows(const Columns& p, int64_t begin, int64_t end) {
+  constexpr int64_t kMostSums = 128;
+  const int64_t chunk = std::clamp<int64_t>(kMostSums / p.n / 4 * 4, 8, 64);
+  const int64_t blocks = std::max<int64_t>(1, (p.k * p.n + kSegmentFloats - 1) / kSegmentFloats);
+  const int64_t block = std::max<int64_t>(16, ((p.k + blocks - 1) / blocks + 15) / 16 * 16);
+  HWY_ALIGN float sums[kMostSums * kLanes] = {};
+  float totals[kMostSums];
+  for (int64_t row = begin; row < end; row += chunk) {
+    const int64_t rows = std::min(chunk, end - row);
+    for (int64_t k = 0; k == 0 || k < p.k; k += block) {
+      // The same rows' next block, or the first of the next rows.
+      const int64_t ahead = k + block < p.k ? block : row + 2 * chunk <= end ? chunk * p.w_row - k : 0;
+      dot_block<kRows>(p, row * p.w_row + k, rows, k, std::min(block, p.k - k), ahead, sums);
+    }
+    add_lanes(sums, rows * p.n, totals);
+    for (int64_t i = 0; i < rows; ++i)
+      for (int64_t j = 0; j < p.n; ++j) write(p, totals[i * p.n + j], p.y[(row + i) * p.y_big + j * p.y_column]);
+  }
+}
+
+/// Rows [begin, end) of Y by dot products.
+void dot(const Columns& p, int64_t begin, int64_t end) {
+  p.rows == 1 ? dot_rows<1>(p, begin, end) : p.rows == 2 ? dot_rows<2>(p, begin, end) : dot_rows<4>(p, begin, end);
+}
+
+int64_t lanes() { return kLanes; }
+
+// ---- Scaled rows: the results of a segment of `big` stay in the first cache level while K goes by.
+
+// sums[j·stride + …] += Σ over `rows` of W of W[row][…]·x[row][j], for kVecs vectors of a segment, or `count` lanes of one.
+template <int kVecs, int kColumns, bool kPartial>
+HWY_INLINE void scaled_tile(const float* HWY_RESTRICT w, int64_t w_row, int64_t rows, int64_t ahead, const float* HWY_RESTRICT x,
+                            int64_t x_step, float* HWY_RESTRICT sums, int64_t stride, size_t count) {
+  const Lane d;
+  using V = hn::Vec<Lane>;
+  V sum[kColumns][kVecs];
+#pragma GCC unroll 16
+  for (int j = 0; j < kColumns; ++j)
+#pragma GCC unroll 16
+    for (int v = 0; v < kVecs; ++v) sum[j][v] = hn::Load(d, sums + j * stride + v * kLanes);
+  for (int64_t i = 0; i < rows; ++i) {
+    V row[kVecs];
+#pragma GCC unroll 16
+    for (int v = 0; v < kVecs; ++v) {
+      row[v] = kPartial ? load_partial(d, w, count) : hn::LoadU(d, w + v * kLanes);
+      // Every row of a segment starts on another page, which the hardware prefetchers do not foresee.
+      if (!kPartial && v * kLanes % 16 == 0) prefetch_l2(w + ahead + v * kLanes);
+    }
+#pragma GCC unroll 16
+    for (int j = 0; j < kColumns; ++j) {
+      const V scale = hn::Set(d, x[j]);
+#pragma GCC unroll 16
+      for (int v = 0; v < kVecs; ++v) sum[j][v] = hn::MulAdd(scale, row[v], sum[j][v]);
+    }
+    w += w_row;
+    x += x_step;
+  }
+#pragma GCC unroll 16
+  for (int j = 0; j < kColumns; ++j)
+#pragma GCC unroll 16
+    for (int v = 0; v < kVecs; ++v) hn::Store(sum[j][v], d, sums + j * stride + v * kLanes);
+}
+
+template <int kColumns>
+void scaled_block(const float* w, int64_t w_row, int64_t rows, int64_t ahead, const float* x, int64_t x_step, int64_t width,
+                  float* sums, int64_t stride) {
+  constexpr int kVecs = std::clamp(kAccumulators / kColumns, 1, 8);
+  int64_t i = 0;
+  for (; i + kVecs * kLanes <= width; i += kVecs * kLanes)
+    scaled_tile<kVecs, kColumns, false>(w + i, w_row, rows, ahead, x, x_step, sums + i, stride, 0);
+  for (; i + kLanes <= width; i += kLanes)
+    scaled_tile<1, kColumns, false>(w + i, w_row, rows, ahead, x, x_step, sums + i, stride, 0);
+  if (i < width)
+    scaled_tile<1, kColumns, true>(w + i, w_row, rows, ahead, x, x_step, sums + i, stride, static_cast<size_t>(width - i));
+}
+
+using ScaledBlock = void (*)(const float*, int64_t, int64_t, int64_t, const float*, int64_t, int64_t, float*, int64_t);
+template <int... kColumns>
+constexpr std::array<ScaledBlock, kMostGroup> scaled_blocks_of(std::integer_sequence<int, kColumns...>) {
+  return {&scaled_block<kColumns + 1>...};
+}
+constexpr auto kScaledBlocks = scaled_blocks_of(std::make_integer_sequence<int, kMostGroup>());
+
+/// Elements [begin, end) of Y along `big` by scaled rows.
+void scaled(const Columns& p, int64_t begin, int64_t end) {
+  const int64_t groups = (p.n + kMostGroup - 1) / kMostGroup;
+  const int64_t most = kSegmentFloats / p.n / 16 * 16;
+  const int64_t segments = (end - begin + most - 1) / most;
+  const int64_t stride = ((end - begin + segments - 1) / segments + 15) / 16 * 16;
+  const int64_t block = 4 * p.rows;
+  HWY_ALIGN float sums[kSegmentFloats];
+  for (int64_t at = begin; at < end; at += stride) {
+    const int64_t width = std::min(stride, end - at);
+    std::memset(sums, 0, static_cast<size_t>(p.n * stride) * sizeof(float));
+    for (int64_t k = 0; k < p.k; k += block) {
+      const int64_t rows = std::min(block, p.k - k), ahead = k + 2 * block <= p.k ? block * p.w_row : 0;
+      for (int64_t g = 0, j = 0; g < groups; ++g) {
+        const int64_t columns = (p.n - j + groups - g - 1) / (groups - g);
+        kScaledBlocks[static_cast<size_t>(columns - 1)](p.w + k * p.w_row + at, p.w_row, rows, ahead, p.x + k * p.x_step + j,
+                                                        p.x_step, width, sums + j * stride, stride);
+        j += columns;
+      }
+    }
+    for (int64_t j = 0; j < p.n; ++j) {
+      const float* from = sums + j * stride;
+      float* to = p.y + at * p.y_big + j * p.y_column;
+      if (p.alpha == 1 && p.beta == 0 && p.y_big == 1) {
+        std::copy(from, from + width, to);  // what `write` would give
+      } else {
+        for (int64_t i = 0; i < width; ++i) write(p, from[i], to[i * p.y_big]);
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace metallic::matmul::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif
