@@ -111,8 +111,8 @@ int run_program(int argc, char** argv, const std::function<void(Context&)>& regi
   benchmark::AddCustomContext("metallic_target", (*context)->facts().isa);
   benchmark::AddCustomContext("metallic_build", std::string(build_name()));
   benchmark::AddCustomContext("metallic_cache", "warm");
-  // A default for the whole program of two minutes; in front, so that the caller's own flag comes after it and holds.
-  std::string min_time = "--benchmark_min_time=0.1";
+  // Makes the whole program take a minute or two; in front, so that the caller's own flag comes after it and holds.
+  std::string min_time = "--benchmark_min_time=0.3";
   std::vector<char*> arguments(argv, argv + argc);
   arguments.insert(arguments.begin() + std::min(argc, 1), min_time.data());
   int count = static_cast<int>(arguments.size());

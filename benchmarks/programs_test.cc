@@ -25,16 +25,18 @@ class Programs : public testing::Test {
 
   // The exit status of a command whose standard error goes to a file.
   int run(const std::string& command) const {
-    const int status = std::system(fmt::format("METALLIC_PROFILE=none {} >{}/out 2>{}/err", command, folder_.native(), folder_.native()).c_str());
+    const int status = std::system(
+        fmt::format("METALLIC_PROFILE=none {} >{}/out 2>{}/err", command, folder_.native(), folder_.native()).c_str());
     return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
   }
   std::string errors() const { return read_file(folder_ / "err", 1 << 20).value(); }
 
   std::vector<ResultRow> rows(const std::string& program, const std::string& filter) const {
     const auto path = folder_ / "run.json";
-    const int status = run(fmt::format("METALLIC_NUM_THREADS=2 {} '--benchmark_filter={}' --benchmark_min_time=0.01 --benchmark_out={} "
-                                       "--benchmark_out_format=json",
-                                       program, filter, path.native()));
+    const int status =
+        run(fmt::format("METALLIC_NUM_THREADS=2 {} '--benchmark_filter={}' --benchmark_min_time=0.01 --benchmark_out={} "
+                        "--benchmark_out_format=json",
+                        program, filter, path.native()));
     EXPECT_EQ(status, 0) << errors();
     const auto text = read_file(path, 64 << 20);
     EXPECT_TRUE(text) << text.error().message;

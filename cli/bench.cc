@@ -17,15 +17,17 @@ struct Options {
 };
 
 std::string table(const std::vector<ResultRow>& rows, bool markdown) {
-  std::string text = markdown ? "| problem | cache | variant | median µs | 95 % | GB/s | GFLOP/s |\n|---|---|---|---:|---:|---:|---:|\n"
-                              : fmt::format("{:<34} {:<5} {:<26} {:>12} {:>21} {:>8} {:>9}\n", "problem", "cache", "variant", "median µs", "95 %", "GB/s", "GFLOP/s");
+  std::string text =
+      markdown ? "| problem | cache | variant | median µs | 95 % | GB/s | GFLOP/s |\n|---|---|---|---:|---:|---:|---:|\n"
+               : fmt::format("{:<34} {:<5} {:<26} {:>12} {:>21} {:>8} {:>9}\n", "problem", "cache", "variant", "median µs",
+                             "95 %", "GB/s", "GFLOP/s");
   for (const ResultRow& row : rows) {
     const std::string variant = row.tuning.empty() ? row.variant : fmt::format("{}@{}", row.variant, row.tuning);
     const std::string interval = fmt::format("{:.1f}–{:.1f}", row.ci_low / 1e3, row.ci_high / 1e3);
     constexpr std::string_view kMarkdown = "| {} | {} | {} | {:.1f} | {} | {:.1f} | {:.1f} |\n";
     constexpr std::string_view kColumns = "{:<34} {:<5} {:<26} {:>11.1f} {:>21} {:>8.1f} {:>9.1f}\n";
-    text += fmt::format(fmt::runtime(markdown ? kMarkdown : kColumns), row.parameters, row.cache, variant, row.median_time / 1e3, interval,
-                        row.bytes / row.median_time, row.flops / row.median_time);
+    text += fmt::format(fmt::runtime(markdown ? kMarkdown : kColumns), row.parameters, row.cache, variant, row.median_time / 1e3,
+                        interval, row.bytes / row.median_time, row.flops / row.median_time);
   }
   return text;
 }
@@ -38,7 +40,8 @@ Result<Exit> run(Options options) {
   if (!options.out.empty()) {
     const std::filesystem::path path = options.out;
     METALLIC_CHECK(write_file(path, to_csv(sample_columns(), std::span<const SampleRow>(samples))));
-    METALLIC_CHECK(write_file(path.parent_path() / kDevice, to_json(record_device(*ctx, options.problems.model, options.sampling.seed))));
+    METALLIC_CHECK(
+        write_file(path.parent_path() / kDevice, to_json(record_device(*ctx, options.problems.model, options.sampling.seed))));
   }
   Loaded loaded;
   METALLIC_TRY(loaded.measurements, tune::from_samples(samples, "samples", ctx->threads()));
@@ -48,7 +51,7 @@ Result<Exit> run(Options options) {
   if (format == "csv") {
     fmt::print("{}", to_csv(result_columns(), std::span<const ResultRow>(rows)));
   } else if (format == "json") {
-    auto json = nlohmann::ordered_json::array();
+    auto json = Json::array();
     for (const ResultRow& row : rows) json.push_back(to_json(result_columns(), row));
     fmt::print("{}\n", json.dump(2, ' ', false, Json::error_handler_t::replace));
   } else {
@@ -65,7 +68,9 @@ void add_bench(CLI::App& app, Action& action) {
       [](CLI::App& command, Options& options) {
         add_problem_options(command, options.problems);
         add_sample_options(command, options.sampling);
-        command.add_option("--format", options.format, "table, md, csv or json")->check(CLI::IsMember({"table", "md", "csv", "json"}))->capture_default_str();
+        command.add_option("--format", options.format, "table, md, csv or json")
+            ->check(CLI::IsMember({"table", "md", "csv", "json"}))
+            ->capture_default_str();
         command.add_option("--out", options.out, "write the raw samples here, and device.json beside them");
         command.add_flag("--json", options.json, "the same as --format json");
       },

@@ -25,11 +25,12 @@ Result<Exit> run(const Options& options) {
   }
   METALLIC_CHECK(write_file(options.out, to_csv(result_columns(), std::span<const ResultRow>(rows))));
   if (options.json) {
-    auto json = nlohmann::ordered_json::array();
+    auto json = Json::array();
     for (const ResultRow& row : rows) json.push_back(to_json(result_columns(), row));
     fmt::print("{}\n", json.dump(2, ' ', false, Json::error_handler_t::replace));
   } else {
-    fmt::print("{} rows from {} file{} in {}\n", rows.size(), options.files.size(), options.files.size() == 1 ? "" : "s", options.out);
+    fmt::print("{} rows from {} file{} in {}\n", rows.size(), options.files.size(), options.files.size() == 1 ? "" : "s",
+               options.out);
   }
   return Exit::done;
 }

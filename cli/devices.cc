@@ -22,12 +22,13 @@ Result<Exit> run(const Options& options) {
     auto device = facts_json(facts);
     device["fingerprint"] = fingerprint(facts);
     device["threads"] = ctx->threads();
-    device["profile"] = installed ? nlohmann::ordered_json(any->native()) : nlohmann::ordered_json(nullptr);
-    fmt::print("{}\n", nlohmann::ordered_json::array({device}).dump(2));
+    device["profile"] = installed ? Json(any->native()) : Json(nullptr);
+    fmt::print("{}\n", Json::array({device}).dump(2));
     return Exit::done;
   }
-  fmt::print("{}  {}, {} cores, {}, L1d {} KiB, L2 {} KiB, last level {} KiB, memory {:.1f} GiB\n", facts.id, facts.model, facts.cores, facts.isa,
-             facts.l1d_bytes >> 10, facts.l2_bytes >> 10, facts.llc_bytes >> 10, static_cast<double>(facts.memory_bytes) / (1 << 30));
+  fmt::print("{}  {}, {} cores, {}, L1d {} KiB, L2 {} KiB, last level {} KiB, memory {:.1f} GiB\n", facts.id, facts.model,
+             facts.cores, facts.isa, facts.l1d_bytes >> 10, facts.l2_bytes >> 10, facts.llc_bytes >> 10,
+             static_cast<double>(facts.memory_bytes) / (1 << 30));
   fmt::print("     fingerprint {}\n     threads {}\n     profile {}\n", fingerprint(facts), ctx->threads(),
              installed ? any->native() : "none: run metallic tune");
   return Exit::done;

@@ -13,16 +13,17 @@ struct Options {
 
 Result<Exit> run(const Options& options) {
   const Lookup lookup = process_environment();
-  auto json = nlohmann::ordered_json::array();
+  auto json = Json::array();
   for (const auto& variable : environment_table()) {
     const auto value = lookup(variable.name);
     if (options.json)
       json.push_back({{"name", variable.name},
                       {"values", variable.values},
                       {"meaning", variable.meaning},
-                      {"value", value ? nlohmann::ordered_json(*value) : nlohmann::ordered_json(nullptr)}});
+                      {"value", value ? Json(*value) : Json(nullptr)}});
     else
-      fmt::print("{:<38} {}\n    {}: {}\n", variable.name, value ? in_quotes(*value) : "unset", variable.meaning, variable.values);
+      fmt::print("{:<38} {}\n    {}: {}\n", variable.name, value ? in_quotes(*value) : "unset", variable.meaning,
+                 variable.values);
   }
   if (options.json) fmt::print("{}\n", json.dump(2, ' ', false, Json::error_handler_t::replace));
   METALLIC_CHECK(context(""));  // the table first, then what is wrong in it

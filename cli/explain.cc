@@ -27,16 +27,19 @@ Result<Exit> run(const Options& options) {
     return Exit::done;
   }
   const Problem& p = decision.problem;
-  fmt::print("{} {} {} on {}, {} thread{}\n", name(p.op()), label(p), name(p.dtype), ctx->facts().model, p.threads, p.threads == 1 ? "" : "s");
+  fmt::print("{} {} {} on {}, {} thread{}\n", name(p.op()), label(p), name(p.dtype), ctx->facts().model, p.threads,
+             p.threads == 1 ? "" : "s");
   fmt::print("  runs    {}\n", to_string(*decision.variant, decision.tuning));
   fmt::print("  because {}\n", decision.rule);
   fmt::print("  source  {}\n", name(decision.source));
-  fmt::print("  margin  {}\n", decision.margin ? fmt::format("{:.1f} % faster than the best other variant, measured", *decision.margin * 100)
-                                               : "not measured");
+  fmt::print("  margin  {}\n", decision.margin
+                                   ? fmt::format("{:.1f} % faster than the best other variant, measured", *decision.margin * 100)
+                                   : "not measured");
   for (const std::string& refused : decision.refused) fmt::print("  passed over  {}\n", refused);
   fmt::print("candidates\n");
   for (const Candidate& candidate : decision.candidates)
-    fmt::print("  {:<28} {}\n", to_string(*candidate.variant, candidate.tuning), candidate.rejected.empty() ? "chosen" : candidate.rejected);
+    fmt::print("  {:<28} {}\n", to_string(*candidate.variant, candidate.tuning),
+               candidate.rejected.empty() ? "chosen" : candidate.rejected);
   return Exit::done;
 }
 

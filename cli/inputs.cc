@@ -25,7 +25,8 @@ Status check_dtype(const std::string& text, Problem& problem) {
 
 void add_problem_options(CLI::App& command, ProblemOptions& options) {
   command.add_option("--op", options.op, "only this operation: softmax or matmul");
-  auto* shapes = command.add_option("--shapes", options.shapes, "labels (ranges allowed: rows64_seqk64..8192), or files with one label a line");
+  auto* shapes = command.add_option("--shapes", options.shapes,
+                                    "labels (ranges allowed: rows64_seqk64..8192), or files with one label a line");
   auto* model = command.add_option("--model", options.model, "the shapes of this model (see metallic models)");
   shapes->excludes(model);
   command.add_option("--dtype", options.dtype, "element type")->capture_default_str();

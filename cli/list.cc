@@ -15,20 +15,24 @@ struct ListOptions {
 };
 
 Result<Exit> list(const ListOptions& options) {
-  auto json = nlohmann::ordered_json::array();
+  auto json = Json::array();
   for (const Op op : kOps) {
     if (!options.op.empty()) {
       METALLIC_TRY(const Op wanted, parse_op(options.op));
       if (op != wanted) continue;
     }
     for (const Variant& variant : variants(op)) {
-      auto tunings = nlohmann::ordered_json::array();
+      auto tunings = Json::array();
       std::string text;
       for (const Tuning& tuning : variant.tunings) {
         tunings.push_back(to_string(tuning));
         text += (text.empty() ? "" : "  ") + to_string(tuning);
       }
-      json.push_back({{"op", name(op)}, {"variant", variant.name}, {"backend", variant.backend()}, {"family", variant.family}, {"tunings", tunings}});
+      json.push_back({{"op", name(op)},
+                      {"variant", variant.name},
+                      {"backend", variant.backend()},
+                      {"family", variant.family},
+                      {"tunings", tunings}});
       if (!options.json) fmt::print("{:<8} {:<14} {}\n", name(op), variant.name, text);
     }
   }
@@ -45,13 +49,13 @@ Result<Exit> models(const ModelOptions& options) {
   if (options.model.empty()) {
     const auto names = model_names();
     if (options.json)
-      fmt::print("{}\n", nlohmann::ordered_json(names).dump(2));
+      fmt::print("{}\n", Json(names).dump(2));
     else
       fmt::print("{}\n", fmt::join(names, "\n"));
     return Exit::done;
   }
   METALLIC_TRY(const ModelConfig model, find_model(options.model));
-  auto json = nlohmann::ordered_json::array();
+  auto json = Json::array();
   for (const auto& [problem, weight, role] : model_problems(model)) {
     if (options.json)
       json.push_back({{"op", name(problem.op())}, {"label", label(problem)}, {"weight", weight}, {"role", role}});

@@ -12,14 +12,15 @@ namespace metallic::cli {
 namespace {
 
 int run(int argc, char** argv) {
-  CLI::App app("Runs each transformer operation with the kernel that is fastest on this machine, and finds out which one that is.");
+  CLI::App app(
+      "Runs each transformer operation with the kernel that is fastest on this machine, and finds out which one that is.");
   app.name("metallic");
   app.set_version_flag("--version", std::string(build_name()));
   app.require_subcommand(1);
   app.footer("Start with: metallic tune --model llama-3.1-8b");
   Action action;
-  for (const auto add : {add_tune, add_explain, add_devices, add_list, add_models, add_env, add_bench, add_collect, add_analyze, add_apply,
-                         add_regret, add_report})
+  for (const auto add : {add_tune, add_explain, add_devices, add_list, add_models, add_env, add_bench, add_collect, add_analyze,
+                         add_apply, add_regret, add_report})
     add(app, action);
   try {
     app.parse(argc, argv);

@@ -22,8 +22,8 @@ namespace {
 std::string percent(double fraction) { return fmt::format("{:.2f} %", fraction * 100); }
 
 std::string line(const Threshold& t) {
-  return fmt::format("{:<18} {} {:<12} {:<16} {:>8}  [{}, {}]  regret {}{}", t.name, name(t.dtype), t.layout, t.where, t.value, t.low, t.high,
-                     percent(t.regret), t.kept_default ? "  (default kept)" : "");
+  return fmt::format("{:<18} {} {:<12} {:<16} {:>8}  [{}, {}]  regret {}{}", t.name, name(t.dtype), t.layout, t.where, t.value,
+                     t.low, t.high, percent(t.regret), t.kept_default ? "  (default kept)" : "");
 }
 
 std::string key_text(const RuleKey& key) {
@@ -39,8 +39,10 @@ void add_sample_options(CLI::App& command, SampleOptions& options) {
           [&options](const std::string& text) {
             std::string number = text;
             double scale = 1;
-            if (number.ends_with("min")) number.resize(number.size() - 3), scale = 60;
-            else if (number.ends_with("s")) number.resize(number.size() - 1);
+            if (number.ends_with("min"))
+              number.resize(number.size() - 3), scale = 60;
+            else if (number.ends_with("s"))
+              number.resize(number.size() - 1);
             double value = 0;
             if (!CLI::detail::lexical_cast(number, value) || !(value > 0) || value * scale > 86400)
               throw CLI::ValidationError("--budget", in_quotes(text) + " is not a time such as 60s or 5min");
@@ -57,7 +59,8 @@ void draw_seed(SampleOptions& options) {
   if (options.seed == 0) options.seed = static_cast<uint64_t>(std::chrono::system_clock::now().time_since_epoch().count()) >> 1;
 }
 
-Result<std::vector<SampleRow>> run_sampler(std::span<const WeightedProblem> problems, Context& context, const SampleOptions& options) {
+Result<std::vector<SampleRow>> run_sampler(std::span<const WeightedProblem> problems, Context& context,
+                                           const SampleOptions& options) {
   SamplerOptions sampler{.budget_s = options.budget_s, .seed = options.seed};
   if (!options.caches.empty()) {
     std::vector<Cache> caches;
@@ -111,22 +114,24 @@ std::string summary(const Analyzed& analyzed) {
     text += fmt::format("  {}\n", key_text(list.key));
     for (const Rule& rule : list.rules)
       text += fmt::format("    {}{}\n", to_string(rule),
-                          rule.evidence.regret ? fmt::format("   [regret {}, default {}]", percent(*rule.evidence.regret),
-                                                             rule.evidence.default_regret ? percent(*rule.evidence.default_regret) : "not timed")
-                                               : "");
+                          rule.evidence.regret
+                              ? fmt::format("   [regret {}, default {}]", percent(*rule.evidence.regret),
+                                            rule.evidence.default_regret ? percent(*rule.evidence.default_regret) : "not timed")
+                              : "");
   }
   const auto& a = analyzed.analysis;
-  text += fmt::format("held-out regret over {} problems: mean {}, p95 {}, worst {}; built-in defaults: mean {}, p95 {}, worst {}\n", a.regret.series,
-                      percent(a.regret.mean), percent(a.regret.p95), percent(a.regret.worst), percent(a.default_regret.mean),
-                      percent(a.default_regret.p95), percent(a.default_regret.worst));
+  text +=
+      fmt::format("held-out regret over {} problems: mean {}, p95 {}, worst {}; built-in defaults: mean {}, p95 {}, worst {}\n",
+                  a.regret.series, percent(a.regret.mean), percent(a.regret.p95), percent(a.regret.worst),
+                  percent(a.default_regret.mean), percent(a.default_regret.p95), percent(a.default_regret.worst));
   return text;
 }
 
-nlohmann::ordered_json summary_json(const Analyzed& analyzed) {
+Json summary_json(const Analyzed& analyzed) {
   // The profile already says it all in the agreed names.
-  const auto profile = nlohmann::ordered_json::parse(to_json(analyzed.profile));
+  const auto profile = Json::parse(to_json(analyzed.profile));
   const auto regret = [](const tune::RegretSummary& r) {
-    return nlohmann::ordered_json{{"mean", r.mean}, {"p95", r.p95}, {"worst", r.worst}, {"series", r.series}};
+    return Json{{"mean", r.mean}, {"p95", r.p95}, {"worst", r.worst}, {"series", r.series}};
   };
   return {{"thresholds", profile["thresholds"]},
           {"rules", profile["rules"]},
@@ -153,9 +158,11 @@ std::vector<ResultRow> aggregate(const Loaded& loaded, Context& context) {
 Result<std::vector<std::string>> install(Profile profile, const Context& context, bool force, bool dry_run) {
   const std::string here = fingerprint(context.facts());
   if (profile.fingerprint == "unknown" && !force)
-    return fail(Code::invalid_argument, "the profile does not say which device it was measured on: add --force to install it for this one");
+    return fail(Code::invalid_argument,
+                "the profile does not say which device it was measured on: add --force to install it for this one");
   if (profile.fingerprint != "unknown" && profile.fingerprint != here)
-    return fail(Code::invalid_argument, "the profile is for {}, this device is {}: tune this one instead", in_quotes(profile.fingerprint), here);
+    return fail(Code::invalid_argument, "the profile is for {}, this device is {}: tune this one instead",
+                in_quotes(profile.fingerprint), here);
   if (!profile.paired && !force)
     return fail(Code::invalid_argument, "the profile rests on unpaired results: run metallic tune, or add --force");
   if (const auto stale = stale_entries(profile); !stale.empty() && !force)

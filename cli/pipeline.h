@@ -26,7 +26,8 @@ void add_sample_options(CLI::App& command, SampleOptions& options);
 void draw_seed(SampleOptions& options);
 
 /// Samples with a progress bar.
-Result<std::vector<SampleRow>> run_sampler(std::span<const WeightedProblem> problems, Context& context, const SampleOptions& options);
+Result<std::vector<SampleRow>> run_sampler(std::span<const WeightedProblem> problems, Context& context,
+                                           const SampleOptions& options);
 
 /// Facts and ceilings of this machine, for device.json.
 DeviceRecord record_device(Context& context, const std::string& model, uint64_t seed);
@@ -44,7 +45,7 @@ Status write_analysis(const Loaded& loaded, const Analyzed& analyzed, const std:
 
 /// Thresholds, rules and regret as text for people, and as the JSON of `analyze --json`.
 std::string summary(const Analyzed& analyzed);
-nlohmann::ordered_json summary_json(const Analyzed& analyzed);
+Json summary_json(const Analyzed& analyzed);
 
 /// The aggregates of measurements, with the workspace that each candidate needs here.
 std::vector<ResultRow> aggregate(const Loaded& loaded, Context& context);

@@ -37,8 +37,11 @@ Result<std::vector<Score>> score(const tune::Measurements& measurements, const C
   const auto default_choice = analysis_options(ctx.facts()).default_choice;
   std::vector<Score> scores;
   for (const tune::Series& series : measurements.series) {
-    METALLIC_TRY(const Decision decision, select(series.problem, {ctx.facts(), ctx.environment(), CallOptions{}, ctx.profiles()}));
-    Score score{.series = &series, .chosen = {std::string(decision.variant->name), to_string(decision.tuning)}, .best = best_choice(series)};
+    METALLIC_TRY(const Decision decision,
+                 select(series.problem, {ctx.facts(), ctx.environment(), CallOptions{}, ctx.profiles()}));
+    Score score{.series = &series,
+                .chosen = {std::string(decision.variant->name), to_string(decision.tuning)},
+                .best = best_choice(series)};
     score.regret = cross_fitted_regret(series, score.chosen);
     score.default_regret = cross_fitted_regret(series, default_choice(series.problem));
     scores.push_back(std::move(score));
@@ -46,9 +49,11 @@ Result<std::vector<Score>> score(const tune::Measurements& measurements, const C
   return scores;
 }
 
-nlohmann::ordered_json json(const std::vector<Score>& scores) {
-  const auto number = [](std::optional<double> value) { return value ? nlohmann::ordered_json(*value) : nlohmann::ordered_json(nullptr); };
-  auto shapes = nlohmann::ordered_json::array();
+Json json(const std::vector<Score>& scores) {
+  const auto number = [](std::optional<double> value) {
+    return value ? Json(*value) : Json(nullptr);
+  };
+  auto shapes = Json::array();
   for (const Score& s : scores)
     shapes.push_back({{"op", name(s.series->problem.op())},
                       {"label", s.series->label},
@@ -68,7 +73,8 @@ nlohmann::ordered_json json(const std::vector<Score>& scores) {
 
 void print(std::vector<Score> scores) {
   const auto line = [](std::string_view who, const tune::RegretSummary& s) {
-    fmt::print("{:<18} mean {:6.2f} %   p95 {:6.2f} %   worst {:6.2f} %   over {} problems\n", who, s.mean * 100, s.p95 * 100, s.worst * 100, s.series);
+    fmt::print("{:<18} mean {:6.2f} %   p95 {:6.2f} %   worst {:6.2f} %   over {} problems\n", who, s.mean * 100, s.p95 * 100,
+               s.worst * 100, s.series);
   };
   line("chosen", summarize(scores, &Score::regret));
   line("built-in defaults", summarize(scores, &Score::default_regret));
@@ -77,7 +83,8 @@ void print(std::vector<Score> scores) {
   for (size_t i = 0; i < std::min<size_t>(10, scores.size()); ++i) {
     const Score& s = scores[i];
     if (s.regret)
-      fmt::print("  {:<34} {:<5} {:7.2f} %  chosen {}, best {}\n", s.series->label, s.series->cache, *s.regret * 100, to_string(s.chosen), to_string(s.best));
+      fmt::print("  {:<34} {:<5} {:7.2f} %  chosen {}, best {}\n", s.series->label, s.series->cache, *s.regret * 100,
+                 to_string(s.chosen), to_string(s.best));
     else
       fmt::print("  {:<34} {:<5} not timed: {}\n", s.series->label, s.series->cache, to_string(s.chosen));
   }
@@ -85,13 +92,15 @@ void print(std::vector<Score> scores) {
 
 Result<Exit> run(Options options) {
   METALLIC_TRY(const auto ctx, context(options.problems.model, options.profile));
-  if (!options.profile.empty()) METALLIC_CHECK(load_profile(options.profile, ctx->facts()));  // asked for: a fault is an error here
+  if (!options.profile.empty())
+    METALLIC_CHECK(load_profile(options.profile, ctx->facts()));  // asked for: a fault is an error here
   Loaded loaded;
   if (!options.samples.empty()) {
     METALLIC_TRY(loaded, load_measurements(options.samples, ctx->facts(), ctx->threads()));
     const std::string here = fingerprint(ctx->facts());
     if (loaded.measurements.device != "unknown" && loaded.measurements.device != here)
-      return fail(Code::invalid_argument, "{}: samples of {}, this device is {}", options.samples, in_quotes(loaded.measurements.device), here);
+      return fail(Code::invalid_argument, "{}: samples of {}, this device is {}", options.samples,
+                  in_quotes(loaded.measurements.device), here);
   } else {
     METALLIC_TRY(const auto problem_list, problems(options.problems));
     draw_seed(options.sampling);

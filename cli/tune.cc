@@ -21,11 +21,12 @@ Result<Exit> run(Options options) {
   const std::string model = options.problems.model.empty() ? "any" : options.problems.model;
   METALLIC_TRY(const auto problem_list, problems(options.problems));
   METALLIC_TRY(const auto ctx, context(""));
-  const std::filesystem::path folder = options.folder.empty() ? std::filesystem::path("metallic-tuning") / model : std::filesystem::path(options.folder);
+  const std::filesystem::path folder =
+      options.folder.empty() ? std::filesystem::path("metallic-tuning") / model : std::filesystem::path(options.folder);
   // An output folder that cannot be written is found before a minute of measuring, not after.
   draw_seed(options.sampling);
-  fmt::print(stderr, "tuning {} ({} threads) for {}: {} problems, {:.0f} s\n", ctx->facts().model, ctx->threads(), model, problem_list.size(),
-             options.sampling.budget_s);
+  fmt::print(stderr, "tuning {} ({} threads) for {}: {} problems, {:.0f} s\n", ctx->facts().model, ctx->threads(), model,
+             problem_list.size(), options.sampling.budget_s);
   const DeviceRecord device = record_device(*ctx, model, options.sampling.seed);
   METALLIC_CHECK(write_file(folder / kDevice, to_json(device)));
   METALLIC_TRY(const auto samples, run_sampler(problem_list, *ctx, options.sampling));

@@ -89,8 +89,9 @@ class Scanner {
   bool at_end() const { return at_ == text_.size(); }
 
   tl::unexpected<Error> error(std::string_view expectation) const {
-    return fail(Code::invalid_argument, "label {} column {}: {} (labels: rows64_seqk512, batch1_seqq64_seqk512_causal, 4096x4096x8_tb)",
-                in_quotes(text_), at_ + 1, expectation);
+    return fail(Code::invalid_argument,
+                "label {} column {}: {} (labels: rows64_seqk512, batch1_seqq64_seqk512_causal, 4096x4096x8_tb)", in_quotes(text_),
+                at_ + 1, expectation);
   }
 
  private:
@@ -213,7 +214,8 @@ Result<std::vector<Problem>> parse_labels(std::string_view text) {
 Result<Problem> parse_label(std::string_view text) {
   METALLIC_TRY(const auto problems, parse_labels(text));
   if (problems.size() != 1)
-    return fail(Code::invalid_argument, "label {} names {} problems where one is wanted: leave out the range", in_quotes(text), problems.size());
+    return fail(Code::invalid_argument, "label {} names {} problems where one is wanted: leave out the range", in_quotes(text),
+                problems.size());
   return problems.front();
 }
 

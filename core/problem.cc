@@ -37,11 +37,12 @@ Operands operands(const Problem& problem) {
 
 Status validate_softmax(const SoftmaxShape& s) {
   if (s.batch < 0 || s.seq_q < 0 || s.seq_k < 0)
-    return fail(Code::invalid_argument, "softmax dimensions must be ≥ 0, got batch {} seq_q {} seq_k {}", s.batch, s.seq_q, s.seq_k);
-  if (s.causal && s.rank == 2)
-    return fail(Code::invalid_argument, "a 2-D softmax cannot be causal: give batch, seq_q and seq_k");
-  if ((s.in_stride < s.seq_k || s.out_stride < s.seq_k) && s.rows() > 1)
-    return fail(Code::invalid_argument, "softmax row strides must be ≥ seq_k {}, got {} and {}", s.seq_k, s.in_stride, s.out_stride);
+    return fail(Code::invalid_argument, "softmax dimensions must be ≥ 0, got batch {} seq_q {} seq_k {}", s.batch, s.seq_q,
+                s.seq_k);
+  if (s.causal && s.rank == 2) return fail(Code::invalid_argument, "a 2-D softmax cannot be causal: give batch, seq_q and seq_k");
+  if (s.in_stride < s.seq_k || s.out_stride < s.seq_k)
+    return fail(Code::invalid_argument, "softmax row strides must be ≥ seq_k {}, got {} and {}", s.seq_k, s.in_stride,
+                s.out_stride);
   return {};
 }
 
@@ -49,7 +50,8 @@ Status validate_matmul(const MatmulShape& s) {
   if (s.batch < 0 || s.m < 0 || s.k < 0 || s.n < 0)
     return fail(Code::invalid_argument, "matmul dimensions must be ≥ 0, got batch {} M {} K {} N {}", s.batch, s.m, s.k, s.n);
   if (s.lda < (s.ta ? s.m : s.k) || s.ldb < (s.tb ? s.k : s.n) || s.ldc < s.n)
-    return fail(Code::invalid_argument, "matmul leading dimensions must be ≥ the stored row, got lda {} ldb {} ldc {}", s.lda, s.ldb, s.ldc);
+    return fail(Code::invalid_argument, "matmul leading dimensions must be ≥ the stored row, got lda {} ldb {} ldc {}", s.lda,
+                s.ldb, s.ldc);
   if (s.batch_stride_a < 0 || s.batch_stride_b < 0 || s.batch_stride_c < 0)
     return fail(Code::invalid_argument, "matmul batch strides must be ≥ 0");
   return {};
@@ -75,8 +77,8 @@ Problem softmax_problem(int64_t rows, int64_t seq_k) {
 }
 
 Problem softmax_problem(int64_t batch, int64_t seq_q, int64_t seq_k) {
-  return {.shape = SoftmaxShape{
-              .rank = 3, .batch = batch, .seq_q = seq_q, .seq_k = seq_k, .in_stride = seq_k, .out_stride = seq_k}};
+  return {.shape =
+              SoftmaxShape{.rank = 3, .batch = batch, .seq_q = seq_q, .seq_k = seq_k, .in_stride = seq_k, .out_stride = seq_k}};
 }
 
 Problem matmul_problem(int64_t m, int64_t k, int64_t n, bool ta, bool tb, int64_t batch) {
@@ -108,7 +110,8 @@ Status validate(const Problem& problem) {
   METALLIC_CHECK(problem.op() == Op::softmax ? validate_softmax(problem.softmax()) : validate_matmul(problem.matmul()));
   const Operands bytes = operands(problem);
   if (!bytes.in0 || !bytes.in1 || !bytes.out)
-    return fail(Code::out_of_memory, "{} operands need more bytes than a 64-bit machine addresses: use a smaller shape", name(problem.op()));
+    return fail(Code::out_of_memory, "{} operands need more bytes than a 64-bit machine addresses: use a smaller shape",
+                name(problem.op()));
   if (problem.threads < 1) return fail(Code::invalid_argument, "threads must be ≥ 1, got {}", problem.threads);
   return {};
 }
@@ -130,7 +133,8 @@ Work work(const Problem& problem) {
     return {.operations = 3 * elements, .flops = 5 * elements, .bytes = 2 * size * elements};
   }
   const auto& s = problem.matmul();
-  const auto b = static_cast<double>(s.batch), m = static_cast<double>(s.m), k = static_cast<double>(s.k), n = static_cast<double>(s.n);
+  const auto b = static_cast<double>(s.batch), m = static_cast<double>(s.m), k = static_cast<double>(s.k),
+             n = static_cast<double>(s.n);
   return {.operations = 2 * b * m * k * n,
           .flops = 2 * b * m * k * n,
           .bytes = size * b * (m * k + k * n + m * n * (s.beta == 0 ? 1 : 2))};

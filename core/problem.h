@@ -28,8 +28,8 @@ struct SoftmaxShape {
   int64_t seq_q = 0;
   int64_t seq_k = 0;
   bool causal = false;
-  int64_t offset = 0;      ///< key j is visible to query i iff j ≤ i + offset
-  int64_t in_stride = 0;   ///< elements from one row to the next
+  int64_t offset = 0;     ///< key j is visible to query i iff j ≤ i + offset
+  int64_t in_stride = 0;  ///< elements from one row to the next
   int64_t out_stride = 0;
 
   int64_t rows() const { return batch * seq_q; }
@@ -103,8 +103,7 @@ std::array<int64_t, 3> operand_bytes(const Problem& problem);
 
 /// The dimensions that rules test.
 enum class Axis : unsigned char { rows, seq_q, seq_k, batch, big, n, k, side };
-inline constexpr std::array kAxes = {Axis::rows,  Axis::seq_q, Axis::seq_k, Axis::batch,
-                                     Axis::big,   Axis::n,     Axis::k,     Axis::side};
+inline constexpr std::array kAxes = {Axis::rows, Axis::seq_q, Axis::seq_k, Axis::batch, Axis::big, Axis::n, Axis::k, Axis::side};
 
 std::string_view name(Axis axis);
 std::optional<Axis> parse_axis(std::string_view text);

@@ -45,7 +45,8 @@ std::optional<Numerics> parse_numerics(std::string_view text) {
 }
 
 RuleKey rule_key(const Problem& problem, Numerics numerics) {
-  return {.op = problem.op(), .dtype = problem.dtype, .threads = problem.threads, .numerics = numerics, .layout = layout(problem)};
+  return {
+      .op = problem.op(), .dtype = problem.dtype, .threads = problem.threads, .numerics = numerics, .layout = layout(problem)};
 }
 
 }  // namespace metallic

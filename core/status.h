@@ -45,16 +45,14 @@ std::string in_quotes(std::string_view text);
 }  // namespace metallic
 
 // `METALLIC_TRY(name, expression)` declares `name` as the value of a Result, or returns its error.
-#define METALLIC_TRY(declaration, expression)                                \
-  METALLIC_TRY_(METALLIC_TRY_NAME(__LINE__), declaration, expression)
+#define METALLIC_TRY(declaration, expression) METALLIC_TRY_(METALLIC_TRY_NAME(__LINE__), declaration, expression)
 #define METALLIC_TRY_NAME(line) METALLIC_TRY_NAME_(line)
 #define METALLIC_TRY_NAME_(line) result_at_##line
-#define METALLIC_TRY_(result, declaration, expression)                       \
-  auto result = (expression);                                                \
+#define METALLIC_TRY_(result, declaration, expression)                              \
+  auto result = (expression);                                                       \
   if (!result) return tl::unexpected<::metallic::Error>(std::move(result).error()); \
   declaration = std::move(*result)
 
 // `METALLIC_CHECK(status)` returns the error of a Status, if it is one.
-#define METALLIC_CHECK(expression)                                           \
-  if (auto status_ = (expression); !status_)                                 \
-  return tl::unexpected<::metallic::Error>(std::move(status_).error())
+#define METALLIC_CHECK(expression) \
+  if (auto status_ = (expression); !status_) return tl::unexpected<::metallic::Error>(std::move(status_).error())

@@ -62,7 +62,8 @@ TEST_F(Api, SoftmaxInAndOutOfPlace) {
 }
 
 TEST_F(Api, BuildersSayWhatTheCallerMeant) {
-  const metallic_problem matmul = mtl::matmul(4, 5, 6).transpose_a().scale(2, 0.5f).batch(3).row_strides(7, 8, 9).batch_strides(50, 60, 70);
+  const metallic_problem matmul =
+      mtl::matmul(4, 5, 6).transpose_a().scale(2, 0.5f).batch(3).row_strides(7, 8, 9).batch_strides(50, 60, 70);
   EXPECT_EQ(matmul.struct_size, sizeof(metallic_problem));
   EXPECT_EQ(matmul.op, METALLIC_MATMUL);
   EXPECT_EQ(matmul.m * 100 + matmul.k * 10 + matmul.n, 456);

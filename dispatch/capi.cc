@@ -93,10 +93,10 @@ Status need(const void* pointer, std::string_view what) {
 // struct_size is a mistake, such as the size of a pointer.
 template <typename T>
 struct FirstVersion;
-#define METALLIC_FIRST_VERSION(type, last)                                    \
-  template <>                                                                 \
-  struct FirstVersion<type> {                                                 \
-    static constexpr std::string_view kName = #type;                          \
+#define METALLIC_FIRST_VERSION(type, last)                                     \
+  template <>                                                                  \
+  struct FirstVersion<type> {                                                  \
+    static constexpr std::string_view kName = #type;                           \
     static constexpr size_t kSize = offsetof(type, last) + sizeof(type::last); \
   }
 METALLIC_FIRST_VERSION(metallic_executor, parallel);
@@ -201,7 +201,8 @@ Result<metallic_problem> from_problem(const Problem& problem) {
     filled.alpha = s.alpha;
     filled.beta = s.beta;
   }
-  if (filled.batch == 0) return fail(Code::invalid_argument, "label {} has batch 0, which here counts as 1: use 1 or more", label(problem));
+  if (filled.batch == 0)
+    return fail(Code::invalid_argument, "label {} has batch 0, which here counts as 1: use 1 or more", label(problem));
   return filled;
 }
 
@@ -257,8 +258,7 @@ Status check_overlap(const metallic_plan& plan, const metallic_tensors& tensors)
 Status check_workspace(const metallic_plan& plan, const void* workspace, size_t bytes) {
   if (plan.workspace == 0) return {};
   if (!workspace) return fail(Code::invalid_argument, "workspace is NULL, {} bytes are needed", plan.workspace);
-  if (bytes < plan.workspace)
-    return fail(Code::invalid_argument, "workspace_bytes is {}, {} are needed", bytes, plan.workspace);
+  if (bytes < plan.workspace) return fail(Code::invalid_argument, "workspace_bytes is {}, {} are needed", bytes, plan.workspace);
   if (reinterpret_cast<uintptr_t>(workspace) % 64 != 0)
     return fail(Code::invalid_argument, "workspace is not aligned to 64 bytes");
   return {};
@@ -272,6 +272,7 @@ Status run(const metallic_plan* plan, const metallic_tensors* given, void* works
   METALLIC_CHECK(check_operand(tensors.out, plan->operand_bytes[2], "tensors->out"));
   METALLIC_CHECK(check_overlap(*plan, tensors));
   METALLIC_CHECK(check_workspace(*plan, workspace, workspace_bytes));
+  if (plan->operand_bytes[2] == 0) return {};  // nothing to write, perhaps at a NULL that memset must not see
   const Args args{.in = {tensors.a, tensors.b}, .out = tensors.out};
   const Code code = plan->plan.kernel->run(args, static_cast<std::byte*>(workspace), plan->shared->context->executor());
   if (code != Code::ok) return fail(code, "{} failed: {}", plan->plan.decision.variant->name, name(code));
@@ -326,7 +327,7 @@ metallic_status metallic_plan_create(metallic_context* context, const metallic_p
     const size_t workspace = made.kernel->workspace();
     // A profile's path may hold bytes that are no UTF-8, which must not cost the caller the plan.
     std::string explanation =
-        to_json(made.decision, planner.facts()).dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+        to_json(made.decision, planner.facts()).dump(2, ' ', false, Json::error_handler_t::replace);
     *plan = new metallic_plan{context->shared, std::move(made), operand_bytes(wanted), workspace, std::move(explanation)};
     return {};
   });

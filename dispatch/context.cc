@@ -120,16 +120,21 @@ size_t Context::Hash::operator()(const Problem& problem) const {
   uint64_t hash = problem.shape.index();
   if (problem.op() == Op::softmax) {
     const auto& s = problem.softmax();
-    for (const int64_t value : {s.batch, s.seq_q, s.seq_k, s.causal ? s.offset + 1 : 0}) hash = mix(hash, static_cast<uint64_t>(value));
+    for (const int64_t value : {s.batch, s.seq_q, s.seq_k, int64_t{s.causal}, s.offset})
+      hash = mix(hash, static_cast<uint64_t>(value));
   } else {
     const auto& s = problem.matmul();
-    for (const int64_t value : {s.batch, s.m, s.k, s.n, int64_t{s.ta} + 2 * int64_t{s.tb}}) hash = mix(hash, static_cast<uint64_t>(value));
+    for (const int64_t value : {s.batch, s.m, s.k, s.n, int64_t{s.ta} + 2 * int64_t{s.tb}})
+      hash = mix(hash, static_cast<uint64_t>(value));
   }
   return hash;
 }
 
 void Context::report(const Decision& decision) const {
-  for (const std::string& refused : decision.refused) log_->warn("{} is passed over for {}", refused, label(decision.problem));
+  // Built-in rules pass variants over by design; only what somebody asked for and does not get is worth a warning.
+  for (const std::string& refused : decision.refused)
+    log_->log(refused.starts_with("built-in") ? spdlog::level::debug : spdlog::level::warn, "{} is passed over for {}", refused,
+              label(decision.problem));
   if (log_->should_log(spdlog::level::debug)) log_->debug("{}", to_string(decision));
 }
 

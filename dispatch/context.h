@@ -20,11 +20,11 @@ class logger;
 namespace metallic {
 
 struct ContextOptions {
-  std::string model;        ///< whose profile to use; empty: the one applied last
-  std::string profile;      ///< a profile of the caller's, or empty
-  int threads = 0;          ///< CPU threads; 0: METALLIC_NUM_THREADS, or one per core. Ignored with an executor
+  std::string model;             ///< whose profile to use; empty: the one applied last
+  std::string profile;           ///< a profile of the caller's, or empty
+  int threads = 0;               ///< CPU threads; 0: METALLIC_NUM_THREADS, or one per core. Ignored with an executor
   Executor* executor = nullptr;  ///< the caller's; must outlive the context
-  CallOptions call;         ///< defaults of every call
+  CallOptions call;              ///< defaults of every call
   Lookup environment = process_environment();
   std::optional<DeviceFacts> facts;  ///< for tests: in place of this machine's
   /// Where messages go, by level name and text; unset: to stderr. Called from any thread.

@@ -5,13 +5,12 @@
 
 namespace metallic {
 
-nlohmann::ordered_json to_json(const Decision& decision, const DeviceFacts& facts) {
-  using OrderedJson = nlohmann::ordered_json;
-  OrderedJson candidates = OrderedJson::array(), parts = OrderedJson::array();
+Json to_json(const Decision& decision, const DeviceFacts& facts) {
+  Json candidates = Json::array(), parts = Json::array();
   for (const Candidate& candidate : decision.candidates)
     candidates.push_back({{"variant", candidate.variant->name},
                           {"tuning", to_string(candidate.tuning)},
-                          {"rejected", candidate.rejected.empty() ? OrderedJson(nullptr) : OrderedJson(candidate.rejected)}});
+                          {"rejected", candidate.rejected.empty() ? Json(nullptr) : Json(candidate.rejected)}});
   for (const Decision& part : decision.parts) parts.push_back(to_json(part, facts));
   return {{"op", name(decision.problem.op())},
           {"label", label(decision.problem)},
@@ -22,7 +21,7 @@ nlohmann::ordered_json to_json(const Decision& decision, const DeviceFacts& fact
           {"tuning", to_string(decision.tuning)},
           {"source", name(decision.source)},
           {"rule", decision.rule},
-          {"margin", decision.margin ? OrderedJson(*decision.margin) : OrderedJson(nullptr)},
+          {"margin", decision.margin ? Json(*decision.margin) : Json(nullptr)},
           {"candidates", candidates},
           {"refused", decision.refused},
           {"parts", parts}};

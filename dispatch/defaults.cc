@@ -13,7 +13,9 @@ std::vector<Rule> default_rules(Op op, const Thresholds& t, std::string_view bac
     };
   return {
       {.when = {{.axis = Axis::n, .high = t.smalln_max_n}}, .use = named("gemv")},
-      {.when = {{.axis = Axis::big, .low = t.simd_m_min}, {.axis = Axis::n, .low = t.simd_n_min}}, .use = named("gemm"), .tuning = "pack=1"},
+      {.when = {{.axis = Axis::big, .low = t.simd_m_min}, {.axis = Axis::n, .low = t.simd_n_min}},
+       .use = named("gemm"),
+       .tuning = "pack=1"},
       {.use = named("gemm"), .tuning = "pack=0"},
       // What the unpacked path rejects: operands whose columns are not contiguous.
       {.use = named("gemm"), .tuning = "pack=1"},

@@ -32,7 +32,8 @@ Result<Profile> load_profile(const std::filesystem::path& path, const DeviceFact
   METALLIC_TRY(const std::string text, read_file(path, Profile::kMostBytes));
   METALLIC_TRY(Profile profile, parse_profile(text, path.native()));
   if (profile.fingerprint != fingerprint(facts))
-    return fail(Code::invalid_argument, "{}: fingerprint {} is another device's: this one is {}", path.native(), in_quotes(profile.fingerprint), fingerprint(facts));
+    return fail(Code::invalid_argument, "{}: fingerprint {} is another device's: this one is {}", path.native(),
+                in_quotes(profile.fingerprint), fingerprint(facts));
   return profile;
 }
 

@@ -15,8 +15,8 @@ struct Level {
   Source source;
   std::string origin;  // "METALLIC_SOFTMAX_VARIANT=block", a profile's path, "built-in"
   std::vector<Rule> rules;
-  std::string family;  // where not empty, only variants of this family count ("mlx" asks for the GEMM family)
-  bool forced = false; // names one variant regardless of the problem
+  std::string family;   // where not empty, only variants of this family count ("mlx" asks for the GEMM family)
+  bool forced = false;  // names one variant regardless of the problem
 };
 
 // The variants that every batch-invariant plan must agree with: each accepts all shapes of its operation, and its order of
@@ -88,7 +88,8 @@ std::vector<Level> rule_levels(const Problem& problem, Numerics numerics, const 
     }
     if (list != level.profile.lists.end()) levels.push_back({.source = level.source, .origin = level.path, .rules = list->rules});
   }
-  levels.push_back({.source = Source::defaults, .origin = "built-in", .rules = default_rules(problem.op(), {}, in.facts.backend)});
+  levels.push_back(
+      {.source = Source::defaults, .origin = "built-in", .rules = default_rules(problem.op(), {}, in.facts.backend)});
   return levels;
 }
 
@@ -115,7 +116,8 @@ Result<std::vector<Level>> all_levels(const Problem& problem, Numerics numerics,
   if (!in.options.variant.empty()) {
     METALLIC_TRY(const std::string variant, resolve_variant(problem.op(), in.options.variant, in.facts, "option variant"));
     Level level{.source = Source::options, .origin = fmt::format("option variant={}", in.options.variant), .forced = true};
-    if (variant.empty()) return fail(Code::invalid_argument, "option variant is {}: use a variant's full name", in_quotes(in.options.variant));
+    if (variant.empty())
+      return fail(Code::invalid_argument, "option variant is {}: use a variant's full name", in_quotes(in.options.variant));
     level.rules = {{.use = variant}};
     levels.push_back(std::move(level));
   }
@@ -128,7 +130,8 @@ bool accept(const Rule& rule, const Level& level, const Admission& admission, co
   const Problem& problem = decision.problem;
   if (!matches(rule, problem)) return false;
   const auto pass_over = [&](std::string_view reason) {
-    decision.refused.push_back(fmt::format("{}: {}{}{}: {}", level.origin, rule.use, rule.tuning.empty() ? "" : "@", rule.tuning, reason));
+    decision.refused.push_back(
+        fmt::format("{}: {}{}{}: {}", level.origin, rule.use, rule.tuning.empty() ? "" : "@", rule.tuning, reason));
     return false;
   };
   const Variant* variant = find_variant(problem.op(), rule.use);
@@ -152,7 +155,8 @@ bool accept(const Rule& rule, const Level& level, const Admission& admission, co
     decision.variant = variant;
     decision.tuning = tuning;
     decision.source = level.source;
-    decision.rule = level.forced ? fmt::format("forced by {}", level.origin) : fmt::format("{} ({})", to_string(rule), level.origin);
+    decision.rule =
+        level.forced ? fmt::format("forced by {}", level.origin) : fmt::format("{} ({})", to_string(rule), level.origin);
     decision.margin = level.source == Source::environment ? std::nullopt : rule.evidence.margin;
     return true;
   }
@@ -182,7 +186,8 @@ Result<std::string> resolve_variant(Op op, std::string_view text, const DeviceFa
   std::string allowed = op == Op::softmax ? "auto, vec, block" : "auto, gemv, mlx";
   for (const Variant& variant : variants(op)) {
     const bool short_name = op == Op::softmax ? (text == "vec" || text == "block") : text == "gemv";
-    if (text == variant.name || (short_name && variant.name == fmt::format("{}_{}", facts.backend, text))) return std::string(variant.name);
+    if (text == variant.name || (short_name && variant.name == fmt::format("{}_{}", facts.backend, text)))
+      return std::string(variant.name);
     allowed += fmt::format(", {}", variant.name);
   }
   return fail(Code::invalid_argument, "{} is {}: use {}", where, in_quotes(text), allowed);
@@ -190,9 +195,11 @@ Result<std::string> resolve_variant(Op op, std::string_view text, const DeviceFa
 
 Status check_names(const Environment& environment, const DeviceFacts& facts) {
   if (environment.softmax_variant)
-    METALLIC_CHECK(resolve_variant(Op::softmax, *environment.softmax_variant, facts, "environment variable METALLIC_SOFTMAX_VARIANT"));
+    METALLIC_CHECK(
+        resolve_variant(Op::softmax, *environment.softmax_variant, facts, "environment variable METALLIC_SOFTMAX_VARIANT"));
   if (environment.matmul_backend)
-    METALLIC_CHECK(resolve_variant(Op::matmul, *environment.matmul_backend, facts, "environment variable METALLIC_MATMUL_BACKEND"));
+    METALLIC_CHECK(
+        resolve_variant(Op::matmul, *environment.matmul_backend, facts, "environment variable METALLIC_MATMUL_BACKEND"));
   return {};
 }
 
@@ -211,7 +218,8 @@ Result<Decision> select(const Problem& problem, const SelectionInputs& inputs) {
     const Level last{.source = Source::defaults, .origin = "built-in: all others reject"};
     const Rule reference{.use = fmt::format("{}_reference", inputs.facts.backend)};
     if (!accept(reference, last, admission, inputs, decision))
-      return fail(Code::unsupported, "no variant can run this {}: {}", name(problem.op()), decision.refused.empty() ? "none exists" : decision.refused.back());
+      return fail(Code::unsupported, "no variant can run this {}: {}", name(problem.op()),
+                  decision.refused.empty() ? "none exists" : decision.refused.back());
   }
   record_candidates(admission, decision);
   return decision;

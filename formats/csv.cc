@@ -58,22 +58,27 @@ Status read_csv(std::string_view text, std::string_view where, const std::functi
     reader.rows.clear();
     return {};
   };
-  if (text.find('\0') != std::string_view::npos) return fail(Code::invalid_argument, "{}: contains a zero byte: not a CSV file", where);
+  const auto within_bounds = [&]() -> Status {
+    if (!reader.too_large) return {};
+    return fail(Code::invalid_argument, "{} line {}: at most {} columns of {} bytes are read", where, line, kMostColumns, kLongestField);
+  };
+  if (text.find('\0') != std::string_view::npos)
+    return fail(Code::invalid_argument, "{}: contains a zero byte: not a CSV file", where);
   // Fed line by line, so that the parser's rows can be told their lines.
   for (size_t begin = 0; begin < text.size(); ++line) {
     const size_t stop = std::min(text.find('\n', begin), text.size() - 1) + 1;
     const std::string_view piece = text.substr(begin, stop - begin);
     begin = stop;
     if (csv_parse(parser.get(), piece.data(), piece.size(), on_field, on_row, &reader) != piece.size())
-      return fail(Code::invalid_argument, "{} line {}: {}: a field with quotes must be quoted whole, its own quotes doubled", where, line,
-                  csv_strerror(csv_error(parser.get())));
-    if (reader.too_large)
-      return fail(Code::invalid_argument, "{} line {}: at most {} columns of {} bytes are read", where, line, kMostColumns, kLongestField);
+      return fail(Code::invalid_argument, "{} line {}: {}: a field with quotes must be quoted whole, its own quotes doubled",
+                  where, line, csv_strerror(csv_error(parser.get())));
+    METALLIC_CHECK(within_bounds());
     if (piece == "\n" || piece == "\r\n") row_line = std::max(row_line, reader.fields.empty() ? line + 1 : row_line);
     METALLIC_CHECK(hand_over());
   }
   if (csv_fini(parser.get(), on_field, on_row, &reader) != 0)
     return fail(Code::invalid_argument, "{} line {}: a quoted field is not closed: the file is cut short", where, row_line);
+  METALLIC_CHECK(within_bounds());
   return hand_over();
 }
 

@@ -2,7 +2,7 @@
 
 namespace metallic {
 
-nlohmann::ordered_json facts_json(const DeviceFacts& facts) {
+Json facts_json(const DeviceFacts& facts) {
   return {{"id", facts.id},
           {"backend", facts.backend},
           {"model", facts.model},
@@ -31,7 +31,7 @@ Result<DeviceFacts> parse_facts(const JsonObject& object) {
 }
 
 std::string to_json(const DeviceRecord& record) {
-  const nlohmann::ordered_json json = {{"schema", 1},
+  const Json json = {{"schema", 1},
                                        {"fingerprint", fingerprint(record.facts)},
                                        {"facts", facts_json(record.facts)},
                                        {"ceilings",

@@ -29,7 +29,7 @@ struct DeviceRecord {
 };
 
 /// The facts that a fingerprint is made of, as JSON members and back.
-nlohmann::ordered_json facts_json(const DeviceFacts& facts);
+Json facts_json(const DeviceFacts& facts);
 Result<DeviceFacts> parse_facts(const JsonObject& object);
 
 std::string to_json(const DeviceRecord& record);

@@ -26,7 +26,8 @@ class Descriptor {
 };
 
 tl::unexpected<Error> failed(std::string_view action, const std::filesystem::path& path, int error) {
-  return fail(error == ENOENT ? Code::not_found : Code::io, "cannot {} {}: {}", action, in_quotes(path.native()), std::strerror(error));
+  return fail(error == ENOENT ? Code::not_found : Code::io, "cannot {} {}: {}", action, in_quotes(path.native()),
+              std::strerror(error));
 }
 
 }  // namespace

@@ -18,9 +18,11 @@ std::string_view without_suffixes(std::string_view benchmark_name) {
   constexpr std::array<std::string_view, 4> kNumbered = {"/iterations:", "/repeats:", "/threads:", "/min_time:"};
   constexpr std::array<std::string_view, 3> kPlain = {"/real_time", "/process_time", "/manual_time"};
   for (const auto suffix : kNumbered)
-    if (const size_t at = benchmark_name.find(suffix); at != std::string_view::npos) benchmark_name = benchmark_name.substr(0, at);
+    if (const size_t at = benchmark_name.find(suffix); at != std::string_view::npos)
+      benchmark_name = benchmark_name.substr(0, at);
   for (const auto suffix : kPlain)
-    if (const size_t at = benchmark_name.find(suffix); at != std::string_view::npos) benchmark_name = benchmark_name.substr(0, at);
+    if (const size_t at = benchmark_name.find(suffix); at != std::string_view::npos)
+      benchmark_name = benchmark_name.substr(0, at);
   return benchmark_name;
 }
 
@@ -29,7 +31,8 @@ Result<std::array<std::string_view, 4>> split(std::string_view benchmark_name, s
   for (size_t i = 0; i < 4; ++i) {
     const size_t slash = i < 3 ? benchmark_name.find('/') : benchmark_name.size();
     if (slash == std::string_view::npos || slash == 0 || (i == 3 && benchmark_name.find('/') != std::string_view::npos))
-      return fail(Code::invalid_argument, "{} is {}: expected <group>/<variant>[@k=v;k=v]/<dtype>/<label>", path, in_quotes(benchmark_name));
+      return fail(Code::invalid_argument, "{} is {}: expected <group>/<variant>[@k=v;k=v]/<dtype>/<label>", path,
+                  in_quotes(benchmark_name));
     parts[i] = benchmark_name.substr(0, slash);
     benchmark_name.remove_prefix(std::min(slash + 1, benchmark_name.size()));
   }
@@ -50,7 +53,8 @@ Result<ResultRow> identity(std::string_view benchmark_name, std::string_view pat
   const auto [group, instance, dtype, label_text] = parts;
   const auto problem = parse_label(label_text);
   if (!problem) return fail(Code::invalid_argument, "{}: {}", path, problem.error().message);
-  if (!parse_dtype(dtype)) return fail(Code::invalid_argument, "{} has the dtype {}: use {}", path, in_quotes(dtype), kDTypeNames);
+  if (!parse_dtype(dtype))
+    return fail(Code::invalid_argument, "{} has the dtype {}: use {}", path, in_quotes(dtype), kDTypeNames);
   ResultRow row;
   row.benchmark = fmt::format("{}_{}", group, dtype);
   const size_t at = instance.find('@');
@@ -90,8 +94,10 @@ Result<std::vector<ResultRow>> parse_google_benchmark(std::string_view text, std
       row.threads = static_cast<int64_t>(std::clamp(threads, 0.0, 1024.0));
     }
     // Set by the guide's two programs with benchmark::AddCustomContext.
-    for (const auto& [key, member] : {std::pair{"metallic_device", &ResultRow::device}, {"metallic_target", &ResultRow::target},
-                                      {"metallic_build", &ResultRow::build}, {"metallic_cache", &ResultRow::cache}})
+    for (const auto& [key, member] : {std::pair{"metallic_device", &ResultRow::device},
+                                      {"metallic_target", &ResultRow::target},
+                                      {"metallic_build", &ResultRow::build},
+                                      {"metallic_cache", &ResultRow::cache}})
       if (context.has(key)) {
         METALLIC_TRY(row.*member, context.text(key));
       }

@@ -18,7 +18,8 @@ Result<Json> parse_json(std::string_view text, std::string_view where, size_t mo
   } catch (const TooDeep&) {
     return fail(Code::invalid_argument, "{}: nested deeper than {} levels", where, kDeepest);
   } catch (const Json::parse_error& error) {
-    return fail(Code::invalid_argument, "{}: not valid JSON at byte {}: the file may be cut short or of another kind", where, error.byte);
+    return fail(Code::invalid_argument, "{}: not valid JSON at byte {}: the file may be cut short or of another kind", where,
+                error.byte);
   } catch (const Json::exception&) {
     return fail(Code::invalid_argument, "{}: not valid JSON: a number is out of range", where);
   }

@@ -11,7 +11,7 @@
 
 namespace metallic {
 
-using Json = nlohmann::json;
+using Json = nlohmann::ordered_json;  // members stay in the order of the file
 
 /// The value of a JSON text of at most `most` bytes and 16 levels. `where` is the file's name for errors.
 Result<Json> parse_json(std::string_view text, std::string_view where, size_t most);

@@ -10,14 +10,12 @@ constexpr int64_t kLargest = int64_t{1} << 48;
 constexpr size_t kMostLists = 256;
 constexpr size_t kMostRules = 256;
 
-using OrderedJson = nlohmann::ordered_json;
+Json bound(const std::optional<int64_t>& value) { return value ? Json(*value) : Json(nullptr); }
 
-OrderedJson bound(const std::optional<int64_t>& value) { return value ? OrderedJson(*value) : OrderedJson(nullptr); }
-
-OrderedJson rule_json(const Rule& rule) {
-  OrderedJson when = OrderedJson::object();
+Json rule_json(const Rule& rule) {
+  Json when = Json::object();
   for (const Range& range : rule.when) when[std::string(name(range.axis))] = {bound(range.low), bound(range.high)};
-  OrderedJson evidence = OrderedJson::object();
+  Json evidence = Json::object();
   if (rule.evidence.regret) evidence["regret"] = *rule.evidence.regret;
   if (rule.evidence.default_regret) evidence["default_regret"] = *rule.evidence.default_regret;
   if (rule.evidence.margin) evidence["margin"] = *rule.evidence.margin;
@@ -97,7 +95,8 @@ Result<RuleList> parse_list(const JsonObject& object) {
   METALLIC_CHECK(parse_key(object, list.key));
   METALLIC_TRY(const std::string numerics, object.text("numerics"));
   const auto parsed = parse_numerics(numerics);
-  if (!parsed) return fail(Code::invalid_argument, "{}.numerics is {}: use {}", object.path(), in_quotes(numerics), kNumericsNames);
+  if (!parsed)
+    return fail(Code::invalid_argument, "{}.numerics is {}: use {}", object.path(), in_quotes(numerics), kNumericsNames);
   list.key.numerics = *parsed;
   METALLIC_TRY(const Json* rules, object.array("rules", kMostRules));
   for (size_t i = 0; i < rules->size(); ++i) {
@@ -123,9 +122,9 @@ Result<Threshold> parse_threshold(const JsonObject& object) {
 }  // namespace
 
 std::string to_json(const Profile& profile) {
-  OrderedJson lists = OrderedJson::array(), thresholds = OrderedJson::array();
+  Json lists = Json::array(), thresholds = Json::array();
   for (const RuleList& list : profile.lists) {
-    OrderedJson rules = OrderedJson::array();
+    Json rules = Json::array();
     for (const Rule& rule : list.rules) rules.push_back(rule_json(rule));
     lists.push_back({{"op", name(list.key.op)},
                      {"dtype", name(list.key.dtype)},
@@ -146,7 +145,7 @@ std::string to_json(const Profile& profile) {
                           {"high", t.high},
                           {"regret", t.regret},
                           {"kept_default", t.kept_default}});
-  const OrderedJson json = {{"schema", Profile::kSchema},
+  const Json json = {{"schema", Profile::kSchema},
                             {"fingerprint", profile.fingerprint},
                             {"device", facts_json(profile.device)},
                             {"model", profile.model},

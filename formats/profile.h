@@ -19,12 +19,12 @@ struct Threshold {
   DType dtype = DType::f32;
   int threads = 1;
   std::string layout;
-  std::string name;       ///< softmax_vec_block, smalln_max_n, simd_m_min, simd_n_min
-  std::string where;      ///< the part of the problems it holds for, e.g. "rows ≤ 1"; empty for all
-  int64_t value = 0;      ///< what the rules use; the default where it is kept
-  int64_t low = 0;        ///< 95 % interval
+  std::string name;   ///< softmax_vec_block, smalln_max_n, simd_m_min, simd_n_min
+  std::string where;  ///< the part of the problems it holds for, e.g. "rows ≤ 1"; empty for all
+  int64_t value = 0;  ///< what the rules use; the default where it is kept
+  int64_t low = 0;    ///< 95 % interval
   int64_t high = 0;
-  double regret = 0;      ///< held-out regret of the rule it makes, a fraction
+  double regret = 0;  ///< held-out regret of the rule it makes, a fraction
   bool kept_default = false;
   bool operator==(const Threshold&) const = default;
 };

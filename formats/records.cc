@@ -65,7 +65,7 @@ Status set(Row& row, const Column<Row>& column, const std::string& text, std::st
     return fail(Code::invalid_argument, "{} line {} column {}: {} is not {}", where, line, column.name, in_quotes(text), wanted);
   };
   if (const auto* member = std::get_if<std::string Row::*>(&column.member)) {
-    row.**member = text;
+    row.** member = text;
   } else if (const auto* member = std::get_if<int64_t Row::*>(&column.member)) {
     if (!parse_number(text, row.**member) || row.**member < 0) return wrong("a whole number ≥ 0");
   } else {
@@ -92,14 +92,16 @@ Result<std::vector<Row>> parse(std::span<const Column<Row>> columns, std::string
       return {};
     }
     if (line.fields.size() != order.size())
-      return fail(Code::invalid_argument, "{} line {}: {} fields where the header has {}", where, line.line, line.fields.size(), order.size());
+      return fail(Code::invalid_argument, "{} line {}: {} fields where the header has {}", where, line.line, line.fields.size(),
+                  order.size());
     Row row;
     for (size_t i = 0; i < order.size(); ++i)
       if (order[i]) METALLIC_CHECK(set(row, *order[i], line.fields[i], where, line.line));
     rows.push_back(std::move(row));
     return {};
   }));
-  if (order.empty()) return fail(Code::invalid_argument, "{}: empty, expected a header with the column {}", where, columns.front().name);
+  if (order.empty())
+    return fail(Code::invalid_argument, "{}: empty, expected a header with the column {}", where, columns.front().name);
   return rows;
 }
 
@@ -126,8 +128,8 @@ std::string to_csv(std::span<const Column<Row>> columns, std::span<const Row> ro
 }
 
 template <typename Row>
-nlohmann::ordered_json to_json(std::span<const Column<Row>> columns, const Row& row) {
-  nlohmann::ordered_json object = nlohmann::ordered_json::object();
+Json to_json(std::span<const Column<Row>> columns, const Row& row) {
+  Json object = Json::object();
   for (const auto& column : columns)
     std::visit([&](auto member) { object[std::string(column.name)] = row.*member; }, column.member);
   return object;
@@ -135,8 +137,8 @@ nlohmann::ordered_json to_json(std::span<const Column<Row>> columns, const Row& 
 
 template std::string to_csv(std::span<const Column<ResultRow>>, std::span<const ResultRow>);
 template std::string to_csv(std::span<const Column<SampleRow>>, std::span<const SampleRow>);
-template nlohmann::ordered_json to_json(std::span<const Column<ResultRow>>, const ResultRow&);
-template nlohmann::ordered_json to_json(std::span<const Column<SampleRow>>, const SampleRow&);
+template Json to_json(std::span<const Column<ResultRow>>, const ResultRow&);
+template Json to_json(std::span<const Column<SampleRow>>, const SampleRow&);
 
 Result<std::vector<ResultRow>> parse_results(std::string_view text, std::string_view where) {
   return parse(result_columns(), text, where);

@@ -3,7 +3,6 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <nlohmann/json.hpp>
 #include <span>
 #include <string>
 #include <string_view>
@@ -11,20 +10,21 @@
 #include <vector>
 
 #include "core/status.h"
+#include "formats/json.h"
 
 namespace metallic {
 
 /// What was timed: the columns that results.csv and samples.csv share. Absent text columns read "unknown".
 struct Identity {
-  std::string benchmark = "unknown";  ///< <group>_<dtype>
-  std::string variant = "unknown";    ///< bare name
-  std::string parameters = "unknown"; ///< the label
+  std::string benchmark = "unknown";   ///< <group>_<dtype>
+  std::string variant = "unknown";     ///< bare name
+  std::string parameters = "unknown";  ///< the label
   std::string dtype = "unknown";
-  std::string tuning;                 ///< `k=v;k=v`
-  std::string target = "unknown";     ///< SIMD target or GPU architecture
-  int64_t threads = 0;                ///< 0: unknown
-  std::string cache = "unknown";      ///< cold | warm
-  std::string device = "unknown";     ///< the fingerprint
+  std::string tuning;              ///< `k=v;k=v`
+  std::string target = "unknown";  ///< SIMD target or GPU architecture
+  int64_t threads = 0;             ///< 0: unknown
+  std::string cache = "unknown";   ///< cold | warm
+  std::string device = "unknown";  ///< the fingerprint
   std::string build = "unknown";
 };
 
@@ -66,7 +66,7 @@ std::span<const Column<SampleRow>> sample_columns();
 template <typename Row>
 std::string to_csv(std::span<const Column<Row>> columns, std::span<const Row> rows);
 template <typename Row>
-nlohmann::ordered_json to_json(std::span<const Column<Row>> columns, const Row& row);
+Json to_json(std::span<const Column<Row>> columns, const Row& row);
 
 /// Rows in the file's order. Unknown columns are passed over; numbers must be finite and not negative.
 Result<std::vector<ResultRow>> parse_results(std::string_view text, std::string_view where);

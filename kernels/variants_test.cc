@@ -246,7 +246,8 @@ TEST(MatmulVariants, AgreeWithTheReferenceOnEdgeShapes) {
             check_matmul(matmul_problem(big, k, small, ta, tb), pool);
             check_matmul(matmul_problem(small, k, big, ta, tb), pool);
           }
-      for (const auto& [m, k, n] : {std::array{129, 300, 127}, {64, 513, 33}, {31, 257, 300}, {1, 1000, 2}, {300, 2, 1}, {5, 4099, 3}})
+      for (const auto& [m, k, n] :
+           {std::array{129, 300, 127}, {64, 513, 33}, {31, 257, 300}, {1, 1000, 2}, {300, 2, 1}, {5, 4099, 3}})
         check_matmul(matmul_problem(m, k, n, ta, tb), pool);
     }
 }

@@ -11,7 +11,8 @@ class Buffer {
  public:
   Buffer() = default;
   /// Throws std::bad_alloc. The content is not initialised.
-  explicit Buffer(size_t count) : data_(static_cast<float*>(::operator new(count * sizeof(float) + 64, std::align_val_t(64)))), count_(count) {}
+  explicit Buffer(size_t count)
+      : data_(static_cast<float*>(::operator new(count * sizeof(float) + 64, std::align_val_t(64)))), count_(count) {}
 
   float* data() const { return data_.get(); }
   size_t size() const { return count_; }

@@ -3,8 +3,8 @@
 #define HWY_TARGET_INCLUDE "measure/ceilings.cc"
 #include "measure/ceilings.h"
 
-#include <hwy/foreach_target.h>
 #include <hwy/cache_control.h>
+#include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
 #include <algorithm>
@@ -103,10 +103,12 @@ Ceilings measure_ceilings(const DeviceFacts& facts, Executor& executor) {
   };
   const double bytes = static_cast<double>(count * sizeof(float));
   Ceilings ceilings;
-  ceilings.read_bytes_per_s =
-      bytes / least_seconds(7, [&] { shared([&](size_t t, size_t begin, size_t n) { sinks[t * 16] = read(from.data() + begin, n); }); });
-  ceilings.copy_bytes_per_s =
-      2 * bytes / least_seconds(7, [&] { shared([&](size_t, size_t begin, size_t n) { copy(from.data() + begin, to.data() + begin, n); }); });
+  ceilings.read_bytes_per_s = bytes / least_seconds(7, [&] {
+                                shared([&](size_t t, size_t begin, size_t n) { sinks[t * 16] = read(from.data() + begin, n); });
+                              });
+  ceilings.copy_bytes_per_s = 2 * bytes / least_seconds(7, [&] {
+                                shared([&](size_t, size_t begin, size_t n) { copy(from.data() + begin, to.data() + begin, n); });
+                              });
   double flops = 0;
   const double seconds = least_seconds(5, [&] {
     std::vector<double> done(threads);

@@ -26,7 +26,7 @@ struct Arm {
   const Variant* variant;
   Tuning tuning;
   std::unique_ptr<const Kernel> kernel;
-  double seconds = 0;   // of one call, the least seen
+  double seconds = 0;  // of one call, the least seen
   bool live = true;
 };
 
@@ -86,7 +86,8 @@ class Operands {
     return {out, out + count};
   }
 
-  // The operands of the next call. Cold ones move on by the operand's size, rounded up to a page so that rows keep their alignment.
+  // The operands of the next call. Cold ones move on by the operand's size, rounded up to a page so that rows keep their
+  // alignment.
   Args next(const Unit& unit) {
     const auto bytes = operand_bytes(unit.problem);
     const auto [streamed, second, result] = roles(unit.problem, bytes);
@@ -111,7 +112,8 @@ class Operands {
   // Bytes of the operand that is streamed (softmax: its input, matmul: its weights), of the other one, and of the result.
   static std::array<size_t, 3> roles(const Problem& problem, const std::array<int64_t, 3>& bytes) {
     const bool swapped = problem.op() == Op::matmul && !problem.matmul().weights_in_a();
-    return {static_cast<size_t>(bytes[swapped ? 1 : 0]), static_cast<size_t>(bytes[swapped ? 0 : 1]), static_cast<size_t>(bytes[2])};
+    return {static_cast<size_t>(bytes[swapped ? 1 : 0]), static_cast<size_t>(bytes[swapped ? 0 : 1]),
+            static_cast<size_t>(bytes[2])};
   }
 
  private:
@@ -129,11 +131,12 @@ Result<std::vector<Unit>> make_units(std::span<const WeightedProblem> problems, 
     const auto bytes = operand_bytes(problem);
     const double needed = static_cast<double>(bytes[0]) + static_cast<double>(bytes[1]) + static_cast<double>(bytes[2]);
     if (facts.memory_bytes > 0 && needed > 0.7 * static_cast<double>(facts.memory_bytes))
-      return fail(Code::out_of_memory, "{} needs {:.1f} GiB of operands and this machine has {:.1f} GiB: use a smaller shape", label(problem),
-                  needed / (1 << 30), static_cast<double>(facts.memory_bytes) / (1 << 30));
+      return fail(Code::out_of_memory, "{} needs {:.1f} GiB of operands and this machine has {:.1f} GiB: use a smaller shape",
+                  label(problem), needed / (1 << 30), static_cast<double>(facts.memory_bytes) / (1 << 30));
     const auto& caches = problem.op() == Op::softmax ? options.softmax_caches : options.matmul_caches;
     for (const Cache cache : caches) {
-      Unit unit{.source = &source, .problem = problem, .cache = cache, .weight = source.weight / static_cast<double>(caches.size())};
+      Unit unit{
+          .source = &source, .problem = problem, .cache = cache, .weight = source.weight / static_cast<double>(caches.size())};
       for (const Variant& variant : variants(problem.op()))
         for (const Tuning& tuning : variant.tunings) {
           if (variant.backend() != facts.backend || !options.wanted(variant) || variant.rejects(problem, tuning, facts)) continue;
@@ -220,7 +223,8 @@ Result<std::vector<SampleRow>> sample(std::span<const WeightedProblem> problems,
   METALLIC_TRY(std::vector<Unit> units, make_units(problems, facts, executor, planner, options));
   Operands operands(units, facts, options.seed);
   const auto report = [&](const Unit& unit) {
-    return options.progress(std::min(1.0, seconds_since(begin) / options.budget_s), fmt::format("{} {}", label(unit.problem), name(unit.cache)));
+    return options.progress(std::min(1.0, seconds_since(begin) / options.budget_s),
+                            fmt::format("{} {}", label(unit.problem), name(unit.cache)));
   };
   for (Unit& unit : units) {
     if (!report(unit)) return std::vector<SampleRow>();

@@ -21,10 +21,10 @@ enum class Cache : unsigned char { warm, cold };
 std::string_view name(Cache cache);
 
 struct SamplerOptions {
-  double budget_s = 60;     ///< sampling stops when the next round would not fit, but not before `least_blocks`
-  int least_blocks = 4;     ///< two for each half of a cross-fit
+  double budget_s = 60;  ///< sampling stops when the next round would not fit, but not before `least_blocks`
+  int least_blocks = 4;  ///< two for each half of a cross-fit
   int most_blocks = 60;
-  double arm_s = 2e-4;      ///< how long an arm runs at least, so that the clock's resolution does not matter
+  double arm_s = 2e-4;  ///< how long an arm runs at least, so that the clock's resolution does not matter
   /// A candidate this many times slower than the best after two blocks is timed no more: it cannot be chosen, and its
   /// time is worth more elsewhere.
   double hopeless = 4;

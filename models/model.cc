@@ -143,11 +143,14 @@ Result<std::vector<WeightedProblem>> parse_problem_list(std::string_view text, s
         return fail(Code::invalid_argument, "{} line {}: weight {} is not a number above 0", where, line, in_quotes(weight_text));
     }
     if (!extra.empty())
-      return fail(Code::invalid_argument, "{} line {}: {} after label and weight: comments begin with #", where, line, in_quotes(extra));
+      return fail(Code::invalid_argument, "{} line {}: {} after label and weight: comments begin with #", where, line,
+                  in_quotes(extra));
     for (const Problem& problem : *parsed) problems.push_back({problem, weight, ""});
-    if (problems.size() > kMostProblems) return fail(Code::invalid_argument, "{} line {}: over {} problems", where, line, kMostProblems);
+    if (problems.size() > kMostProblems)
+      return fail(Code::invalid_argument, "{} line {}: over {} problems", where, line, kMostProblems);
   }
-  if (problems.empty()) return fail(Code::invalid_argument, "{}: no problem in it: write one label a line, e.g. rows64_seqk512", where);
+  if (problems.empty())
+    return fail(Code::invalid_argument, "{}: no problem in it: write one label a line, e.g. rows64_seqk512", where);
   return problems;
 }
 

@@ -75,7 +75,8 @@ class EvidenceSum {
 
 bool covers(const Threshold& threshold, const Verdict& verdict) {
   const Problem& p = verdict.series->problem;
-  if (p.op() != threshold.op || p.dtype != threshold.dtype || p.threads != threshold.threads || layout(p) != threshold.layout) return false;
+  if (p.op() != threshold.op || p.dtype != threshold.dtype || p.threads != threshold.threads || layout(p) != threshold.layout)
+    return false;
   if (threshold.where == "weights in A") return p.matmul().weights_in_a();
   if (threshold.where == "weights in B") return !p.matmul().weights_in_a();
   return true;
@@ -94,7 +95,8 @@ void append_segments(std::vector<Rule>& rules, std::span<const Point> points, st
   for (size_t i = 0; i < segments.size(); ++i) {
     std::optional<int64_t> high = last;
     if (i + 1 < segments.size()) {
-      const auto before = static_cast<double>(points[segments[i].end - 1].x), after = static_cast<double>(points[segments[i].end].x);
+      const auto before = static_cast<double>(points[segments[i].end - 1].x),
+                 after = static_cast<double>(points[segments[i].end].x);
       high = std::max(points[segments[i].end - 1].x, static_cast<int64_t>(std::sqrt(before * after)));
     }
     Rule rule{.when = {within.begin(), within.end()}, .use = segments[i].choice.variant, .tuning = segments[i].choice.tuning};
@@ -131,7 +133,8 @@ Analysis analyze(const Measurements& measurements, const AnalysisOptions& option
       verdict.default_regret = cross_fitted_regret(*point.series, verdict.default_choice);
       if (rule) {
         verdict.regret = cross_fitted_regret(*point.series, verdict.chosen);
-        sums[static_cast<size_t>(rule - fitted.rules.data())].add(verdict, margin(*point.series, *point.replicates, verdict.chosen));
+        sums[static_cast<size_t>(rule - fitted.rules.data())].add(verdict,
+                                                                  margin(*point.series, *point.replicates, verdict.chosen));
       }
       analysis.verdicts.push_back(std::move(verdict));
     }

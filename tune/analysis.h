@@ -30,20 +30,20 @@ struct Curve {
   Op op;
   std::string layout;
   std::string cache;
-  Axis axis;              ///< seq_k for softmax, n for matmul
-  std::string where;      ///< what is held fixed, e.g. "rows = 64" or "big 4096 k 4096, weights in A"
-  std::string family_a;   ///< e.g. "vec", the one that is expected to win at low values
+  Axis axis;             ///< seq_k for softmax, n for matmul
+  std::string where;     ///< what is held fixed, e.g. "rows = 64" or "big 4096 k 4096, weights in A"
+  std::string family_a;  ///< e.g. "vec", the one that is expected to win at low values
   std::string family_b;
   struct Point {
     int64_t x;
     double log_ratio;
-    double low;   ///< 95 % bootstrap interval
+    double low;  ///< 95 % bootstrap interval
     double high;
     double time_a;  ///< median ns of the family's best candidate
     double time_b;
   };
-  std::vector<Point> points;           ///< by rising x
-  std::optional<double> crossover;     ///< zero of the interpolated log ratio, if there is exactly one clear sign change
+  std::vector<Point> points;        ///< by rising x
+  std::optional<double> crossover;  ///< zero of the interpolated log ratio, if there is exactly one clear sign change
   std::optional<double> crossover_low;
   std::optional<double> crossover_high;
 };
@@ -51,10 +51,10 @@ struct Curve {
 /// A series with what was decided for it.
 struct Verdict {
   const Series* series;
-  Choice chosen;          ///< by the new rules
-  Choice best;            ///< over all blocks
+  Choice chosen;  ///< by the new rules
+  Choice best;    ///< over all blocks
   Choice default_choice;
-  std::optional<double> regret;          ///< cross-fitted, a fraction
+  std::optional<double> regret;  ///< cross-fitted, a fraction
   std::optional<double> default_regret;
 };
 
@@ -62,9 +62,9 @@ struct Analysis {
   std::vector<RuleList> lists;
   std::vector<Threshold> thresholds;
   std::vector<Curve> curves;
-  std::vector<Verdict> verdicts;   ///< one a series, pointing into the measurements
-  RegretSummary regret;            ///< of the new rules over all series
-  RegretSummary default_regret;    ///< of the built-in ones
+  std::vector<Verdict> verdicts;  ///< one a series, pointing into the measurements
+  RegretSummary regret;           ///< of the new rules over all series
+  RegretSummary default_regret;   ///< of the built-in ones
 };
 
 /// The rules of each (op, dtype, threads, layout) in the measurements. Measurements must outlive the analysis.

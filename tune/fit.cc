@@ -53,7 +53,8 @@ Segmentation fit_segments(std::span<const Point> points, const Allowed& allowed,
           double sum = 0;
           for (size_t i = begin; i < end; ++i) sum += loss(points[i], choices[c], replicate);
           if (std::isinf(sum)) continue;
-          if (cost[begin] + penalty + sum < cost[end]) cost[end] = cost[begin] + penalty + sum, from[end] = begin, choice_of[end] = c;
+          if (cost[begin] + penalty + sum < cost[end])
+            cost[end] = cost[begin] + penalty + sum, from[end] = begin, choice_of[end] = c;
           continue;
         }
         const double total = cost[begin] + penalty + sums[c][end] - sums[c][begin];
@@ -63,11 +64,13 @@ Segmentation fit_segments(std::span<const Point> points, const Allowed& allowed,
   }
   Segmentation result{.cost = cost[n]};
   if (std::isinf(result.cost)) return result;
-  for (size_t end = n; end > 0; end = from[end]) result.segments.insert(result.segments.begin(), {from[end], end, choices[choice_of[end]]});
+  for (size_t end = n; end > 0; end = from[end])
+    result.segments.insert(result.segments.begin(), {from[end], end, choices[choice_of[end]]});
   return result;
 }
 
-ThresholdFit fit_at(std::span<const Point> points, const Allowed& a, const Allowed& b, int64_t value, double penalty, int replicate) {
+ThresholdFit fit_at(std::span<const Point> points, const Allowed& a, const Allowed& b, int64_t value, double penalty,
+                    int replicate) {
   const auto split = static_cast<size_t>(std::ranges::upper_bound(points, value, {}, &Point::x) - points.begin());
   ThresholdFit fit{.value = value,
                    .below = fit_segments(points.first(split), a, penalty, replicate),
@@ -114,7 +117,8 @@ ThresholdFit fit_threshold(std::span<const Point> points, const Allowed& a, cons
   return best;
 }
 
-ThresholdVerdict decide_threshold(std::span<const Point> points, const Allowed& a, const Allowed& b, int64_t default_value, double penalty) {
+ThresholdVerdict decide_threshold(std::span<const Point> points, const Allowed& a, const Allowed& b, int64_t default_value,
+                                  double penalty) {
   ThresholdVerdict verdict{.fit = fit_threshold(points, a, b, penalty, 0)};
   if (std::isinf(verdict.fit.cost)) {  // a point without any candidate of either family: nothing to decide from
     verdict.fit = {.value = default_value};

@@ -49,7 +49,8 @@ struct ThresholdFit {
 };
 
 /// The fit with the threshold at `value`.
-ThresholdFit fit_at(std::span<const Point> points, const Allowed& a, const Allowed& b, int64_t value, double penalty, int replicate);
+ThresholdFit fit_at(std::span<const Point> points, const Allowed& a, const Allowed& b, int64_t value, double penalty,
+                    int replicate);
 
 /// The threshold of least cost. Between two points it lies where the interpolated log ratio of the families crosses 0; past
 /// the last point it is that point: beyond what was measured, b runs.
@@ -64,7 +65,8 @@ struct ThresholdVerdict {
 };
 
 /// Keeps the default unless the gain over it exceeds its bootstrap interval.
-ThresholdVerdict decide_threshold(std::span<const Point> points, const Allowed& a, const Allowed& b, int64_t default_value, double penalty);
+ThresholdVerdict decide_threshold(std::span<const Point> points, const Allowed& a, const Allowed& b, int64_t default_value,
+                                  double penalty);
 
 /// log(time of the family's best candidate) at a point; infinite where none was timed.
 double best_log_time(const Point& point, const Allowed& allowed, int replicate);

@@ -78,7 +78,8 @@ void append_pack_rules(const std::vector<Point>& points, std::string_view where,
   if (points.empty()) return;
   const PackFit fit = fit_pack(points, options, 0);
   const auto add = [&](std::vector<Range> when, const Choice& choice) {
-    if (!choice.variant.empty()) fitted.rules.push_back({.when = std::move(when), .use = choice.variant, .tuning = choice.tuning});
+    if (!choice.variant.empty())
+      fitted.rules.push_back({.when = std::move(when), .use = choice.variant, .tuning = choice.tuning});
   };
   if (fit.inside != fit.outside && !fit.inside.variant.empty()) {
     std::vector<Range> region = side;

@@ -23,8 +23,7 @@ class Grouping {
   // The cell of a row's series and candidate, made at its first row. `block` is any number that tells blocks apart.
   Status add(const Identity& row, size_t number, std::string_view dtype_text, double weight, int64_t block, double time) {
     if (row.variant == "auto" || row.variant == "noop" || row.variant.ends_with("_reference")) return {};
-    if (!(time > 0))
-      return fail(Code::invalid_argument, "{} row {}: the time is {}: it must be above 0", where_, number, time);
+    if (!(time > 0)) return fail(Code::invalid_argument, "{} row {}: the time is {}: it must be above 0", where_, number, time);
     if (result_.device == "unknown") result_.device = row.device;
     if (result_.build == "unknown") result_.build = row.build;
     if (row.device != "unknown" && row.device != result_.device)
@@ -36,7 +35,8 @@ class Grouping {
     const auto [at, first_of_block] = blocks.try_emplace(block, blocks.size());
     auto& times = times_[index][{row.variant, row.tuning}];
     if (!times.try_emplace(at->second, time).second)
-      return fail(Code::invalid_argument, "{} row {}: block {} of {} has {} twice", where_, number, block, row.parameters, in_quotes(row.variant));
+      return fail(Code::invalid_argument, "{} row {}: block {} of {} has {} twice", where_, number, block, row.parameters,
+                  in_quotes(row.variant));
     ++result_.timed;
     return {};
   }
@@ -61,7 +61,8 @@ class Grouping {
     if (!problem) return fail(Code::invalid_argument, "{} row {}: {}", where_, number, problem.error().message);
     const auto dtype = parse_dtype(dtype_text);
     if (!dtype)
-      return fail(Code::invalid_argument, "{} row {} column dtype: {}: use {}", where_, number, in_quotes(dtype_text), kDTypeNames);
+      return fail(Code::invalid_argument, "{} row {} column dtype: {}: use {}", where_, number, in_quotes(dtype_text),
+                  kDTypeNames);
     problem->dtype = *dtype;
     problem->threads = threads;
     const size_t index = result_.series.size();

@@ -41,7 +41,7 @@ struct Series {
 };
 
 struct Measurements {
-  bool paired = true;    ///< false where the blocks are repetitions that were not timed together
+  bool paired = true;              ///< false where the blocks are repetitions that were not timed together
   std::string device = "unknown";  ///< the fingerprint in the rows
   std::string build = "unknown";
   std::vector<Series> series;  ///< in the order of first appearance

@@ -19,8 +19,8 @@ std::optional<double> cross_fitted_regret(const Series& series, const Choice& ch
 Choice best_choice(const Series& series);
 
 struct RegretSummary {
-  double mean = 0;   ///< weighted by the series' weights
-  double p95 = 0;    ///< unweighted over series
+  double mean = 0;  ///< weighted by the series' weights
+  double p95 = 0;   ///< unweighted over series
   double worst = 0;
   size_t series = 0;
 };

@@ -21,7 +21,7 @@ extern const char metallic_chart_js[], metallic_chart_js_end[];
 namespace metallic::tune {
 namespace {
 
-using Out = nlohmann::ordered_json;
+using Out = Json;
 
 template <typename T>
 Out optional(const std::optional<T>& value) {

@@ -65,7 +65,8 @@ Fitted softmax_rules(std::vector<Point> points, const AnalysisOptions& options) 
   for (size_t band = 0; band + 1 < borders.size(); ++band) {
     Range rows{.axis = Axis::rows};
     if (band > 0) rows.low = between(row_counts[borders[band] - 1], row_counts[borders[band]]) + 1;
-    if (borders[band + 1] < row_counts.size()) rows.high = between(row_counts[borders[band + 1] - 1], row_counts[borders[band + 1]]);
+    if (borders[band + 1] < row_counts.size())
+      rows.high = between(row_counts[borders[band + 1] - 1], row_counts[borders[band + 1]]);
     std::vector<Range> within;
     if (rows.low || rows.high) within.push_back(rows);
 

@@ -36,7 +36,8 @@ Replicates::Replicates(const Series& series, int count, uint64_t seed) : count_(
       times.clear();
       for (const size_t b : drawn)
         if (!std::isnan(arm.time[b])) times.push_back(arm.time[b]);
-      const double middle = times.empty() ? std::numeric_limits<double>::infinity() : std::log(boost::math::statistics::median(times));
+      const double middle =
+          times.empty() ? std::numeric_limits<double>::infinity() : std::log(boost::math::statistics::median(times));
       log_time_.push_back(middle);
       best = std::min(best, middle);
     }

@@ -50,10 +50,10 @@ typedef struct metallic_context metallic_context;
 
 typedef struct metallic_context_options {
   size_t struct_size;
-  const char* model;                 /* whose tuned profile to use, or NULL: the one applied last */
-  const char* profile;               /* a profile of the caller's, or NULL */
-  int threads;                       /* 0: METALLIC_NUM_THREADS, or one per core */
-  const metallic_executor* executor; /* or NULL: a thread pool of the library's; copied */
+  const char* model;                                               /* whose tuned profile to use, or NULL: the one applied last */
+  const char* profile;                                             /* a profile of the caller's, or NULL */
+  int threads;                                                     /* 0: METALLIC_NUM_THREADS, or one per core */
+  const metallic_executor* executor;                               /* or NULL: a thread pool of the library's; copied */
   void (*log)(void* user, const char* level, const char* message); /* or NULL: stderr */
   void* log_user;
 } metallic_context_options;
@@ -96,7 +96,8 @@ METALLIC_API metallic_status metallic_problem_from_label(const char* label, meta
 typedef struct metallic_plan metallic_plan;
 
 /* Chooses the kernel and prepares it. May allocate and take locks. */
-METALLIC_API metallic_status metallic_plan_create(metallic_context* context, const metallic_problem* problem, metallic_plan** plan);
+METALLIC_API metallic_status metallic_plan_create(metallic_context* context, const metallic_problem* problem,
+                                                  metallic_plan** plan);
 METALLIC_API void metallic_plan_destroy(metallic_plan* plan);
 
 /* Bytes of scratch memory a run needs, exact; it must be aligned to 64. */

@@ -5,8 +5,8 @@
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
+#include <algorithm>
 #include <cmath>
-#include <cstring>
 
 #include "backends/cpu/isa.h"
 #include "core/variant.h"
@@ -102,7 +102,7 @@ class CpuBlock final : public Kernel {
     const int64_t begin = segment * segment_, length = std::min(segment_, shape_.seq_k - begin), count = keys(row, segment);
     float* y = out + row * shape_.out_stride + begin;
     write_(in + row * shape_.in_stride + begin, total, y, static_cast<size_t>(count));
-    std::memset(y + count, 0, static_cast<size_t>(length - count) * sizeof(float));
+    std::fill(y + count, y + length, 0.0f);
   }
 
   void run_rows(const float* in, float* out, Executor& executor) const {

@@ -4,7 +4,7 @@
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
-#include <cstring>
+#include <algorithm>
 
 #include "backends/cpu/isa.h"
 #include "core/variant.h"
@@ -28,7 +28,7 @@ void vec_rows(const SoftmaxShape& shape, const float* in, float* out, int64_t be
       const float sum = row_exp_sum<kUnroll, /*kStore=*/true>(x, max, y, visible);
       row_scale(y, 1 / sum, visible);
     }
-    std::memset(y + visible, 0, (static_cast<size_t>(shape.seq_k) - visible) * sizeof(float));
+    std::fill(y + visible, y + shape.seq_k, 0.0f);
   }
 }
 

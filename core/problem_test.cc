@@ -1,0 +1,65 @@
+#include "core/problem.h"
+
+#include <gtest/gtest.h>
+
+#include "core/rule.h"
+
+namespace metallic {
+namespace {
+
+TEST(Problem, AxesAreWhatRulesSee) {
+  const Problem weights_first = matmul_problem(4096, 128, 8), engine = matmul_problem(8, 128, 4096, false, true);
+  for (const Problem& problem : {weights_first, engine}) {
+    EXPECT_EQ(value(problem, Axis::big), 4096);
+    EXPECT_EQ(value(problem, Axis::n), 8);
+    EXPECT_EQ(value(problem, Axis::k), 128);
+    EXPECT_EQ(value(problem, Axis::seq_k), std::nullopt);
+  }
+  EXPECT_EQ(value(weights_first, Axis::side), 0);
+  EXPECT_EQ(value(engine, Axis::side), 1);
+  EXPECT_EQ(value(matmul_problem(64, 64, 64), Axis::side), 0);
+  EXPECT_EQ(value(matmul_problem(64, 64, 64, false, true), Axis::side), 1);
+  EXPECT_EQ(value(softmax_problem(4, 16, 512), Axis::rows), 64);
+}
+
+TEST(Problem, WorkFollowsTheGuide) {
+  EXPECT_EQ(work(softmax_problem(64, 512)).operations, 64 * 512 * 3);
+  EXPECT_EQ(work(softmax_problem(64, 512)).bytes, 64 * 512 * 8);
+  EXPECT_EQ(work(matmul_problem(10, 20, 30)).operations, 10 * 20 * 30 * 2);
+  EXPECT_EQ(work(matmul_problem(10, 20, 30)).bytes, 4 * (200 + 600 + 300));
+}
+
+TEST(Problem, LayoutNamesTransposesStridesAndMasks) {
+  EXPECT_EQ(layout(softmax_problem(4, 8)), "contiguous");
+  Problem causal = softmax_problem(1, 4, 8);
+  make_causal(std::get<SoftmaxShape>(causal.shape));
+  EXPECT_EQ(layout(causal), "contiguous_causal");
+  Problem strided = matmul_problem(4, 8, 4, false, true);
+  EXPECT_EQ(layout(strided), "nt");
+  std::get<MatmulShape>(strided.shape).ldc += 1;
+  EXPECT_EQ(layout(strided), "nt_strided");
+}
+
+TEST(Problem, ValidationRefusesNonsense) {
+  EXPECT_TRUE(validate(matmul_problem(0, 0, 0)));
+  EXPECT_FALSE(validate(matmul_problem(-1, 2, 3)));
+  Problem overlapping = softmax_problem(4, 8);
+  std::get<SoftmaxShape>(overlapping.shape).out_stride = 7;
+  EXPECT_FALSE(validate(overlapping));
+  Problem causal = softmax_problem(4, 8);
+  std::get<SoftmaxShape>(causal.shape).causal = true;
+  EXPECT_FALSE(validate(causal)) << "2-D labels cannot be causal";
+}
+
+TEST(Rule, RangesIncludeBothEnds) {
+  const Rule rule{.when = {{Axis::seq_k, 64, 1024}, {Axis::rows, std::nullopt, 16}}, .use = "cpu_vec"};
+  EXPECT_TRUE(matches(rule, softmax_problem(16, 64)));
+  EXPECT_TRUE(matches(rule, softmax_problem(1, 1024)));
+  EXPECT_FALSE(matches(rule, softmax_problem(1, 1025)));
+  EXPECT_FALSE(matches(rule, softmax_problem(17, 64)));
+  EXPECT_FALSE(matches(rule, matmul_problem(4, 4, 4))) << "an axis that the operation lacks never matches";
+  EXPECT_EQ(to_string(rule), "seq_k 64..1024 and rows ≤ 16: cpu_vec");
+}
+
+}  // namespace
+}  // namespace metallic

@@ -1,0 +1,194 @@
+// Selection as a pure function: precedence, refusals and records, for devices that need not be there.
+#include "dispatch/select.h"
+
+#include <gtest/gtest.h>
+
+#include "core/label.h"
+#include "dispatch/context.h"
+#include "dispatch/profile_store.h"
+#include "kernels/variants.h"
+
+namespace metallic {
+namespace {
+
+DeviceFacts facts() { return {.id = "cpu", .backend = "cpu", .model = "test", .isa = "AVX2", .isa_bit = 0, .cores = 2}; }
+
+struct Case {
+  Environment environment;
+  CallOptions options;
+  std::vector<ProfileLevel> profiles;
+
+  Decision decide(const char* label, int threads = 2) const {
+    Problem problem = *parse_label(label);
+    problem.threads = threads;
+    auto decision = select(problem, {facts(), environment, options, profiles});
+    EXPECT_TRUE(decision) << decision.error().message;
+    return *decision;
+  }
+  std::string chosen(const char* label) const {
+    const Decision decision = decide(label);
+    return to_string(*decision.variant, decision.tuning);
+  }
+};
+
+ProfileLevel level(Source source, std::vector<Rule> rules, std::string layout = "contiguous", Op op = Op::softmax) {
+  ProfileLevel level{.source = source, .path = "/p.json", .profile = {}};
+  level.profile.lists = {{{.op = op, .threads = 2, .layout = std::move(layout)}, std::move(rules)}};
+  return level;
+}
+
+TEST(Select, FollowsTheGuidesDefaults) {
+  const Case situation;
+  EXPECT_EQ(situation.decide("rows64_seqk1024").variant->name, "cpu_vec");
+  EXPECT_EQ(situation.decide("rows64_seqk1025").variant->name, "cpu_block");
+  EXPECT_EQ(situation.decide("4096x4096x1").variant->name, "cpu_gemv");
+  EXPECT_EQ(situation.decide("4096x4096x16").variant->name, "cpu_gemv");
+  EXPECT_EQ(situation.chosen("4096x4096x17"), "cpu_gemm@pack=1");
+  EXPECT_EQ(situation.decide("16x4096x4096_tb").variant->name, "cpu_gemv");
+  EXPECT_EQ(situation.chosen("63x64x32"), "cpu_gemm@pack=0");
+  EXPECT_EQ(situation.chosen("63x64x32_tb"), "cpu_gemm@pack=1") << "what the unpacked path rejects";
+  EXPECT_EQ(situation.decide("rows64_seqk64").source, Source::defaults);
+}
+
+TEST(Select, EnvironmentForcesAVariant) {
+  Case situation;
+  situation.environment.softmax_variant = "block";
+  const Decision decision = situation.decide("rows64_seqk256");
+  EXPECT_EQ(decision.variant->name, "cpu_block");
+  EXPECT_EQ(decision.source, Source::environment);
+  EXPECT_EQ(decision.rule, "forced by METALLIC_SOFTMAX_VARIANT=block");
+  situation.environment.softmax_variant = "cpu_vec";
+  EXPECT_EQ(situation.decide("rows64_seqk9999").variant->name, "cpu_vec");
+  situation.environment.matmul_backend = "mlx";
+  EXPECT_EQ(situation.decide("4096x4096x1").variant->name, "cpu_gemm");
+  situation.environment.matmul_backend = "gemv";
+  EXPECT_EQ(situation.decide("4096x4096x8").variant->name, "cpu_gemv");
+}
+
+TEST(Select, AForcedVariantThatRejectsIsRefusedWithItsReason) {
+  Case situation;
+  situation.environment.matmul_backend = "gemv";
+  const Decision decision = situation.decide("512x512x64");
+  EXPECT_EQ(decision.variant->name, "cpu_gemm");
+  EXPECT_EQ(decision.source, Source::defaults);
+  ASSERT_EQ(decision.refused.size(), 1u);
+  EXPECT_NE(decision.refused[0].find("METALLIC_MATMUL_BACKEND=gemv: cpu_gemv"), std::string::npos) << decision.refused[0];
+}
+
+TEST(Select, AThresholdReplacesTheRulesOfItsOperation) {
+  Case situation;
+  situation.profiles = {level(Source::user, {{.use = "cpu_vec"}})};
+  EXPECT_EQ(situation.decide("rows64_seqk256").variant->name, "cpu_vec");
+  situation.environment.softmax_vec_block_threshold = 100;
+  const Decision decision = situation.decide("rows64_seqk256");
+  EXPECT_EQ(decision.variant->name, "cpu_block");
+  EXPECT_EQ(decision.source, Source::environment);
+  EXPECT_NE(decision.rule.find("METALLIC_SOFTMAX_VEC_BLOCK_THRESHOLD=100"), std::string::npos);
+  situation.environment.softmax_variant = "vec";
+  EXPECT_EQ(situation.decide("rows64_seqk256").variant->name, "cpu_vec") << "a forced variant beats a threshold";
+  situation.environment.matmul_smalln_max_n = 4;
+  EXPECT_EQ(situation.decide("4096x4096x4").variant->name, "cpu_gemv");
+  EXPECT_EQ(situation.decide("4096x4096x5").variant->name, "cpu_gemm");
+}
+
+TEST(Select, LevelsComeInOrderOfPrecedence) {
+  Case situation;
+  situation.profiles = {level(Source::caller, {{.use = "cpu_block", .tuning = "segment=1024"}}),
+                    level(Source::user, {{.use = "cpu_vec"}})};
+  EXPECT_EQ(situation.chosen("rows64_seqk64"), "cpu_block@segment=1024");
+  EXPECT_EQ(situation.decide("rows64_seqk64").source, Source::caller);
+  situation.options.variant = "cpu_vec";
+  EXPECT_EQ(situation.decide("rows64_seqk64").source, Source::options);
+  situation.environment.softmax_variant = "block";
+  EXPECT_EQ(situation.decide("rows64_seqk64").source, Source::environment);
+  EXPECT_EQ(Case{.profiles = {level(Source::user, {{.use = "cpu_block"}}, "contiguous_causal")}}.decide("rows64_seqk64").source, Source::defaults)
+      << "another layout has rules of its own";
+  situation.options.variant.clear();
+  EXPECT_EQ(situation.decide("4x4x4").source, Source::defaults) << "and so has another operation";
+}
+
+TEST(Select, StaleRulesAreSkippedOneByOne) {
+  Case situation;
+  situation.profiles = {level(Source::user, {{.use = "cpu_gone"}, {.use = "cpu_vec", .tuning = "unroll=77"}, {.use = "cpu_block", .tuning = "segment=4096"}})};
+  const Decision decision = situation.decide("rows64_seqk64");
+  EXPECT_EQ(to_string(*decision.variant, decision.tuning), "cpu_block@segment=4096");
+  EXPECT_EQ(decision.source, Source::user);
+  EXPECT_EQ(decision.refused.size(), 2u);
+  situation.profiles = {level(Source::user, {{.use = "cpu_gone"}})};
+  EXPECT_EQ(situation.decide("rows64_seqk64").source, Source::defaults);
+}
+
+TEST(Select, EveryCandidateIsThereAndAllButOneHaveAReason) {
+  const Decision decision = Case{}.decide("4096x4096x64_tb");
+  size_t points = 0, chosen = 0;
+  for (const Variant& variant : variants(Op::matmul)) points += variant.tunings.size();
+  EXPECT_EQ(decision.candidates.size(), points);
+  for (const Candidate& candidate : decision.candidates) chosen += candidate.rejected.empty();
+  EXPECT_EQ(chosen, 1u);
+}
+
+TEST(Select, BatchInvariantGivesOneReductionForAllShapes) {
+  Case situation;
+  situation.environment.numerics = Numerics::batch_invariant;
+  std::optional<std::string> id;
+  for (const char* label : {"4096x512x1", "4096x512x7", "64x512x64", "3x512x3", "4096x512x64_tb", "1x512x4096_tb"}) {
+    const Decision decision = situation.decide(label);
+    const auto this_id = decision.variant->reduction_id(decision.problem, decision.tuning, facts());
+    ASSERT_TRUE(this_id) << label;
+    if (!id) id = this_id;
+    EXPECT_EQ(this_id, id) << label;
+  }
+}
+
+TEST(Select, UnknownNamesListTheAllowedOnes) {
+  Environment environment;
+  environment.softmax_variant = "fast";
+  const auto status = check_names(environment, facts());
+  ASSERT_FALSE(status);
+  EXPECT_NE(status.error().message.find("use auto, vec, block, cpu_block"), std::string::npos) << status.error().message;
+}
+
+TEST(Context, ReadsItsOwnEnvironmentAndProfiles) {
+  const auto folder = std::filesystem::path(testing::TempDir()) / "select_test";
+  std::filesystem::remove_all(folder);
+  const Lookup lookup = [&](std::string_view name) -> std::optional<std::string> {
+    return name == "XDG_DATA_HOME" ? std::optional(folder.native()) : std::nullopt;
+  };
+  std::vector<std::string> warnings;
+  const auto make = [&](std::string model) {
+    auto context = Context::create({.model = std::move(model), .threads = 2, .environment = lookup, .facts = facts(), .log = [&](std::string_view, std::string_view text) {
+                                      warnings.emplace_back(text);
+                                    }});
+    EXPECT_TRUE(context) << context.error().message;
+    return std::move(*context);
+  };
+  EXPECT_EQ(make("")->decide(*parse_label("rows64_seqk64"))->source, Source::defaults);
+  Profile profile = level(Source::user, {{.use = "cpu_block", .tuning = "segment=1024"}}).profile;
+  profile.fingerprint = fingerprint(facts());
+  profile.device = facts();
+  profile.model = "some-model";
+  ASSERT_TRUE(install_profile(profile, facts(), lookup));
+  EXPECT_EQ(make("")->decide(*parse_label("rows64_seqk64"))->source, Source::user);
+  EXPECT_EQ(make("some-model")->decide(*parse_label("rows64_seqk64"))->source, Source::user);
+  EXPECT_EQ(make("other-model")->decide(*parse_label("rows64_seqk64"))->source, Source::defaults);
+  EXPECT_TRUE(warnings.empty());
+
+  profile.fingerprint = "another-device";
+  ASSERT_TRUE(install_profile(profile, facts(), lookup));
+  EXPECT_EQ(make("")->decide(*parse_label("rows64_seqk64"))->source, Source::defaults);
+  ASSERT_EQ(warnings.size(), 1u);
+  EXPECT_NE(warnings[0].find("another device"), std::string::npos) << warnings[0];
+}
+
+TEST(Context, KeepsPlans) {
+  auto context = Context::create({.threads = 1, .environment = [](std::string_view) { return std::nullopt; }});
+  ASSERT_TRUE(context);
+  const Problem problem = *parse_label("rows4_seqk64");
+  const auto first = (*context)->cached_plan(problem), second = (*context)->cached_plan(problem);
+  ASSERT_TRUE(first && second);
+  EXPECT_EQ(first->get(), second->get());
+  EXPECT_NE(first->get(), (*context)->cached_plan(*parse_label("rows4_seqk65"))->get());
+}
+
+}  // namespace
+}  // namespace metallic
