@@ -50,9 +50,7 @@ Result<std::vector<Score>> score(const tune::Measurements& measurements, const C
 }
 
 Json json(const std::vector<Score>& scores) {
-  const auto number = [](std::optional<double> value) {
-    return value ? Json(*value) : Json(nullptr);
-  };
+  const auto number = [](std::optional<double> value) { return value ? Json(*value) : Json(nullptr); };
   auto shapes = Json::array();
   for (const Score& s : scores)
     shapes.push_back({{"op", name(s.series->problem.op())},

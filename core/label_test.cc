@@ -9,9 +9,9 @@ namespace {
 
 TEST(Label, RoundTrips) {
   for (const char* text :
-       {"rows64_seqk512", "rows0_seqk0", "batch2_seqq64_seqk512", "batch1_seqq64_seqk512_causal", "batch1_seqq64_seqk512_causal_offset7",
-        "batch1_seqq64_seqk512_causal_offset-3", "4096x4096x8", "4096x4096x8_tb", "1x2x3_ta", "1x2x3_ta_tb", "batch12_7x8x9_tb",
-        "7x8x9_a0.5_b1", "7x8x9_ta_a-2_b0.25"}) {
+       {"rows64_seqk512", "rows0_seqk0", "batch2_seqq64_seqk512", "batch1_seqq64_seqk512_causal",
+        "batch1_seqq64_seqk512_causal_offset7", "batch1_seqq64_seqk512_causal_offset-3", "4096x4096x8", "4096x4096x8_tb",
+        "1x2x3_ta", "1x2x3_ta_tb", "batch12_7x8x9_tb", "7x8x9_a0.5_b1", "7x8x9_ta_a-2_b0.25"}) {
     const auto problem = parse_label(text);
     ASSERT_TRUE(problem) << problem.error().message;
     EXPECT_EQ(label(*problem), text);
@@ -63,8 +63,8 @@ TEST(Label, ErrorsNameTheColumn) {
   EXPECT_NE(column("rows99999999999999999999_seqk1").find("too large"), std::string::npos);
   EXPECT_NE(column("4096x4096").find("column 10: expected \"x\""), std::string::npos);
   EXPECT_NE(column("4096x4096x8_a1_bnan").find("finite"), std::string::npos);
-  for (const char* text : {"", "softmax", "rows64", "rows_seqk1", "rows64_seqk512_causal", "1x2x3_tb_ta", "1x2x3_b1", "batch1_seqq1_seqk1_offset3",
-                           "rows1_seqk1\n", "ROWS1_seqk1", " rows1_seqk1", "0x10x2_c"})
+  for (const char* text : {"", "softmax", "rows64", "rows_seqk1", "rows64_seqk512_causal", "1x2x3_tb_ta", "1x2x3_b1",
+                           "batch1_seqq1_seqk1_offset3", "rows1_seqk1\n", "ROWS1_seqk1", " rows1_seqk1", "0x10x2_c"})
     EXPECT_FALSE(parse_label(text)) << text;
 }
 
@@ -84,8 +84,8 @@ TEST(Labels, ExpandRanges) {
     return found;
   };
   EXPECT_EQ(labels("rows64_seqk64..256"), (std::vector<std::string>{"rows64_seqk64", "rows64_seqk128", "rows64_seqk256"}));
-  EXPECT_EQ(labels("rows1+3_seqk64..192:64"), (std::vector<std::string>{"rows1_seqk64", "rows1_seqk128", "rows1_seqk192", "rows3_seqk64",
-                                                                        "rows3_seqk128", "rows3_seqk192"}));
+  EXPECT_EQ(labels("rows1+3_seqk64..192:64"), (std::vector<std::string>{"rows1_seqk64", "rows1_seqk128", "rows1_seqk192",
+                                                                        "rows3_seqk64", "rows3_seqk128", "rows3_seqk192"}));
   EXPECT_EQ(labels("8x8x1..4_tb"), (std::vector<std::string>{"8x8x1_tb", "8x8x2_tb", "8x8x4_tb"}));
   for (const char* text : {"rows4..2_seqk1", "rows0..4_seqk1", "rows1..4:0_seqk1", "rows1..99999:1_seqk1", "rows1+_seqk1",
                            "rows1..1000:1_seqk1..1000:1", "8x8x1..2..3"})
@@ -95,7 +95,7 @@ TEST(Labels, ExpandRanges) {
 
 TEST(Label, RandomTextIsRefusedOrRoundTrips) {
   std::mt19937 random(5);
-  constexpr std::string_view kPieces[] = {"rows", "batch", "_seqq", "_seqk", "_causal", "_offset", "x", "_ta", "_tb", "_a", "_b",
+  constexpr std::string_view kPieces[] = {"rows", "batch", "_seqq", "_seqk", "_causal", "_offset", "x", "_ta", "_tb", "_a",  "_b",
                                           "1",    "64",    "-",     "..",    "+",       ":",       "0", ".",   "e9",  "\xff"};
   for (int i = 0; i < 20000; ++i) {
     std::string text;

@@ -173,7 +173,7 @@ void record_candidates(const Admission& admission, Decision& decision) {
         else if (variant.family == "reference")
           candidate.rejected = "the reference runs only where all others reject";
         else
-          candidate.rejected = fmt::format("{} comes first: {}", to_string(*decision.variant, decision.tuning), decision.rule);
+          candidate.rejected = fmt::format("the rule that fired names {}", to_string(*decision.variant, decision.tuning));
       }
       decision.candidates.push_back(std::move(candidate));
     }

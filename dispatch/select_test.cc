@@ -94,14 +94,15 @@ TEST(Select, AThresholdReplacesTheRulesOfItsOperation) {
 TEST(Select, LevelsComeInOrderOfPrecedence) {
   Case situation;
   situation.profiles = {level(Source::caller, {{.use = "cpu_block", .tuning = "segment=1024"}}),
-                    level(Source::user, {{.use = "cpu_vec"}})};
+                        level(Source::user, {{.use = "cpu_vec"}})};
   EXPECT_EQ(situation.chosen("rows64_seqk64"), "cpu_block@segment=1024");
   EXPECT_EQ(situation.decide("rows64_seqk64").source, Source::caller);
   situation.options.variant = "cpu_vec";
   EXPECT_EQ(situation.decide("rows64_seqk64").source, Source::options);
   situation.environment.softmax_variant = "block";
   EXPECT_EQ(situation.decide("rows64_seqk64").source, Source::environment);
-  EXPECT_EQ(Case{.profiles = {level(Source::user, {{.use = "cpu_block"}}, "contiguous_causal")}}.decide("rows64_seqk64").source, Source::defaults)
+  EXPECT_EQ(Case{.profiles = {level(Source::user, {{.use = "cpu_block"}}, "contiguous_causal")}}.decide("rows64_seqk64").source,
+            Source::defaults)
       << "another layout has rules of its own";
   situation.options.variant.clear();
   EXPECT_EQ(situation.decide("4x4x4").source, Source::defaults) << "and so has another operation";
@@ -109,7 +110,9 @@ TEST(Select, LevelsComeInOrderOfPrecedence) {
 
 TEST(Select, StaleRulesAreSkippedOneByOne) {
   Case situation;
-  situation.profiles = {level(Source::user, {{.use = "cpu_gone"}, {.use = "cpu_vec", .tuning = "unroll=77"}, {.use = "cpu_block", .tuning = "segment=4096"}})};
+  situation.profiles = {
+      level(Source::user,
+            {{.use = "cpu_gone"}, {.use = "cpu_vec", .tuning = "unroll=77"}, {.use = "cpu_block", .tuning = "segment=4096"}})};
   const Decision decision = situation.decide("rows64_seqk64");
   EXPECT_EQ(to_string(*decision.variant, decision.tuning), "cpu_block@segment=4096");
   EXPECT_EQ(decision.source, Source::user);
@@ -156,9 +159,11 @@ TEST(Context, ReadsItsOwnEnvironmentAndProfiles) {
   };
   std::vector<std::string> warnings;
   const auto make = [&](std::string model) {
-    auto context = Context::create({.model = std::move(model), .threads = 2, .environment = lookup, .facts = facts(), .log = [&](std::string_view, std::string_view text) {
-                                      warnings.emplace_back(text);
-                                    }});
+    auto context = Context::create({.model = std::move(model),
+                                    .threads = 2,
+                                    .environment = lookup,
+                                    .facts = facts(),
+                                    .log = [&](std::string_view, std::string_view text) { warnings.emplace_back(text); }});
     EXPECT_TRUE(context) << context.error().message;
     return std::move(*context);
   };

@@ -60,7 +60,8 @@ Status read_csv(std::string_view text, std::string_view where, const std::functi
   };
   const auto within_bounds = [&]() -> Status {
     if (!reader.too_large) return {};
-    return fail(Code::invalid_argument, "{} line {}: at most {} columns of {} bytes are read", where, line, kMostColumns, kLongestField);
+    return fail(Code::invalid_argument, "{} line {}: at most {} columns of {} bytes are read", where, line, kMostColumns,
+                kLongestField);
   };
   if (text.find('\0') != std::string_view::npos)
     return fail(Code::invalid_argument, "{}: contains a zero byte: not a CSV file", where);

@@ -32,17 +32,17 @@ Result<DeviceFacts> parse_facts(const JsonObject& object) {
 
 std::string to_json(const DeviceRecord& record) {
   const Json json = {{"schema", 1},
-                                       {"fingerprint", fingerprint(record.facts)},
-                                       {"facts", facts_json(record.facts)},
-                                       {"ceilings",
-                                        {{"read_bytes_per_s", record.ceilings.read_bytes_per_s},
-                                         {"copy_bytes_per_s", record.ceilings.copy_bytes_per_s},
-                                         {"flops_per_s", record.ceilings.flops_per_s}}},
-                                       {"threads", record.threads},
-                                       {"model", record.model},
-                                       {"build", record.build},
-                                       {"date", record.date},
-                                       {"seed", record.seed}};
+                     {"fingerprint", fingerprint(record.facts)},
+                     {"facts", facts_json(record.facts)},
+                     {"ceilings",
+                      {{"read_bytes_per_s", record.ceilings.read_bytes_per_s},
+                       {"copy_bytes_per_s", record.ceilings.copy_bytes_per_s},
+                       {"flops_per_s", record.ceilings.flops_per_s}}},
+                     {"threads", record.threads},
+                     {"model", record.model},
+                     {"build", record.build},
+                     {"date", record.date},
+                     {"seed", record.seed}};
   return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 

@@ -101,7 +101,8 @@ TEST(Samples, RoundTrip) {
 }
 
 TEST(Results, FiveColumnsOfTheGuideSuffice) {
-  const auto parsed = parse_results("benchmark,variant,parameters,mean_time,throughput\nsoftmax_f32,vec,rows64_seqk512,1000,5e9\n", "r.csv");
+  const auto parsed =
+      parse_results("benchmark,variant,parameters,mean_time,throughput\nsoftmax_f32,vec,rows64_seqk512,1000,5e9\n", "r.csv");
   ASSERT_TRUE(parsed) << parsed.error().message;
   EXPECT_EQ(parsed->front().mean_time, 1000);
   EXPECT_EQ(parsed->front().device, "unknown");
@@ -111,7 +112,9 @@ TEST(Results, FiveColumnsOfTheGuideSuffice) {
 
 TEST(Results, BadNumbersNameLineAndColumn) {
   const auto message = [](const std::string& number) {
-    const auto parsed = parse_results("benchmark,variant,parameters,mean_time,throughput\nb_f32,vec,rows1_seqk1,1,1\nb_f32,vec,rows1_seqk1," + number + ",1\n", "r.csv");
+    const auto parsed = parse_results(
+        "benchmark,variant,parameters,mean_time,throughput\nb_f32,vec,rows1_seqk1,1,1\nb_f32,vec,rows1_seqk1," + number + ",1\n",
+        "r.csv");
     return parsed ? std::string("accepted") : parsed.error().message;
   };
   for (const char* number : {"nan", "inf", "-1", "1e999", "", "1x", "0x10", "99999999999999999999999999999999999999e999"})
@@ -132,7 +135,13 @@ Profile a_profile() {
                       .tuning = "unroll=4",
                       .evidence = {.regret = 0.01, .margin = 0.25, .samples = 99, .note = "n"}},
                      {.use = "cpu_block"}}}};
-  profile.thresholds = {{.op = Op::softmax, .layout = "contiguous", .name = "softmax_vec_block", .value = 1280, .low = 1000, .high = 1500, .regret = 0.001}};
+  profile.thresholds = {{.op = Op::softmax,
+                         .layout = "contiguous",
+                         .name = "softmax_vec_block",
+                         .value = 1280,
+                         .low = 1000,
+                         .high = 1500,
+                         .regret = 0.001}};
   return profile;
 }
 
@@ -207,7 +216,8 @@ TEST(GoogleBenchmark, BecomesResults) {
 TEST(GoogleBenchmark, RefusesOtherFiles) {
   EXPECT_FALSE(parse_google_benchmark("{}", "g.json"));
   EXPECT_FALSE(parse_google_benchmark("[1,2]", "g.json"));
-  for (const char* name : {"BM_Foo/8", "a/b/f32/nolabel", "a/b/f99/rows1_seqk1", "a//f32/rows1_seqk1", "a/b/f32/rows1_seqk1/extra"}) {
+  for (const char* name :
+       {"BM_Foo/8", "a/b/f32/nolabel", "a/b/f99/rows1_seqk1", "a//f32/rows1_seqk1", "a/b/f32/rows1_seqk1/extra"}) {
     const std::string text = std::string(R"({"context": {}, "benchmarks": [{"name": ")") + name +
                              R"(", "run_type": "iteration", "real_time": 1, "time_unit": "ns"}]})";
     EXPECT_FALSE(parse_google_benchmark(text, "g.json")) << name;

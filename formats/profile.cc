@@ -146,14 +146,14 @@ std::string to_json(const Profile& profile) {
                           {"regret", t.regret},
                           {"kept_default", t.kept_default}});
   const Json json = {{"schema", Profile::kSchema},
-                            {"fingerprint", profile.fingerprint},
-                            {"device", facts_json(profile.device)},
-                            {"model", profile.model},
-                            {"build", profile.build},
-                            {"date", profile.date},
-                            {"paired", profile.paired},
-                            {"thresholds", thresholds},
-                            {"rules", lists}};
+                     {"fingerprint", profile.fingerprint},
+                     {"device", facts_json(profile.device)},
+                     {"model", profile.model},
+                     {"build", profile.build},
+                     {"date", profile.date},
+                     {"paired", profile.paired},
+                     {"thresholds", thresholds},
+                     {"rules", lists}};
   return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 

@@ -24,6 +24,48 @@ double loss(const Point& point, const Choice& choice, int replicate) {
   return kInfinity;
 }
 
+// How family a compares with b where they were timed: log(time_a / time_b), the mean over the points of equal x.
+struct Ratio {
+  int64_t x;
+  double log_ratio;
+  double weight;
+};
+
+std::vector<Ratio> log_ratios(std::span<const Point> points, const Allowed& a, const Allowed& b, int replicate) {
+  std::vector<Ratio> curve;
+  for (const Point& point : points) {
+    const double ratio = best_log_time(point, a, replicate) - best_log_time(point, b, replicate);
+    if (!std::isfinite(ratio)) continue;
+    if (curve.empty() || curve.back().x != point.x) curve.push_back({point.x, 0, 0});
+    Ratio& at = curve.back();
+    at.weight += point.series->weight;
+    at.log_ratio += (ratio - at.log_ratio) * point.series->weight / at.weight;
+  }
+  return curve;
+}
+
+// What the threshold `to` gains over `from` in weighted loss. Between measured points the log ratio is interpolated over
+// log x, so that two thresholds between the same points are told apart too.
+double gain(std::span<const Ratio> curve, int64_t from, int64_t to) {
+  constexpr int kSteps = 16;
+  const double low = std::log(static_cast<double>(std::max<int64_t>(1, std::min(from, to)))),
+               high = std::log(static_cast<double>(std::max<int64_t>(1, std::max(from, to))));
+  double sum = 0;
+  for (size_t i = 0; i + 1 < curve.size(); ++i) {
+    const double x0 = std::log(static_cast<double>(std::max<int64_t>(1, curve[i].x))),
+                 x1 = std::log(static_cast<double>(curve[i + 1].x));
+    for (int step = 0; step < kSteps; ++step) {
+      const double share = (step + 0.5) / kSteps, x = x0 + (x1 - x0) * share;
+      if (x <= low || x > high) continue;
+      const double ratio = curve[i].log_ratio * (1 - share) + curve[i + 1].log_ratio * share;
+      // What b loses against a here; a is what the higher threshold runs.
+      const double loss = ratio < 0 ? std::expm1(-ratio) : -std::expm1(ratio);
+      sum += loss * (curve[i].weight * (1 - share) + curve[i + 1].weight * share) / kSteps;
+    }
+  }
+  return to > from ? sum : -sum;
+}
+
 }  // namespace
 
 std::string_view family(std::string_view variant) {
@@ -100,20 +142,13 @@ ThresholdFit fit_threshold(std::span<const Point> points, const Allowed& a, cons
     if (fit.cost < best.cost || std::isinf(best.cost)) best = std::move(fit);
   }
   // Anywhere up to the next point the cost is the same: the crossing of the log ratios of the points on both sides decides.
-  const auto above = std::ranges::upper_bound(points, best.value, {}, &Point::x);
-  if (above == points.begin() || above == points.end()) return best;
-  const auto log_ratio = [&](int64_t x) {
-    double sum = 0, weight = 0;
-    for (const Point& point : points) {
-      if (point.x != x) continue;
-      sum += point.series->weight * (best_log_time(point, a, replicate) - best_log_time(point, b, replicate));
-      weight += point.series->weight;
-    }
-    return sum / weight;
-  };
-  const int64_t x0 = std::prev(above)->x, x1 = above->x;
-  const double r0 = log_ratio(x0), r1 = log_ratio(x1);
-  if (r0 < 0 && r1 > 0) best.value = std::clamp(static_cast<int64_t>(crossing(x0, r0, x1, r1)), x0, x1 - 1);
+  const std::vector<Ratio> curve = log_ratios(points, a, b, replicate);
+  const auto above = std::ranges::upper_bound(curve, best.value, {}, &Ratio::x);
+  if (above == curve.begin() || above == curve.end()) return best;
+  const Ratio before = *std::prev(above);
+  if (before.log_ratio < 0 && above->log_ratio > 0)
+    best.value = std::clamp(static_cast<int64_t>(crossing(before.x, before.log_ratio, above->x, above->log_ratio)), before.x,
+                            above->x - 1);
   return best;
 }
 
@@ -131,8 +166,7 @@ ThresholdVerdict decide_threshold(std::span<const Point> points, const Allowed& 
   for (int replicate = 1; replicate < replicates; ++replicate) {
     values.push_back(static_cast<double>(fit_threshold(points, a, b, penalty, replicate).value));
     // The gain of the threshold found on all data over the default, in this replicate.
-    const double found = fit_at(points, a, b, verdict.fit.value, penalty, replicate).cost;
-    gains.push_back(std::isinf(found) ? 0 : fit_at(points, a, b, default_value, penalty, replicate).cost - found);
+    gains.push_back(gain(log_ratios(points, a, b, replicate), default_value, verdict.fit.value));
   }
   verdict.low = values.empty() ? verdict.fit.value : static_cast<int64_t>(quantile(values, 0.025));
   verdict.high = values.empty() ? verdict.fit.value : static_cast<int64_t>(quantile(values, 0.975));
