@@ -120,10 +120,11 @@ std::string summary(const Analyzed& analyzed) {
                               : "");
   }
   const auto& a = analyzed.analysis;
-  text +=
-      fmt::format("held-out regret over {} problems: mean {}, p95 {}, worst {}; built-in defaults: mean {}, p95 {}, worst {}\n",
-                  a.regret.series, percent(a.regret.mean), percent(a.regret.p95), percent(a.regret.worst),
-                  percent(a.default_regret.mean), percent(a.default_regret.p95), percent(a.default_regret.worst));
+  if (a.regret.series == 0)
+    return text + "held-out regret: not measurable, it takes two times of each candidate\n";
+  text += fmt::format("held-out regret over {} problems: mean {}, p95 {}, worst {}; built-in defaults: mean {}, p95 {}, worst {}\n", a.regret.series,
+                      percent(a.regret.mean), percent(a.regret.p95), percent(a.regret.worst), percent(a.default_regret.mean),
+                      percent(a.default_regret.p95), percent(a.default_regret.worst));
   return text;
 }
 

@@ -33,10 +33,13 @@ template <typename T>
 using Result = tl::expected<T, Error>;
 using Status = Result<void>;
 
+/// Text made fit for one line of a log: without control characters and invalid UTF-8, cut in its middle beyond 480 bytes.
+std::string one_line(std::string_view text);
+
 /// An error to return from a function that gives a `Result`; the message is formatted by fmt.
 template <typename... Args>
 tl::unexpected<Error> fail(Code code, fmt::format_string<Args...> format, Args&&... args) {
-  return tl::unexpected<Error>(Error{code, fmt::format(format, std::forward<Args>(args)...)});
+  return tl::unexpected<Error>(Error{code, one_line(fmt::format(format, std::forward<Args>(args)...))});
 }
 
 /// Untrusted text made fit for one line of an error: in double quotes, escaped, cut after 60 bytes.

@@ -1,0 +1,209 @@
+// The sampler's promises to the analysis: paired random blocks, reproducible orders, weights, and an end.
+#include "measure/sampler.h"
+
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <map>
+#include <set>
+
+#include "backends/cpu/facts.h"
+#include "backends/cpu/pool.h"
+#include "core/label.h"
+#include "kernels/variants.h"
+
+namespace metallic {
+namespace {
+
+// Sampling never plans parts by the dispatcher's rules; a kernel that asks for one gets this answer.
+class NoPlanner final : public Planner {
+ public:
+  Result<Plan> plan(const Problem&) override { return fail(Code::internal, "no parts here"); }
+};
+
+class Sampler : public testing::Test {
+ protected:
+  Result<std::vector<SampleRow>> run(std::initializer_list<std::string_view> labels, const SamplerOptions& options) {
+    std::vector<WeightedProblem> problems;
+    for (const auto text : labels) problems.push_back({*parse_label(text), 1, ""});
+    return sample(problems, facts_, pool_, planner_, options);
+  }
+
+  std::vector<SampleRow> rows(std::initializer_list<std::string_view> labels, const SamplerOptions& options) {
+    auto result = run(labels, options);
+    EXPECT_TRUE(result) << result.error().message;
+    return result.value_or(std::vector<SampleRow>());
+  }
+
+  DeviceFacts facts_ = cpu::facts();
+  cpu::Pool pool_{2};
+  NoPlanner planner_;
+};
+
+// Few short blocks; no candidate is dropped.
+SamplerOptions quick(uint64_t seed = 1) {
+  return {.budget_s = 0.01, .most_blocks = 4, .arm_s = 2e-5, .hopeless = 1e9, .seed = seed};
+}
+
+std::string arm(const SampleRow& row) { return row.variant + "@" + row.tuning; }
+
+using Block = std::map<int64_t, std::string>;  // arms by their place
+std::map<std::tuple<std::string, std::string, int64_t>, Block> blocks_of(const std::vector<SampleRow>& rows) {
+  std::map<std::tuple<std::string, std::string, int64_t>, Block> blocks;
+  for (const SampleRow& row : rows)
+    EXPECT_TRUE(blocks[{row.parameters, row.cache, row.block}].emplace(row.order, arm(row)).second) << "a place taken twice";
+  return blocks;
+}
+
+std::set<std::string> candidates(std::string_view text, const DeviceFacts& facts) {
+  Problem problem = *parse_label(text);
+  problem.threads = 2;
+  std::set<std::string> all;
+  for (const Variant& variant : variants(problem.op()))
+    for (const Tuning& tuning : variant.tunings)
+      if (variant.family != "reference" && !variant.rejects(problem, tuning, facts))
+        all.insert(fmt::format("{}@{}", variant.name, to_string(tuning)));
+  return all;
+}
+
+TEST_F(Sampler, TimesEveryCandidateOnceABlock) {
+  const auto blocks = blocks_of(rows({"rows8_seqk256", "4x256x192_tb", "batch2_seqq4_seqk64_causal"}, quick()));
+  for (const auto& [key, block] : blocks) {
+    const auto& [text, cache, number] = key;
+    std::set<std::string> seen;
+    for (const auto& [place, name] : block) seen.insert(name);
+    EXPECT_EQ(seen, candidates(text, facts_)) << text << ' ' << cache << " block " << number;
+    EXPECT_EQ(seen.size(), block.size()) << "a candidate twice in a block";
+    EXPECT_EQ(block.begin()->first, 0);
+    EXPECT_EQ(block.rbegin()->first, static_cast<int64_t>(block.size()) - 1) << "places are a permutation";
+  }
+  EXPECT_EQ(blocks.size(), 4u * (2 + 1 + 2)) << "four blocks, softmax in both cache states, matmul in one";
+}
+
+TEST_F(Sampler, RowsSayWhatWasTimed) {
+  const auto all = rows({"rows8_seqk256", "4x256x192_tb"}, quick(77));
+  ASSERT_FALSE(all.empty());
+  std::map<std::string, std::set<std::string>> caches;
+  std::map<std::string, std::map<std::string, double>> weights;
+  for (const SampleRow& row : all) {
+    EXPECT_GT(row.time_ns, 0);
+    EXPECT_GE(row.iterations, 1);
+    EXPECT_EQ(row.seed, 77);
+    EXPECT_EQ(row.threads, 2);
+    EXPECT_EQ(row.dtype, "f32");
+    EXPECT_EQ(row.device, fingerprint(facts_));
+    EXPECT_EQ(row.target, facts_.isa);
+    EXPECT_EQ(row.op, row.parameters == "rows8_seqk256" ? "softmax" : "matmul");
+    EXPECT_EQ(row.benchmark, row.op + "_f32");
+    caches[row.op].insert(row.cache);
+    weights[row.op][row.cache] = row.weight;
+  }
+  EXPECT_EQ(caches["softmax"], (std::set<std::string>{"cold", "warm"}));
+  EXPECT_EQ(caches["matmul"], (std::set<std::string>{"cold"}));
+  EXPECT_EQ(weights["softmax"]["cold"], 0.5) << "a problem's weight is split over its cache states";
+  EXPECT_EQ(weights["softmax"]["warm"], 0.5);
+  EXPECT_EQ(weights["matmul"]["cold"], 1);
+}
+
+TEST_F(Sampler, TheSeedFixesTheOrders) {
+  const auto first = blocks_of(rows({"rows8_seqk256", "4x256x192_tb"}, quick(5)));
+  EXPECT_EQ(first, blocks_of(rows({"rows8_seqk256", "4x256x192_tb"}, quick(5))));
+  EXPECT_NE(first, blocks_of(rows({"rows8_seqk256", "4x256x192_tb"}, quick(6))));
+  std::set<std::string> leaders;  // who came first in the blocks of one series
+  for (const auto& [key, block] : first)
+    if (std::get<0>(key) == "rows8_seqk256") leaders.insert(block.at(0));
+  EXPECT_GT(leaders.size(), 1u) << "each block has its own order";
+}
+
+TEST_F(Sampler, DropsTheHopelessAfterTwoBlocks) {
+  SamplerOptions options = quick();
+  options.hopeless = 1.0000001;  // all but the fastest
+  std::map<int64_t, size_t> arms;
+  for (const SampleRow& row : rows({"4x256x192_tb"}, options)) ++arms[row.block];
+  const size_t all = candidates("4x256x192_tb", facts_).size();
+  ASSERT_GT(all, 1u);
+  EXPECT_EQ(arms[0], all);
+  EXPECT_EQ(arms[1], all);
+  EXPECT_EQ(arms[2], 1u);
+  EXPECT_EQ(arms[3], 1u);
+}
+
+TEST_F(Sampler, KeepsToTheBudgetOrToTheLeastBlocks) {
+  SamplerOptions options{.budget_s = 0.5, .most_blocks = 1'000'000, .arm_s = 1e-4, .seed = 1};
+  const auto begin = std::chrono::steady_clock::now();
+  const auto long_run = rows({"rows8_seqk256"}, options);
+  const double took = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  EXPECT_GT(took, 0.2) << "a budget is used";
+  EXPECT_LT(took, 0.5 + 3) << "and kept";
+  options.budget_s = 1e-6;
+  options.least_blocks = 3;
+  std::set<int64_t> blocks;
+  for (const SampleRow& row : rows({"rows8_seqk256"}, options)) blocks.insert(row.block);
+  EXPECT_EQ(blocks, (std::set<int64_t>{0, 1, 2})) << "enough for an analysis whatever the budget";
+  options.budget_s = 100;
+  options.most_blocks = 2;
+  blocks.clear();
+  for (const SampleRow& row : rows({"rows8_seqk256"}, options)) blocks.insert(row.block);
+  EXPECT_EQ(blocks, (std::set<int64_t>{0, 1}));
+}
+
+TEST_F(Sampler, StopsWhenProgressSaysSo) {
+  SamplerOptions options = quick();
+  options.budget_s = 100;
+  options.most_blocks = 1'000'000;
+  int calls = 0;
+  double last = 0;
+  std::string what;
+  options.progress = [&](double share, std::string_view text) {
+    EXPECT_GE(share, last);
+    EXPECT_LE(share, 1);
+    last = share;
+    what = std::string(text);
+    return ++calls < 6;
+  };
+  const auto some = blocks_of(rows({"rows8_seqk256"}, options));
+  EXPECT_EQ(calls, 6);
+  EXPECT_EQ(some.size(), 3u) << "two calls are for the checks, three for blocks, the sixth stops";
+  EXPECT_TRUE(what.starts_with("rows8_seqk256 ")) << what;
+  options.progress = [](double, std::string_view) { return false; };
+  EXPECT_TRUE(rows({"rows8_seqk256"}, options).empty());
+}
+
+TEST_F(Sampler, TimesOnlyWhatIsWanted) {
+  SamplerOptions options = quick();
+  options.wanted = [](const Variant& variant) { return variant.name == "cpu_vec"; };
+  options.softmax_caches = {Cache::warm};
+  for (const SampleRow& row : rows({"rows8_seqk256"}, options)) {
+    EXPECT_EQ(row.variant, "cpu_vec");
+    EXPECT_EQ(row.cache, "warm");
+    EXPECT_EQ(row.weight, 1);
+  }
+  options.wanted = [](const Variant&) { return false; };
+  const auto none = run({"rows8_seqk256"}, options);
+  ASSERT_FALSE(none);
+  EXPECT_EQ(none.error().code, Code::unsupported);
+}
+
+TEST_F(Sampler, RefusesWhatDoesNotFitInMemory) {
+  facts_.memory_bytes = int64_t{1} << 30;
+  EXPECT_TRUE(run({"1024x1024x4"}, quick()));
+  for (const char* text : {"rows16384_seqk16384", "16384x16384x1", "1x16384x16384_tb"}) {
+    const auto result = run({"rows8_seqk256", text}, quick());
+    ASSERT_FALSE(result) << text;
+    EXPECT_EQ(result.error().code, Code::out_of_memory);
+    EXPECT_NE(result.error().message.find(text), std::string::npos) << result.error().message;
+  }
+}
+
+// beta ≠ 0 reads the output, transposed and empty operands are laid out differently: each is checked against the oracle first.
+TEST_F(Sampler, TakesAllShapes) {
+  for (const char* text : {"3x64x5_a0.5_b2", "64x64x4_ta_a1_b-1", "64x32x4_ta_tb", "batch3_8x16x8", "rows1_seqk1", "1x1x1",
+                           "batch2_seqq3_seqk5_causal_offset-1", "rows0_seqk8", "rows8_seqk0", "0x4x4", "4x0x4"}) {
+    const auto all = rows({text}, quick());
+    EXPECT_FALSE(all.empty()) << text;
+    for (const SampleRow& row : all) EXPECT_GT(row.time_ns, 0) << text;
+  }
+}
+
+}  // namespace
+}  // namespace metallic
