@@ -3,6 +3,7 @@
 
 #include "cli/command.h"
 #include "cli/pipeline.h"
+#include "dispatch/profile_store.h"
 
 namespace metallic::cli {
 namespace {
@@ -16,6 +17,7 @@ struct AnalyzeOptions {
 
 Result<Exit> analyze(const AnalyzeOptions& options) {
   METALLIC_TRY(const auto ctx, context(""));
+  if (!options.model.empty()) METALLIC_CHECK(check_model_name(options.model));
   METALLIC_TRY(Loaded loaded, load_measurements(options.file, ctx->facts(), ctx->threads()));
   if (!options.model.empty()) loaded.device.model = options.model;
   const Analyzed analyzed = run_analysis(loaded);

@@ -35,6 +35,9 @@ std::string table(const std::vector<ResultRow>& rows, bool markdown) {
 Result<Exit> run(Options options) {
   METALLIC_TRY(const auto problem_list, problems(options.problems));
   METALLIC_TRY(const auto ctx, context(options.problems.model));
+  if (!options.out.empty())
+    for (const auto& path : {std::filesystem::path(options.out), std::filesystem::path(options.out).replace_filename(kDevice)})
+      METALLIC_CHECK(check_writable(path));
   draw_seed(options.sampling);
   METALLIC_TRY(const auto samples, run_sampler(problem_list, *ctx, options.sampling));
   if (!options.out.empty()) {

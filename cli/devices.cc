@@ -23,7 +23,7 @@ Result<Exit> run(const Options& options) {
     device["fingerprint"] = fingerprint(facts);
     device["threads"] = ctx->threads();
     device["profile"] = installed ? Json(any->native()) : Json(nullptr);
-    fmt::print("{}\n", Json::array({device}).dump(2));
+    fmt::print("{}\n", Json::array({device}).dump(2, ' ', false, Json::error_handler_t::replace));
     return Exit::done;
   }
   fmt::print("{}  {}, {} cores, {}, L1d {} KiB, L2 {} KiB, last level {} KiB, memory {:.1f} GiB\n", facts.id, facts.model,

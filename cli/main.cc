@@ -1,6 +1,7 @@
 // The program `metallic`: parses the command line, runs one subcommand, prints errors on one line.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <exception>
 #include <new>
@@ -28,10 +29,10 @@ int run(int argc, char** argv) {
     return app.exit(help);  // --help, --version
   } catch (const CLI::ParseError& error) {
     std::string message = error.what();
-    for (char& c : message)
-      if (c == '\n' || c == '\r') c = ' ';
+    std::ranges::replace(message, '\n', ' ');
     const auto chosen = app.get_subcommands();
-    fmt::print(stderr, "metallic: {}: see metallic {}--help\n", message, chosen.empty() ? "" : chosen.front()->get_name() + " ");
+    message += fmt::format(": see metallic {}--help", chosen.empty() ? "" : chosen.front()->get_name() + " ");
+    fmt::print(stderr, "metallic: {}\n", one_line(message));
     return static_cast<int>(Exit::bad_input);
   }
   const Result<Exit> ended = action();
@@ -49,7 +50,7 @@ int main(int argc, char** argv) {
   } catch (const std::bad_alloc&) {
     fmt::print(stderr, "metallic: out of memory: use smaller shapes or files\n");
   } catch (const std::exception& error) {
-    fmt::print(stderr, "metallic: {}\n", error.what());
+    fmt::print(stderr, "metallic: {}\n", metallic::one_line(error.what()));
   }
   return static_cast<int>(metallic::cli::Exit::bad_input);
 }

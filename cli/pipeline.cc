@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <chrono>
 #include <set>
+#include <utility>
 
 #include "cli/progress.h"
 #include "core/build.h"
@@ -69,7 +70,11 @@ Result<std::vector<SampleRow>> run_sampler(std::span<const WeightedProblem> prob
     sampler.softmax_caches = sampler.matmul_caches = caches;
   }
   Progress progress("measuring");
-  sampler.progress = [&](double share, std::string_view what) {
+  sampler.progress = [&, begun = false](double share, std::string_view what) mutable {
+    // Said once the problems are known to fit, so that a refusal stays one line.
+    if (!std::exchange(begun, true))
+      fmt::print(stderr, "measuring {} problems on {} ({} threads) for {:g} s\n", problems.size(), context.facts().model,
+                 context.threads(), options.budget_s);
     progress.update(share, what);
     return true;
   };
@@ -156,6 +161,13 @@ std::vector<ResultRow> aggregate(const Loaded& loaded, Context& context) {
   return rows;
 }
 
+Result<std::filesystem::path> installed_path(const Context& context, std::string_view model) {
+  METALLIC_CHECK(check_model_name(model));
+  const auto path = profile_path(context.facts(), model, context.lookup());
+  if (!path) return fail(Code::invalid_argument, "neither XDG_DATA_HOME nor HOME is set: set one to say where profiles live");
+  return *path;
+}
+
 Result<std::vector<std::string>> install(Profile profile, const Context& context, bool force, bool dry_run) {
   const std::string here = fingerprint(context.facts());
   if (profile.fingerprint == "unknown" && !force)
@@ -168,15 +180,13 @@ Result<std::vector<std::string>> install(Profile profile, const Context& context
     return fail(Code::invalid_argument, "the profile rests on unpaired results: run metallic tune, or add --force");
   if (const auto stale = stale_entries(profile); !stale.empty() && !force)
     return fail(Code::invalid_argument, "the profile is of another build: {}: tune again, or add --force", stale.front());
-  METALLIC_CHECK(check_model_name(profile.model));
   profile.fingerprint = here;
   profile.device = context.facts();
 
   std::vector<std::string> changes;
-  const auto path = profile_path(context.facts(), profile.model, context.lookup());
-  if (!path) return fail(Code::invalid_argument, "neither XDG_DATA_HOME nor HOME is set: set one to say where profiles live");
+  METALLIC_TRY(const auto path, installed_path(context, profile.model));
   std::set<std::string> before;
-  if (const auto installed = load_profile(*path, context.facts()))
+  if (const auto installed = load_profile(path, context.facts()))
     for (const RuleList& list : installed->lists)
       for (const Rule& rule : list.rules) before.insert(fmt::format("{}: {}", key_text(list.key), to_string(rule)));
   std::set<std::string> after;
@@ -187,7 +197,7 @@ Result<std::vector<std::string>> install(Profile profile, const Context& context
   for (const std::string& rule : after)
     if (!before.contains(rule)) changes.push_back("+ " + rule);
   if (!dry_run) METALLIC_CHECK(install_profile(profile, context.facts(), context.lookup()));
-  changes.push_back(fmt::format("{} {}", dry_run ? "would write" : "installed", path->native()));
+  changes.push_back(fmt::format("{} {}", dry_run ? "would write" : "installed", path.native()));
   return changes;
 }
 

@@ -50,6 +50,9 @@ Json summary_json(const Analyzed& analyzed);
 /// The aggregates of measurements, with the workspace that each candidate needs here.
 std::vector<ResultRow> aggregate(const Loaded& loaded, Context& context);
 
+/// Where this device's profile for a model is installed.
+Result<std::filesystem::path> installed_path(const Context& context, std::string_view model);
+
 /// Refuses a profile that must be forced (unpaired, of unknown origin) or is another device's, then installs it. Returns what
 /// changed, a line each; with `dry_run` nothing is written.
 Result<std::vector<std::string>> install(Profile profile, const Context& context, bool force, bool dry_run);

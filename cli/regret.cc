@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "backends/cpu/facts.h"
 #include "cli/command.h"
 #include "cli/pipeline.h"
 #include "dispatch/profile_store.h"
@@ -89,9 +90,9 @@ void print(std::vector<Score> scores) {
 }
 
 Result<Exit> run(Options options) {
-  METALLIC_TRY(const auto ctx, context(options.problems.model, options.profile));
   if (!options.profile.empty())
-    METALLIC_CHECK(load_profile(options.profile, ctx->facts()));  // asked for: a fault is an error here
+    METALLIC_CHECK(load_profile(options.profile, cpu::facts()));  // asked for: a fault is an error here, not a warning
+  METALLIC_TRY(const auto ctx, context(options.problems.model, options.profile));
   Loaded loaded;
   if (!options.samples.empty()) {
     METALLIC_TRY(loaded, load_measurements(options.samples, ctx->facts(), ctx->threads()));

@@ -23,13 +23,13 @@ Result<Exit> run(Options options) {
   METALLIC_TRY(const auto ctx, context(""));
   const std::filesystem::path folder =
       options.folder.empty() ? std::filesystem::path("metallic-tuning") / model : std::filesystem::path(options.folder);
-  // An output folder that cannot be written is found before a minute of measuring, not after.
+  // What cannot be written is found before a minute of measuring, not after; what is there stays until there is better.
+  for (const char* file : {kDevice, kSamples, kResults, kProfile, kReport}) METALLIC_CHECK(check_writable(folder / file));
+  METALLIC_TRY(const auto installed, installed_path(*ctx, model));
+  METALLIC_CHECK(check_writable(installed));
   draw_seed(options.sampling);
-  fmt::print(stderr, "tuning {} ({} threads) for {}: {} problems, {:.0f} s\n", ctx->facts().model, ctx->threads(), model,
-             problem_list.size(), options.sampling.budget_s);
-  const DeviceRecord device = record_device(*ctx, model, options.sampling.seed);
-  METALLIC_CHECK(write_file(folder / kDevice, to_json(device)));
   METALLIC_TRY(const auto samples, run_sampler(problem_list, *ctx, options.sampling));
+  METALLIC_CHECK(write_file(folder / kDevice, to_json(record_device(*ctx, model, options.sampling.seed))));
   METALLIC_CHECK(write_file(folder / kSamples, to_csv(sample_columns(), std::span<const SampleRow>(samples))));
 
   METALLIC_TRY(const Loaded loaded, load_measurements(folder / kSamples, ctx->facts(), ctx->threads()));

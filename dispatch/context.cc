@@ -75,10 +75,11 @@ void Context::load_profiles() {
     auto profile = load_profile(path, facts_);
     if (!profile) {
       if (must_exist || profile.error().code != Code::not_found)
-        log_->warn("{}: this profile is passed over", profile.error().message);
+        log_->warn("{}", one_line(profile.error().message + ": this profile is passed over"));
       return;
     }
-    for (const std::string& stale : stale_entries(*profile)) log_->warn("{}: {}: this rule is passed over", path.native(), stale);
+    for (const std::string& stale : stale_entries(*profile)) 
+      log_->warn("{}", one_line(fmt::format("{}: {}: this rule is passed over", path.native(), stale)));
     profiles_.push_back({source, path.native(), std::move(*profile)});
   };
   if (environment_.profile == "none") return;
@@ -133,9 +134,9 @@ size_t Context::Hash::operator()(const Problem& problem) const {
 void Context::report(const Decision& decision) const {
   // Built-in rules pass variants over by design; only what somebody asked for and does not get is worth a warning.
   for (const std::string& refused : decision.refused)
-    log_->log(refused.starts_with("built-in") ? spdlog::level::debug : spdlog::level::warn, "{} is passed over for {}", refused,
-              label(decision.problem));
-  if (log_->should_log(spdlog::level::debug)) log_->debug("{}", to_string(decision));
+    log_->log(refused.starts_with("built-in") ? spdlog::level::debug : spdlog::level::warn, "{}",
+              one_line(fmt::format("{} is passed over for {}", refused, label(decision.problem))));
+  if (log_->should_log(spdlog::level::debug)) log_->debug("{}", one_line(to_string(decision)));
 }
 
 std::string to_string(const Decision& decision) {

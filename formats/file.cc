@@ -30,6 +30,22 @@ tl::unexpected<Error> failed(std::string_view action, const std::filesystem::pat
               std::strerror(error));
 }
 
+// Opens a file beside `path` that is to take its place; `temporary` becomes its name.
+Result<int> open_beside(const std::filesystem::path& path, std::string& temporary) {
+  // What is renamed over a device, a pipe or a folder would remove it, or fail at the end.
+  struct stat info {};
+  if (stat(path.c_str(), &info) == 0 && !S_ISREG(info.st_mode))
+    return fail(Code::io, "cannot write {}: not a regular file", in_quotes(path.native()));
+  const std::filesystem::path folder = path.has_parent_path() ? path.parent_path() : ".";
+  std::error_code error;
+  std::filesystem::create_directories(folder, error);
+  if (error) return failed("make the folder of", path, error.value());
+  temporary = (folder / ("." + path.filename().native() + ".XXXXXX")).native();
+  const int file = mkostemp(temporary.data(), O_CLOEXEC);
+  if (file < 0) return failed("write", path, errno);
+  return file;
+}
+
 }  // namespace
 
 Result<std::string> read_file(const std::filesystem::path& path, size_t most) {
@@ -53,13 +69,9 @@ Result<std::string> read_file(const std::filesystem::path& path, size_t most) {
 }
 
 Status write_file(const std::filesystem::path& path, std::string_view content) {
-  const std::filesystem::path folder = path.has_parent_path() ? path.parent_path() : ".";
-  std::error_code error;
-  std::filesystem::create_directories(folder, error);
-  if (error) return failed("make the folder of", path, error.value());
-  std::string temporary = (folder / ("." + path.filename().native() + ".XXXXXX")).native();
-  const Descriptor file(mkostemp(temporary.data(), O_CLOEXEC));
-  if (file.get() < 0) return failed("write", path, errno);
+  std::string temporary;
+  METALLIC_TRY(const int opened, open_beside(path, temporary));
+  const Descriptor file(opened);
   int problem = 0;
   for (size_t done = 0; done < content.size() && problem == 0;) {
     const ssize_t put = write(file.get(), content.data() + done, content.size() - done);
@@ -72,6 +84,14 @@ Status write_file(const std::filesystem::path& path, std::string_view content) {
   if (problem == 0) return {};
   unlink(temporary.c_str());
   return failed("write", path, problem);
+}
+
+Status check_writable(const std::filesystem::path& path) {
+  std::string temporary;
+  METALLIC_TRY(const int opened, open_beside(path, temporary));
+  const Descriptor file(opened);
+  unlink(temporary.c_str());
+  return {};
 }
 
 }  // namespace metallic

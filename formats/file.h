@@ -17,4 +17,7 @@ Result<std::string> read_file(const std::filesystem::path& path, size_t most);
 /// the path holds either what was there before or all of `content`.
 Status write_file(const std::filesystem::path& path, std::string_view content);
 
+/// Refuses a path that `write_file` could not write, before something long is computed for it. Makes the folder.
+Status check_writable(const std::filesystem::path& path);
+
 }  // namespace metallic

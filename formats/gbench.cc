@@ -44,7 +44,8 @@ Result<double> nanoseconds(const JsonObject& run) {
   METALLIC_TRY(const std::string unit, run.text("time_unit"));
   const double scale = unit == "ns" ? 1 : unit == "us" ? 1e3 : unit == "ms" ? 1e6 : unit == "s" ? 1e9 : 0;
   if (scale == 0) return fail(Code::invalid_argument, "{}.time_unit is {}: use ns, us, ms or s", run.path(), in_quotes(unit));
-  if (time < 0) return fail(Code::invalid_argument, "{}.real_time is {}: a time is not negative", run.path(), time);
+  if (time < 0 || time * scale > 1e18)
+    return fail(Code::invalid_argument, "{}.real_time is {} {}: use a time from 0 to 30 years", run.path(), time, unit);
   return time * scale;
 }
 
@@ -117,7 +118,7 @@ Result<std::vector<ResultRow>> parse_google_benchmark(std::string_view text, std
     rows[i].ci_low = t.front();
     rows[i].ci_high = t.back();
     rows[i].samples = static_cast<int64_t>(t.size());
-    rows[i].throughput = rows[i].mean_time > 0 ? rows[i].throughput / (rows[i].mean_time * 1e-9) : 0;
+    rows[i].throughput = rows[i].mean_time > 1e-6 ? rows[i].throughput / (rows[i].mean_time * 1e-9) : 0;
   }
   return rows;
 }
