@@ -28,7 +28,8 @@ int run(int argc, char** argv) {
   } catch (const CLI::Success& help) {
     return app.exit(help);  // --help, --version
   } catch (const CLI::ParseError& error) {
-    std::string message = error.what();
+    const bool unknown = app.get_subcommands().empty() && !app.remaining().empty();
+    std::string message = unknown ? "unknown subcommand " + in_quotes(app.remaining().front()) : error.what();
     std::ranges::replace(message, '\n', ' ');
     const auto chosen = app.get_subcommands();
     message += fmt::format(": see metallic {}--help", chosen.empty() ? "" : chosen.front()->get_name() + " ");

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 #include <chrono>
 #include <set>
 #include <utility>
@@ -51,7 +52,19 @@ void add_sample_options(CLI::App& command, SampleOptions& options) {
           },
           fmt::format("how long to measure, e.g. 60s or 5min [{:.0f}s]", options.budget_s))
       ->type_name("TIME");
-  command.add_option("--seed", options.seed, "seed of inputs and orders; 0: from the clock")->capture_default_str();
+  // Files hold seeds as signed numbers, and CLI11 takes -1 and 99999999999999999999 for unsigned ones.
+  command
+      .add_option_function<std::string>(
+          "--seed",
+          [&options](const std::string& text) {
+            int64_t seed = 0;
+            const auto [stop, status] = std::from_chars(text.data(), text.data() + text.size(), seed);
+            if (status != std::errc() || stop != text.data() + text.size() || seed < 0)
+              throw CLI::ValidationError("--seed", in_quotes(text) + " is not a whole number from 0 to 2^63 - 1");
+            options.seed = static_cast<uint64_t>(seed);
+          },
+          "seed of inputs and orders; 0: from the clock [0]")
+      ->type_name("UINT");
   command.add_option("--cache", options.caches, "warm, cold or both; default: softmax both, matmul weights cold")
       ->check(CLI::IsMember({"warm", "cold"}));
 }
@@ -125,11 +138,11 @@ std::string summary(const Analyzed& analyzed) {
                               : "");
   }
   const auto& a = analyzed.analysis;
-  if (a.regret.series == 0)
-    return text + "held-out regret: not measurable, it takes two times of each candidate\n";
-  text += fmt::format("held-out regret over {} problems: mean {}, p95 {}, worst {}; built-in defaults: mean {}, p95 {}, worst {}\n", a.regret.series,
-                      percent(a.regret.mean), percent(a.regret.p95), percent(a.regret.worst), percent(a.default_regret.mean),
-                      percent(a.default_regret.p95), percent(a.default_regret.worst));
+  if (a.regret.series == 0) return text + "held-out regret: not measurable, it takes two times of each candidate\n";
+  text +=
+      fmt::format("held-out regret over {} problems: mean {}, p95 {}, worst {}; built-in defaults: mean {}, p95 {}, worst {}\n",
+                  a.regret.series, percent(a.regret.mean), percent(a.regret.p95), percent(a.regret.worst),
+                  percent(a.default_regret.mean), percent(a.default_regret.p95), percent(a.default_regret.worst));
   return text;
 }
 

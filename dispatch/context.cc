@@ -78,7 +78,7 @@ void Context::load_profiles() {
         log_->warn("{}", one_line(profile.error().message + ": this profile is passed over"));
       return;
     }
-    for (const std::string& stale : stale_entries(*profile)) 
+    for (const std::string& stale : stale_entries(*profile))
       log_->warn("{}", one_line(fmt::format("{}: {}: this rule is passed over", path.native(), stale)));
     profiles_.push_back({source, path.native(), std::move(*profile)});
   };

@@ -26,8 +26,8 @@ class Descriptor {
 };
 
 tl::unexpected<Error> failed(std::string_view action, const std::filesystem::path& path, int error) {
-  return fail(error == ENOENT ? Code::not_found : Code::io, "cannot {} {}: {}", action, in_quotes(path.native()),
-              std::strerror(error));
+  return fail(error == ENOENT || error == ENOTDIR ? Code::not_found : Code::io, "cannot {} {}: {}", action,
+              in_quotes(path.native()), std::strerror(error));
 }
 
 // Opens a file beside `path` that is to take its place; `temporary` becomes its name.

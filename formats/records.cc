@@ -11,6 +11,8 @@
 namespace metallic {
 namespace {
 
+constexpr size_t kLongestText = 256;  // as in JSON, so that what is read can be written and read again
+
 const std::array kResultColumns = {
     Column<ResultRow>{"benchmark", &ResultRow::benchmark, true},
     Column<ResultRow>{"variant", &ResultRow::variant, true},
@@ -65,6 +67,7 @@ Status set(Row& row, const Column<Row>& column, const std::string& text, std::st
     return fail(Code::invalid_argument, "{} line {} column {}: {} is not {}", where, line, column.name, in_quotes(text), wanted);
   };
   if (const auto* member = std::get_if<std::string Row::*>(&column.member)) {
+    if (text.size() > kLongestText) return wrong(fmt::format("a text of at most {} bytes", kLongestText));
     row.** member = text;
   } else if (const auto* member = std::get_if<int64_t Row::*>(&column.member)) {
     if (!parse_number(text, row.**member) || row.**member < 0) return wrong("a whole number ≥ 0");

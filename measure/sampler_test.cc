@@ -50,8 +50,10 @@ std::string arm(const SampleRow& row) { return row.variant + "@" + row.tuning; }
 using Block = std::map<int64_t, std::string>;  // arms by their place
 std::map<std::tuple<std::string, std::string, int64_t>, Block> blocks_of(const std::vector<SampleRow>& rows) {
   std::map<std::tuple<std::string, std::string, int64_t>, Block> blocks;
-  for (const SampleRow& row : rows)
-    EXPECT_TRUE(blocks[{row.parameters, row.cache, row.block}].emplace(row.order, arm(row)).second) << "a place taken twice";
+  for (const SampleRow& row : rows) {
+    const bool is_new = blocks[{row.parameters, row.cache, row.block}].emplace(row.order, arm(row)).second;
+    EXPECT_TRUE(is_new) << "a place taken twice";
+  }
   return blocks;
 }
 
@@ -149,7 +151,7 @@ TEST_F(Sampler, KeepsToTheBudgetOrToTheLeastBlocks) {
 
 TEST_F(Sampler, StopsWhenProgressSaysSo) {
   SamplerOptions options = quick();
-  options.budget_s = 100;
+  options.budget_s = 5;
   options.most_blocks = 1'000'000;
   int calls = 0;
   double last = 0;

@@ -14,9 +14,13 @@ namespace {
 std::string error_of(const auto& result) { return result ? "accepted" : result.error().message; }
 
 std::string config(std::string_view key = "", std::string_view value = "") {
-  std::map<std::string_view, std::string_view> members = {
-      {"hidden_size", "4096"},      {"intermediate_size", "14336"}, {"num_attention_heads", "32"},        {"num_key_value_heads", "8"},
-      {"num_hidden_layers", "32"},  {"vocab_size", "128256"},       {"max_position_embeddings", "131072"}};
+  std::map<std::string_view, std::string_view> members = {{"hidden_size", "4096"},
+                                                          {"intermediate_size", "14336"},
+                                                          {"num_attention_heads", "32"},
+                                                          {"num_key_value_heads", "8"},
+                                                          {"num_hidden_layers", "32"},
+                                                          {"vocab_size", "128256"},
+                                                          {"max_position_embeddings", "131072"}};
   if (!key.empty()) members[key] = value;
   std::string text;
   for (const auto& [name, number] : members)
@@ -40,7 +44,8 @@ TEST(Models, DefaultsAreThoseOfHuggingFace) {
   ASSERT_TRUE(grouped) << error_of(grouped);
   EXPECT_EQ(grouped->kv_heads, 8);
   EXPECT_EQ(grouped->head_dim, 128);
-  for (const char* none : {"", "null"}) EXPECT_EQ(parse_model(config("num_key_value_heads", none), "m", "c")->kv_heads, 32) << none;
+  for (const char* none : {"", "null"})
+    EXPECT_EQ(parse_model(config("num_key_value_heads", none), "m", "c")->kv_heads, 32) << none;
   EXPECT_EQ(parse_model(config("head_dim", "64"), "m", "c")->head_dim, 64);
   EXPECT_EQ(parse_model(config("head_dim", "null"), "m", "c")->head_dim, 128);
 }
@@ -49,12 +54,13 @@ TEST(Models, FaultsNameFileAndField) {
   for (const char* key : {"hidden_size", "intermediate_size", "num_attention_heads", "num_hidden_layers", "vocab_size",
                           "max_position_embeddings", "num_key_value_heads", "head_dim"})
     for (const char* value : {"", "0", "-1", "99999999999999999999", "9223372036854775807", "1.5", "\"4096\"", "[1]"}) {
-      const bool optional = std::string_view(value).empty() && (std::string_view(key) == "num_key_value_heads" ||
-                                                                std::string_view(key) == "head_dim");
+      const bool optional = std::string_view(value).empty() &&
+                            (std::string_view(key) == "num_key_value_heads" || std::string_view(key) == "head_dim");
       const auto model = parse_model(config(key, value), "m", "config.json");
       EXPECT_EQ(model.has_value(), optional) << key << ": " << value;
       if (!model) {
-        EXPECT_NE(model.error().message.find(fmt::format("config.json: {} is ", key)), std::string::npos) << model.error().message;
+        EXPECT_NE(model.error().message.find(fmt::format("config.json: {} is ", key)), std::string::npos)
+            << model.error().message;
       }
     }
   EXPECT_FALSE(parse_model(config("num_key_value_heads", "33"), "m", "c")) << "more key heads than heads";
@@ -91,7 +97,8 @@ TEST(Models, ProblemsOfLlamaAreItsProjections) {
 }
 
 TEST(ProblemList, TakesRangesWeightsAndComments) {
-  const auto list = parse_problem_list("# attention\nrows1+2_seqk64..256 0.5 # twice three\r\n\n\t 8x16x4_tb\n1x2x3 2e-1", "list");
+  const auto list =
+      parse_problem_list("# attention\nrows1+2_seqk64..256 0.5 # twice three\r\n\n\t 8x16x4_tb\n1x2x3 2e-1", "list");
   ASSERT_TRUE(list) << error_of(list);
   ASSERT_EQ(list->size(), 8u);
   EXPECT_EQ(label((*list)[0].problem), "rows1_seqk64");

@@ -22,8 +22,8 @@ struct Candidate {
 };
 
 // Samples as the sampler would take them: blocks share a disturbance, arms have their own noise.
-std::vector<SampleRow> simulate(const std::vector<std::string>& labels, const std::vector<Candidate>& candidates, int blocks, double noise,
-                                uint64_t seed) {
+std::vector<SampleRow> simulate(const std::vector<std::string>& labels, const std::vector<Candidate>& candidates, int blocks,
+                                double noise, uint64_t seed) {
   std::mt19937_64 random(seed);
   std::normal_distribution<double> normal;
   std::vector<SampleRow> rows;
@@ -49,7 +49,8 @@ std::vector<SampleRow> simulate(const std::vector<std::string>& labels, const st
   return rows;
 }
 
-Measurements measure(const std::vector<std::string>& labels, const std::vector<Candidate>& candidates, int blocks, double noise, uint64_t seed) {
+Measurements measure(const std::vector<std::string>& labels, const std::vector<Candidate>& candidates, int blocks, double noise,
+                     uint64_t seed) {
   const auto rows = simulate(labels, candidates, blocks, noise, seed);
   auto measurements = from_samples(rows, "lab", 2);
   EXPECT_TRUE(measurements) << measurements.error().message;
@@ -73,7 +74,9 @@ std::vector<std::string> grid(int64_t rows, int64_t from, int64_t to) {
 AnalysisOptions options() {
   AnalysisOptions options;
   options.bootstraps = 200;
-  options.default_choice = [](const Problem& p) { return seq_k(p) <= 1024 ? Choice{"cpu_vec", "unroll=4"} : Choice{"cpu_block", "segment=1024"}; };
+  options.default_choice = [](const Problem& p) {
+    return seq_k(p) <= 1024 ? Choice{"cpu_vec", "unroll=4"} : Choice{"cpu_block", "segment=1024"};
+  };
   return options;
 }
 
@@ -143,7 +146,8 @@ TEST(Analysis, GivesFewRowsABandOfTheirOwn) {
   labels.insert(labels.end(), many.begin(), many.end());
   const std::vector<Candidate> candidates = {
       {{"cpu_vec", "unroll=4"}, [](const Problem& p) { return p.softmax().rows() == 1 ? 2 * seq_k(p) : seq_k(p); }},
-      {{"cpu_block", "segment=1024"}, [](const Problem& p) { return p.softmax().rows() == 1 ? seq_k(p) + 500 : 1.5 * seq_k(p); }}};
+      {{"cpu_block", "segment=1024"},
+       [](const Problem& p) { return p.softmax().rows() == 1 ? seq_k(p) + 500 : 1.5 * seq_k(p); }}};
   const Measurements measurements = measure(labels, candidates, 12, 0.03, 7);
   const Analysis analysis = analyze(measurements, options());
   ASSERT_EQ(analysis.thresholds.size(), 2u);
@@ -161,8 +165,9 @@ TEST(Analysis, FindsTheSmallNThresholdForEachSide) {
   }
   const auto small = [](const Problem& p) { return static_cast<double>(p.matmul().small()); };
   const auto limit = [](const Problem& p) { return p.matmul().weights_in_a() ? 6.0 : 24.0; };
-  const std::vector<Candidate> candidates = {{{"cpu_gemv", "rows=2"}, [=](const Problem& p) { return 1e6 * (1 + small(p)); }},
-                                             {{"cpu_gemm", "pack=1"}, [=](const Problem& p) { return 1e6 * (1 + limit(p)) * (1 + small(p) / 1000); }}};
+  const std::vector<Candidate> candidates = {
+      {{"cpu_gemv", "rows=2"}, [=](const Problem& p) { return 1e6 * (1 + small(p)); }},
+      {{"cpu_gemm", "pack=1"}, [=](const Problem& p) { return 1e6 * (1 + limit(p)) * (1 + small(p) / 1000); }}};
   AnalysisOptions with = options();
   with.default_choice = nullptr;
   const Measurements measurements = measure(labels, candidates, 12, 0.03, 9);
@@ -172,7 +177,8 @@ TEST(Analysis, FindsTheSmallNThresholdForEachSide) {
     if (threshold.name != "smalln_max_n") continue;
     ++found;
     // The truth lies between two measured points each: 6 of 4 and 8, 24 of 16 and 32.
-    EXPECT_NEAR(static_cast<double>(threshold.value), threshold.where == "weights in A" ? 6 : 24, threshold.where == "weights in A" ? 1 : 3);
+    EXPECT_NEAR(static_cast<double>(threshold.value), threshold.where == "weights in A" ? 6 : 24,
+                threshold.where == "weights in A" ? 1 : 3);
   }
   EXPECT_EQ(found, 2);
   const auto& rules = analysis.lists.at(0).rules;
@@ -193,13 +199,15 @@ TEST(Analysis, CopesWithLittle) {
   EXPECT_EQ(analyze(one_block, options()).lists.size(), 1u);
   const Measurements one_family = measure(grid(64, 64, 4096), {vec_and_block(100)[0]}, 4, 0.01, 1);
   const Analysis analysis = analyze(one_family, options());
-  for (const Verdict& verdict : analysis.verdicts) EXPECT_TRUE(verdict.chosen.variant == "cpu_vec" || verdict.chosen.variant.empty());
+  for (const Verdict& verdict : analysis.verdicts)
+    EXPECT_TRUE(verdict.chosen.variant == "cpu_vec" || verdict.chosen.variant.empty());
 }
 
 TEST(Regret, IsNotFlatteredByNoise) {
   // Ten equal candidates: the best of them by chance is no better than the chosen one.
   std::vector<Candidate> candidates;
-  for (int i = 0; i < 10; ++i) candidates.push_back({{"cpu_vec", fmt::format("unroll={}", i)}, [](const Problem&) { return 1000.0; }});
+  for (int i = 0; i < 10; ++i)
+    candidates.push_back({{"cpu_vec", fmt::format("unroll={}", i)}, [](const Problem&) { return 1000.0; }});
   double sum = 0;
   constexpr int kRuns = 200;
   for (uint64_t seed = 1; seed <= kRuns; ++seed)
@@ -208,7 +216,8 @@ TEST(Regret, IsNotFlatteredByNoise) {
 }
 
 TEST(Regret, SeesARealLoss) {
-  const std::vector<Candidate> candidates = {{{"cpu_vec", ""}, [](const Problem&) { return 1200.0; }}, {{"cpu_block", ""}, [](const Problem&) { return 1000.0; }}};
+  const std::vector<Candidate> candidates = {{{"cpu_vec", ""}, [](const Problem&) { return 1200.0; }},
+                                             {{"cpu_block", ""}, [](const Problem&) { return 1000.0; }}};
   const Measurements measurements = measure({"rows1_seqk64"}, candidates, 20, 0.02, 3);
   EXPECT_NEAR(*cross_fitted_regret(measurements.series[0], {"cpu_vec", ""}), 0.2, 0.03);
   EXPECT_NEAR(*cross_fitted_regret(measurements.series[0], {"cpu_block", ""}), 0, 0.02);
@@ -228,7 +237,8 @@ TEST(Measurements, RefuseWhatCannotBeCompared) {
   EXPECT_NE(broken([](SampleRow& r) { r.parameters = "nonsense"; }).find("s.csv row 2"), std::string::npos);
   EXPECT_NE(broken([](SampleRow& r) { r.dtype = "f99"; }).find("dtype"), std::string::npos);
   EXPECT_NE(broken([](SampleRow& r) { r.time_ns = 0; }).find("above 0"), std::string::npos);
-  EXPECT_NE(broken([](SampleRow& r) { r.time_ns = std::numeric_limits<double>::quiet_NaN(); }).find("above 0"), std::string::npos);
+  EXPECT_NE(broken([](SampleRow& r) { r.time_ns = std::numeric_limits<double>::quiet_NaN(); }).find("above 0"),
+            std::string::npos);
   EXPECT_NE(broken([](SampleRow& r) { r.device = "other"; }).find("one device"), std::string::npos);
   EXPECT_NE(broken([](SampleRow& r) { r.variant = "cpu_vec", r.tuning = "unroll=4"; }).find("twice"), std::string::npos);
   EXPECT_EQ(broken([](SampleRow& r) { r.variant = "noop"; }), "accepted");

@@ -63,6 +63,9 @@ double gain(std::span<const Ratio> curve, int64_t from, int64_t to) {
       sum += loss * (curve[i].weight * (1 - share) + curve[i + 1].weight * share) / kSteps;
     }
   }
+  // A single measured point has no stretch around it; it stands for itself.
+  if (curve.size() == 1 && curve[0].x > std::min(from, to) && curve[0].x <= std::max(from, to))
+    sum = curve[0].weight * (curve[0].log_ratio < 0 ? std::expm1(-curve[0].log_ratio) : -std::expm1(curve[0].log_ratio));
   return to > from ? sum : -sum;
 }
 

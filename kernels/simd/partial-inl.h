@@ -11,16 +11,20 @@
 
 #include <cstddef>
 
+// Highway's own flag leaves out the scalar target, whose masked load reads its lane whatever the mask says.
+#undef METALLIC_MASKED_OPS_MAY_FAULT
+#define METALLIC_MASKED_OPS_MAY_FAULT (HWY_MEM_OPS_MIGHT_FAULT || HWY_TARGET == HWY_SCALAR || HWY_TARGET == HWY_EMU128)
+
 HWY_BEFORE_NAMESPACE();
 namespace metallic::HWY_NAMESPACE {
 namespace {
 namespace hn = hwy::HWY_NAMESPACE;
 
-/// Lanes [0, count) from memory, the others `rest`. Where masked loads may fault beyond the mask (below AVX2), the lanes
+/// Lanes [0, count) from memory, the others `rest`. Where masked loads may fault beyond the mask, the lanes
 /// go through a buffer.
 template <class D, class V = hn::Vec<D>, typename T = hn::TFromD<D>>
 HWY_INLINE V load_partial_or(D d, const T* HWY_RESTRICT from, size_t count, V rest) {
-#if HWY_MEM_OPS_MIGHT_FAULT
+#if METALLIC_MASKED_OPS_MAY_FAULT
   HWY_ALIGN T lanes[HWY_MAX_BYTES / sizeof(T)];
   hn::Store(rest, d, lanes);
   for (size_t i = 0; i < count; ++i) lanes[i] = from[i];
@@ -34,7 +38,7 @@ HWY_INLINE V load_partial_or(D d, const T* HWY_RESTRICT from, size_t count, V re
 /// Lanes [0, count) from memory, the others zero.
 template <class D, typename T = hn::TFromD<D>>
 HWY_INLINE hn::Vec<D> load_partial(D d, const T* HWY_RESTRICT from, size_t count) {
-#if HWY_MEM_OPS_MIGHT_FAULT
+#if METALLIC_MASKED_OPS_MAY_FAULT
   return load_partial_or(d, from, count, hn::Zero(d));
 #else
   return hn::MaskedLoad(hn::FirstN(d, count), d, from);
@@ -44,7 +48,7 @@ HWY_INLINE hn::Vec<D> load_partial(D d, const T* HWY_RESTRICT from, size_t count
 /// Writes lanes [0, count) and nothing else.
 template <class D, class V = hn::Vec<D>, typename T = hn::TFromD<D>>
 HWY_INLINE void store_partial(V value, D d, T* HWY_RESTRICT to, size_t count) {
-#if HWY_MEM_OPS_MIGHT_FAULT
+#if METALLIC_MASKED_OPS_MAY_FAULT
   HWY_ALIGN T lanes[HWY_MAX_BYTES / sizeof(T)];
   hn::Store(value, d, lanes);
   for (size_t i = 0; i < count; ++i) to[i] = lanes[i];
