@@ -1,4 +1,4 @@
-// The report as one JSON block inside an embedded page: this file says what the page knows, report.js how it looks.
+// The report as one JSON block inside an embedded page: this file says what the page knows, page/ how it looks.
 #include "tune/report.h"
 
 #include <fmt/format.h>
@@ -12,9 +12,10 @@
 #include "core/rule.h"
 
 extern "C" {
-extern const char metallic_report_html[], metallic_report_html_end[];
-extern const char metallic_report_css[], metallic_report_css_end[];
-extern const char metallic_report_js[], metallic_report_js_end[];
+extern const char metallic_page_html[], metallic_page_html_end[];
+extern const char metallic_page_css[], metallic_page_css_end[];
+extern const char metallic_charts_js[], metallic_charts_js_end[];
+extern const char metallic_sections_js[], metallic_sections_js_end[];
 extern const char metallic_chart_js[], metallic_chart_js_end[];
 }
 
@@ -282,10 +283,12 @@ std::string report_html(const Measurements& measurements, const Analysis& analys
       {"verdicts", all(analysis.verdicts, [&](const Verdict& verdict) { return verdict_json(verdict, device); })}};
   const std::string json = script_safe(data);
   const auto text = [](const char* begin, const char* end) { return std::string_view(begin, static_cast<size_t>(end - begin)); };
-  return fill(text(metallic_report_html, metallic_report_html_end), {{"css", text(metallic_report_css, metallic_report_css_end)},
-                                                                     {"chart", text(metallic_chart_js, metallic_chart_js_end)},
-                                                                     {"script", text(metallic_report_js, metallic_report_js_end)},
-                                                                     {"data", json}});
+  return fill(text(metallic_page_html, metallic_page_html_end),
+              {{"css", text(metallic_page_css, metallic_page_css_end)},
+               {"chart", text(metallic_chart_js, metallic_chart_js_end)},
+               {"charts", text(metallic_charts_js, metallic_charts_js_end)},
+               {"sections", text(metallic_sections_js, metallic_sections_js_end)},
+               {"data", json}});
 }
 
 }  // namespace metallic::tune

@@ -208,7 +208,7 @@ TEST(Report, LoadsNothingAndEscapesText) {
        {R"((src|href|action|data)\s*=\s*["']?\s*(https?:)?//)", R"(url\(\s*["']?\s*(https?:)?//)", R"(@import)", R"(<link\b)"})
     EXPECT_FALSE(std::regex_search(html, std::regex(loading))) << loading;
   EXPECT_EQ(html.find(kHostile), html.npos);
-  EXPECT_EQ(occurrences(html, "</script"), 4u);
+  EXPECT_EQ(occurrences(html, "</script"), 5u);
   EXPECT_NE(html.find("\\u003c/script>\\u003cb>\\\"x"), html.npos);
   EXPECT_NE(html.find("18446744073709551615"), html.npos) << "a seed of 64 bits survives";
 }
