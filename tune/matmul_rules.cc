@@ -41,7 +41,15 @@ PackFit pack_fit_at(std::span<const Point> points, int64_t m_min, int64_t n_min,
   return {m_min, n_min, inside_cost + outside_cost, inside_choice, outside_choice};
 }
 
-// The thresholds of least cost among those measured; of equal ones the default, so that flat ground moves nothing.
+// Where a lower threshold may lie: below everything, and at the geometric mean of each two neighbours.
+std::set<int64_t> borders(const std::set<int64_t>& values) {
+  std::set<int64_t> found = {*values.begin()};
+  for (auto at = std::next(values.begin()); at != values.end(); ++at)
+    found.insert(static_cast<int64_t>(std::ceil(std::sqrt(static_cast<double>(*std::prev(at)) * static_cast<double>(*at)))));
+  return found;
+}
+
+// The thresholds of least cost; of equal ones the default, so that flat ground moves nothing.
 PackFit fit_pack(std::span<const Point> points, const AnalysisOptions& options, int replicate) {
   std::set<int64_t> bigs, smalls;
   for (const Point& point : points) {
@@ -49,6 +57,8 @@ PackFit fit_pack(std::span<const Point> points, const AnalysisOptions& options, 
     smalls.insert(point.series->problem.matmul().small());
   }
   PackFit best = pack_fit_at(points, options.simd_m_min, options.simd_n_min, replicate);
+  bigs = borders(bigs);
+  smalls = borders(smalls);
   bigs.insert(options.simd_m_min);
   smalls.insert(options.simd_n_min);
   const double margin = kRulePenalty * total_weight(points);
@@ -76,7 +86,19 @@ Threshold threshold_of(const Problem& problem, std::string_view name, std::strin
 void append_pack_rules(const std::vector<Point>& points, std::string_view where, const std::vector<Range>& side,
                        const AnalysisOptions& options, Fitted& fitted) {
   if (points.empty()) return;
-  const PackFit fit = fit_pack(points, options, 0);
+  const PackFit found = fit_pack(points, options, 0), fallback = pack_fit_at(points, options.simd_m_min, options.simd_n_min, 0);
+  std::vector<double> m_values, n_values, gains;
+  const int replicates = std::min(points.front().replicates->count(), 100);
+  for (int replicate = 1; replicate < replicates; ++replicate) {
+    const PackFit resampled = fit_pack(points, options, replicate);
+    m_values.push_back(static_cast<double>(resampled.m_min));
+    n_values.push_back(static_cast<double>(resampled.n_min));
+    gains.push_back(pack_fit_at(points, options.simd_m_min, options.simd_n_min, replicate).cost -
+                    pack_fit_at(points, found.m_min, found.n_min, replicate).cost);
+  }
+  // The default stays unless the gain over it exceeds its bootstrap interval.
+  const bool keep = std::isfinite(fallback.cost) && !(gains.empty() ? found.cost < fallback.cost : quantile(gains, 0.05) > 0);
+  const PackFit& fit = keep ? fallback : found;
   const auto add = [&](std::vector<Range> when, const Choice& choice) {
     if (!choice.variant.empty())
       fitted.rules.push_back({.when = std::move(when), .use = choice.variant, .tuning = choice.tuning});
@@ -89,17 +111,10 @@ void append_pack_rules(const std::vector<Point>& points, std::string_view where,
   }
   add(side, fit.outside.variant.empty() ? fit.inside : fit.outside);
 
-  std::vector<double> m_values, n_values;
-  const int replicates = std::min(points.front().replicates->count(), 100);
-  for (int replicate = 1; replicate < replicates; ++replicate) {
-    const PackFit resampled = fit_pack(points, options, replicate);
-    m_values.push_back(static_cast<double>(resampled.m_min));
-    n_values.push_back(static_cast<double>(resampled.n_min));
-  }
   const Problem& problem = points.front().series->problem;
   Threshold m = threshold_of(problem, "simd_m_min", where, fit.m_min), n = threshold_of(problem, "simd_n_min", where, fit.n_min);
-  m.kept_default = fit.m_min == options.simd_m_min;
-  n.kept_default = fit.n_min == options.simd_n_min;
+  m.kept_default = keep || fit.m_min == options.simd_m_min;
+  n.kept_default = keep || fit.n_min == options.simd_n_min;
   if (!m_values.empty()) {
     m.low = static_cast<int64_t>(quantile(m_values, 0.025)), m.high = static_cast<int64_t>(quantile(m_values, 0.975));
     n.low = static_cast<int64_t>(quantile(n_values, 0.025)), n.high = static_cast<int64_t>(quantile(n_values, 0.975));
