@@ -44,7 +44,7 @@ void add_matmuls(const ModelConfig& model, std::vector<WeightedProblem>& problem
       {"o", model.hidden, model.heads * model.head_dim, layers},
       {"gate_up", 2 * model.intermediate, model.hidden, layers},
       {"down", model.hidden, model.intermediate, layers},
-      {"lm_head (1/8)", model.vocabulary / kSlices, model.hidden, kSlices},
+      {"lm_head (1/8 proxy)", model.vocabulary / kSlices, model.hidden, kSlices},
   }};
   // Weights count each projection by the share of a token's multiply-adds it is, so that all of them sum to 1 per T.
   double total = 0;

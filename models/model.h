@@ -37,7 +37,7 @@ Result<ModelConfig> parse_model(std::string_view text, std::string_view name, st
 struct WeightedProblem {
   Problem problem;
   double weight = 1;
-  std::string role;  ///< "qkv", "lm_head (1/8)"; empty where a list does not say
+  std::string role;  ///< "qkv", "lm_head (1/8 proxy)"; empty where a list does not say
 };
 
 /// What a model runs, in f32: projections for decode batches 1…16 and short prefills, in the engines' orientation

@@ -86,7 +86,7 @@ TEST(Models, ProblemsOfLlamaAreItsProjections) {
   EXPECT_EQ(roles["1x4096x4096_tb"], "o");
   EXPECT_EQ(roles["16x4096x28672_tb"], "gate_up");
   EXPECT_EQ(roles["64x14336x4096_tb"], "down");
-  EXPECT_EQ(roles["1x4096x16032_tb"], "lm_head (1/8)");
+  EXPECT_EQ(roles["1x4096x16032_tb"], "lm_head (1/8 proxy)");
   EXPECT_EQ(roles["4096x4096x8"], "o, weights first");
   EXPECT_EQ(roles["256x128x17"], "small GEMM");
   EXPECT_EQ(roles["rows1_seqk131072"], "one row");
