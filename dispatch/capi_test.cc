@@ -21,6 +21,8 @@ extern "C" {
 void* __libc_malloc(size_t size);
 void* __libc_calloc(size_t count, size_t size);
 void* __libc_memalign(size_t alignment, size_t size);
+// Exported, or the standard library's own calls would not come here.
+#pragma GCC visibility push(default)
 void* malloc(size_t size) {
   ++allocations;
   return __libc_malloc(size);
@@ -33,6 +35,7 @@ void* aligned_alloc(size_t alignment, size_t size) {
   ++allocations;
   return __libc_memalign(alignment, size);
 }
+#pragma GCC visibility pop
 }
 #else
 constexpr bool kCountsAllocations = false;
