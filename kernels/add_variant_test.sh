@@ -51,7 +51,7 @@ expect() {
   [ "$2" = "$1" ] || { echo "variants are '$2', expected '$1'"; exit 1; }
 }
 
-cmake -S "$work" -B "$work/build" -DCMAKE_CXX_FLAGS=-O0 > "$work/log" 2>&1 || { cat "$work/log"; exit 1; }
+cmake -G Ninja -S "$work" -B "$work/build" -DCMAKE_CXX_FLAGS=-O0 > "$work/log" 2>&1 || { cat "$work/log"; exit 1; }
 expect "cpu_reference " "$(build)"
 before=$(cd "$work" && find . -path ./build -prune -o -type f ! -name log -exec cksum {} + | sort)
 
