@@ -20,11 +20,11 @@ constexpr size_t kChecked = 32;  // rows of a softmax, elements of a matmul
 
 bool failed = false;
 
-std::shared_ptr<float> aligned(int64_t bytes, uint64_t seed) {
+std::shared_ptr<std::byte> aligned(int64_t bytes, DType dtype, uint64_t seed) {
   const size_t size = (static_cast<size_t>(bytes) / kAlignment + 1) * kAlignment;
-  std::shared_ptr<float> buffer(static_cast<float*>(std::aligned_alloc(kAlignment, size)), std::free);
+  std::shared_ptr<std::byte> buffer(static_cast<std::byte*>(std::aligned_alloc(kAlignment, size)), std::free);
   if (!buffer) throw std::bad_alloc();
-  fill_random(buffer.get(), size / sizeof(float), seed);
+  fill_random(dtype, buffer.get(), size / size_of(dtype), seed);
   return buffer;
 }
 
@@ -49,8 +49,8 @@ struct Timed {
     const auto kernel = make();
     if (!kernel) return fail_benchmark(state, kernel.error().message);
     const Args args = operands_of(problem).args();
-    const auto workspace = aligned(static_cast<int64_t>((*kernel)->workspace()), 0);
-    const auto run = [&] { return (*kernel)->run(args, reinterpret_cast<std::byte*>(workspace.get()), *executor); };
+    const auto workspace = aligned(static_cast<int64_t>((*kernel)->workspace()), DType::f32, 0);
+    const auto run = [&] { return (*kernel)->run(args, workspace.get(), *executor); };
     if (const Code code = run(); code != Code::ok) return fail_benchmark(state, fmt::format("the kernel failed: {}", name(code)));
     if (!checked)
       if (const auto wrong = first_difference(problem, args, nullptr, kChecked)) return fail_benchmark(state, *wrong);
@@ -71,7 +71,8 @@ struct Timed {
 
 Operands::Operands(const Problem& problem) : problem_(problem) {
   const auto bytes = operand_bytes(problem);
-  for (size_t i = 0; i < buffers_.size(); ++i) buffers_[i] = aligned(bytes[i], i + 1);
+  for (size_t i = 0; i < buffers_.size(); ++i)
+    buffers_[i] = aligned(bytes[i], i == kOut ? problem.out_dtype : problem.dtype, i + 1);
 }
 
 void add(std::string_view group, std::string_view instance, const Problem& problem, Context& context, MakeKernel make) {

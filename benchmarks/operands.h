@@ -20,12 +20,12 @@ namespace metallic::benchmarks {
 class Operands {
  public:
   explicit Operands(const Problem& problem);  ///< throws bad_alloc
-  Args args() const { return {.in = {buffers_[0].get(), buffers_[1].get()}, .out = buffers_[2].get()}; }
+  Args args() const { return {.in = {buffers_[0].get(), buffers_[1].get(), buffers_[2].get()}, .out = buffers_[kOut].get()}; }
   const Problem& problem() const { return problem_; }
 
  private:
   Problem problem_;
-  std::array<std::shared_ptr<float>, 3> buffers_;
+  std::array<std::shared_ptr<std::byte>, 4> buffers_;
 };
 
 /// One benchmark of a kernel. `make` gives the kernel when the benchmark is first run.

@@ -14,22 +14,38 @@ namespace {
 
 constexpr size_t kMostSampleBytes = size_t{1} << 30;
 
-Status check_dtype(const std::string& text, Problem& problem) {
-  const auto dtype = parse_dtype(text);
-  if (!dtype) return fail(Code::invalid_argument, "--dtype {}: use {}", in_quotes(text), kDTypeNames);
-  problem.dtype = *dtype;
-  return {};
+Result<DType> to_dtype(const std::string& text) {
+  if (const auto dtype = parse_dtype(text)) return *dtype;
+  return fail(Code::invalid_argument, "--dtype {}: use {}", in_quotes(text), kDTypeNames);
 }
 
 }  // namespace
 
 void add_problem_options(CLI::App& command, ProblemOptions& options) {
-  command.add_option("--op", options.op, "only this operation: softmax or matmul");
+  command.add_option("--op", options.op, "only this operation: softmax, matmul or sdpa");
   auto* shapes = command.add_option("--shapes", options.shapes,
                                     "labels (ranges allowed: rows64_seqk64..8192), or files with one label a line");
   auto* model = command.add_option("--model", options.model, "the shapes of this model (see metallic models)");
   shapes->excludes(model);
-  command.add_option("--dtype", options.dtype, "element type")->capture_default_str();
+  command.add_option("--dtype", options.dtypes, "element types, e.g. f32,bf16 [f32]")->delimiter(',');
+}
+
+// Each problem in each type that was asked for; those of a list that names their type stay as they are.
+Result<std::vector<WeightedProblem>> with_dtypes(std::vector<WeightedProblem> problems, const std::vector<std::string>& wanted) {
+  std::vector<DType> dtypes;
+  for (const std::string& text : wanted) {
+    METALLIC_TRY(const DType dtype, to_dtype(text));
+    if (std::ranges::find(dtypes, dtype) == dtypes.end()) dtypes.push_back(dtype);
+  }
+  if (dtypes.empty()) dtypes = {DType::f32};
+  std::vector<WeightedProblem> typed;
+  for (const DType dtype : dtypes)
+    for (const WeightedProblem& weighted : problems) {
+      if (weighted.typed && dtype != dtypes.front()) continue;
+      typed.push_back(weighted);
+      if (!weighted.typed) typed.back().problem = with_dtype(weighted.problem, dtype);
+    }
+  return typed;
 }
 
 Result<std::vector<WeightedProblem>> problems(const ProblemOptions& options) {
@@ -46,10 +62,10 @@ Result<std::vector<WeightedProblem>> problems(const ProblemOptions& options) {
       found.insert(found.end(), list.begin(), list.end());
     } else {
       METALLIC_TRY(const auto list, parse_labels(shape));
-      for (const Problem& problem : list) found.push_back({problem, 1, ""});
+      for (const Problem& problem : list) found.push_back({.problem = problem});
     }
   }
-  for (auto& weighted : found) METALLIC_CHECK(check_dtype(options.dtype, weighted.problem));
+  METALLIC_TRY(found, with_dtypes(std::move(found), options.dtypes));
   if (!options.op.empty()) {
     METALLIC_TRY(const Op op, parse_op(options.op));
     std::erase_if(found, [op](const WeightedProblem& weighted) { return weighted.problem.op() != op; });
@@ -60,7 +76,8 @@ Result<std::vector<WeightedProblem>> problems(const ProblemOptions& options) {
 
 Result<Problem> one_problem(const std::vector<std::string>& words, const std::string& dtype) {
   METALLIC_TRY(Problem problem, parse_label(words.back()));
-  METALLIC_CHECK(check_dtype(dtype, problem));
+  METALLIC_TRY(const DType type, to_dtype(dtype));
+  problem = with_dtype(problem, type);
   if (words.size() == 2) {
     METALLIC_TRY(const Op op, parse_op(words.front()));
     if (op != problem.op())

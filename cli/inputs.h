@@ -20,7 +20,7 @@ struct ProblemOptions {
   std::string op;
   std::vector<std::string> shapes;
   std::string model;
-  std::string dtype = "f32";
+  std::vector<std::string> dtypes;  ///< empty: f32
 };
 
 void add_problem_options(CLI::App& command, ProblemOptions& options);

@@ -56,7 +56,7 @@ Result<Exit> models(const ModelOptions& options) {
   }
   METALLIC_TRY(const ModelConfig model, find_model(options.model));
   auto json = Json::array();
-  for (const auto& [problem, weight, role] : model_problems(model)) {
+  for (const auto& [problem, weight, typed, role] : model_problems(model)) {
     if (options.json)
       json.push_back({{"op", name(problem.op())}, {"label", label(problem)}, {"weight", weight}, {"role", role}});
     else

@@ -65,7 +65,7 @@ void add_sample_options(CLI::App& command, SampleOptions& options) {
           },
           "seed of inputs and orders; 0: from the clock [0]")
       ->type_name("UINT");
-  command.add_option("--cache", options.caches, "warm, cold or both; default: softmax both, matmul weights cold")
+  command.add_option("--cache", options.caches, "warm, cold or both; default: softmax both, matmul weights and sdpa keys cold")
       ->check(CLI::IsMember({"warm", "cold"}));
 }
 
@@ -80,7 +80,7 @@ Result<std::vector<SampleRow>> run_sampler(std::span<const WeightedProblem> prob
     std::vector<Cache> caches;
     for (const Cache cache : {Cache::warm, Cache::cold})
       if (std::ranges::find(options.caches, name(cache)) != options.caches.end()) caches.push_back(cache);
-    sampler.softmax_caches = sampler.matmul_caches = caches;
+    sampler.caches.fill(caches);
   }
   Progress progress("measuring");
   sampler.progress = [&, begun = false](double share, std::string_view what) mutable {
@@ -166,6 +166,7 @@ std::vector<ResultRow> aggregate(const Loaded& loaded, Context& context) {
     const Variant* variant = problem ? find_variant(problem->op(), row.variant) : nullptr;
     const auto tuning = variant ? find_tuning(*variant, row.tuning) : std::nullopt;
     if (!tuning) continue;
+    if (const auto dtype = parse_dtype(row.dtype)) *problem = with_dtype(std::move(*problem), *dtype);
     problem->threads = static_cast<int>(std::max<int64_t>(row.threads, 1));
     if (variant->rejects(*problem, *tuning, context.facts())) continue;
     if (const auto kernel = variant->prepare(*problem, *tuning, context.facts(), context))

@@ -8,6 +8,8 @@ std::string_view name(Source source) {
     case Source::options: return "options";
     case Source::caller: return "caller";
     case Source::user: return "user";
+    case Source::device: return "device";
+    case Source::family: return "family";
     case Source::defaults: return "default";
   }
   return "unknown";

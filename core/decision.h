@@ -14,7 +14,7 @@ namespace metallic {
 struct Variant;
 
 /// Where the rule of a decision came from, in order of precedence.
-enum class Source : unsigned char { environment, options, caller, user, defaults };
+enum class Source : unsigned char { environment, options, caller, user, device, family, defaults };
 std::string_view name(Source source);  ///< "environment" … "default"
 
 struct Candidate {

@@ -3,8 +3,16 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 namespace metallic {
+
+/// A library that is not linked but found at run time; its kernels are candidates like our own.
+struct Library {
+  std::string name;     ///< "openblas", "blis", "onednn"
+  std::string version;  ///< as the library itself says
+  bool operator==(const Library&) const = default;
+};
 
 struct DeviceFacts {
   std::string id;       ///< what the command line calls it: "cpu"
@@ -17,6 +25,7 @@ struct DeviceFacts {
   int64_t l2_bytes = 1 << 20;
   int64_t llc_bytes = 32 << 20;  ///< the last cache level in front of memory, shared by all cores
   int64_t memory_bytes = 0;
+  std::vector<Library> libraries;  ///< that were asked for and found; no part of the fingerprint
 
   bool operator==(const DeviceFacts&) const = default;
 };

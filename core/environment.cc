@@ -61,6 +61,7 @@ constexpr auto kTable = std::to_array<EnvironmentVariable>({
      read_text<&Environment::softmax_variant>},
     {"METALLIC_MATMUL_BACKEND", "auto, gemv, mlx, or a variant's full name",
      "forces the matmul variant; mlx is the best-ranked of the GEMM family", read_text<&Environment::matmul_backend>},
+    {"METALLIC_SDPA_VARIANT", "auto, or a variant's full name", "forces the sdpa variant", read_text<&Environment::sdpa_variant>},
     {"METALLIC_SOFTMAX_VEC_BLOCK_THRESHOLD", "a whole number", "softmax uses vec up to this seq_k, block beyond",
      read_threshold<&Environment::softmax_vec_block_threshold>},
     {"METALLIC_MATMUL_SMALLN_MAX_N", "a whole number", "matmul uses gemv up to this min(M, N)",

@@ -16,6 +16,7 @@ namespace metallic {
 struct Environment {
   std::optional<std::string> softmax_variant;  ///< "vec", "block" or a variant's full name; never "auto"
   std::optional<std::string> matmul_backend;   ///< "gemv", "mlx" or a variant's full name; never "auto"
+  std::optional<std::string> sdpa_variant;     ///< a variant's full name; never "auto"
   std::optional<int64_t> softmax_vec_block_threshold;
   std::optional<int64_t> matmul_smalln_max_n;
   std::optional<int64_t> matmul_simd_m_min;

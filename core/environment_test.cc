@@ -25,6 +25,7 @@ TEST(Environment, IsAtItsDefaultsWhereNothingIsSet) {
 
 TEST(Environment, ReadsEveryVariableOfTheTable) {
   const auto environment = read_environment(fake({{"METALLIC_SOFTMAX_VARIANT", "block"},
+                                                  {"METALLIC_SDPA_VARIANT", "cpu_materialized"},
                                                   {"METALLIC_MATMUL_BACKEND", "mlx"},
                                                   {"METALLIC_SOFTMAX_VEC_BLOCK_THRESHOLD", "100"},
                                                   {"METALLIC_MATMUL_SMALLN_MAX_N", "8"},
@@ -37,6 +38,7 @@ TEST(Environment, ReadsEveryVariableOfTheTable) {
   ASSERT_TRUE(environment) << environment.error().message;
   EXPECT_EQ(environment->softmax_variant, "block");
   EXPECT_EQ(environment->matmul_backend, "mlx");
+  EXPECT_EQ(environment->sdpa_variant, "cpu_materialized");
   EXPECT_EQ(environment->softmax_vec_block_threshold, 100);
   EXPECT_EQ(environment->matmul_smalln_max_n, 8);
   EXPECT_EQ(environment->matmul_simd_m_min, 128);
@@ -45,7 +47,7 @@ TEST(Environment, ReadsEveryVariableOfTheTable) {
   EXPECT_EQ(environment->numerics, Numerics::batch_invariant);
   EXPECT_EQ(environment->log_level, "debug");
   EXPECT_EQ(environment->threads, 3);
-  EXPECT_EQ(environment_table().size(), 10u) << "a new variable belongs into this test";
+  EXPECT_EQ(environment_table().size(), 11u) << "a new variable belongs into this test";
 }
 
 TEST(Environment, AutoAndEmptyAreTheSameAsUnset) {

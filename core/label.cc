@@ -90,8 +90,9 @@ class Scanner {
 
   tl::unexpected<Error> error(std::string_view expectation) const {
     return fail(Code::invalid_argument,
-                "label {} column {}: {} (labels: rows64_seqk512, batch1_seqq64_seqk512_causal, 4096x4096x8_tb)", in_quotes(text_),
-                at_ + 1, expectation);
+                "label {} column {}: {} (labels: rows64_seqk512, batch1_seqq64_seqk512_causal, 4096x4096x8_tb, "
+                "batch1_h32kv8_seqq1_seqk4096_d128_causal)",
+                in_quotes(text_), at_ + 1, expectation);
   }
 
  private:
@@ -104,6 +105,25 @@ struct Numbers {
   std::vector<std::vector<int64_t>> axes;
   std::function<Problem(const std::vector<int64_t>&)> make;
 };
+
+struct Mask {
+  bool causal = false;
+  std::optional<int64_t> offset;
+};
+
+Result<Mask> scan_mask(Scanner& scanner) {
+  Mask mask{.causal = scanner.accept("_causal")};
+  if (mask.causal && scanner.accept_before_number("_offset")) {
+    METALLIC_TRY(mask.offset, scanner.integer(/*negative_allowed=*/true));
+  }
+  return mask;
+}
+
+template <typename S>
+std::string print_mask(const S& s) {
+  if (!s.causal) return "";
+  return s.offset == s.seq_k - s.seq_q ? "_causal" : fmt::format("_causal_offset{}", s.offset);
+}
 
 Result<Numbers> scan_softmax(Scanner& scanner) {
   Numbers numbers;
@@ -121,18 +141,37 @@ Result<Numbers> scan_softmax(Scanner& scanner) {
   METALLIC_TRY(auto seq_q, scanner.integers());
   METALLIC_CHECK(scanner.expect("_seqk"));
   METALLIC_TRY(auto seq_k, scanner.integers());
-  const bool causal = scanner.accept("_causal");
-  std::optional<int64_t> offset;
-  if (causal && scanner.accept_before_number("_offset")) {
-    METALLIC_TRY(offset, scanner.integer(/*negative_allowed=*/true));
-  }
+  METALLIC_TRY(const Mask mask, scan_mask(scanner));
   numbers.axes = {batch, seq_q, seq_k};
   numbers.make = [=](const auto& v) {
     Problem problem = softmax_problem(v[0], v[1], v[2]);
-    if (causal) make_causal(std::get<SoftmaxShape>(problem.shape), offset);
+    if (mask.causal) make_causal(std::get<SoftmaxShape>(problem.shape), mask.offset);
     return problem;
   };
   return numbers;
+}
+
+Result<Numbers> scan_sdpa(Scanner& scanner) {
+  Numbers numbers;
+  for (const std::string_view word : {"batch", "_h", "kv", "_seqq", "_seqk", "_d"}) {
+    METALLIC_CHECK(scanner.expect(word));
+    METALLIC_TRY(auto values, scanner.integers());
+    numbers.axes.push_back(std::move(values));
+  }
+  METALLIC_TRY(const Mask mask, scan_mask(scanner));
+  numbers.make = [=](const auto& v) {
+    Problem problem = sdpa_problem(v[0], v[1], v[2], v[3], v[4], v[5]);
+    if (mask.causal) make_causal(std::get<SdpaShape>(problem.shape), mask.offset);
+    return problem;
+  };
+  return numbers;
+}
+
+// Softmax labels start with `rows`, or hold `_seqq`; sdpa's hold `_h` before it; all others are matmul's.
+Op op_of(std::string_view text) {
+  const size_t seq_q = text.find("_seqq");
+  if (text.substr(0, seq_q).find("_h") != std::string_view::npos) return Op::sdpa;
+  return text.starts_with("rows") || seq_q != std::string_view::npos ? Op::softmax : Op::matmul;
 }
 
 Result<Numbers> scan_matmul(Scanner& scanner) {
@@ -172,10 +211,12 @@ std::string label(const Problem& problem) {
   if (problem.op() == Op::softmax) {
     const auto& s = problem.softmax();
     if (s.rank == 2) return fmt::format("rows{}_seqk{}", s.seq_q, s.seq_k);
-    std::string text = fmt::format("batch{}_seqq{}_seqk{}", s.batch, s.seq_q, s.seq_k);
-    if (s.causal) text += "_causal";
-    if (s.causal && s.offset != s.seq_k - s.seq_q) text += fmt::format("_offset{}", s.offset);
-    return text;
+    return fmt::format("batch{}_seqq{}_seqk{}{}", s.batch, s.seq_q, s.seq_k, print_mask(s));
+  }
+  if (problem.op() == Op::sdpa) {
+    const auto& s = problem.sdpa();
+    return fmt::format("batch{}_h{}kv{}_seqq{}_seqk{}_d{}{}", s.batch, s.heads, s.kv_heads, s.seq_q, s.seq_k, s.head_dim,
+                       print_mask(s));
   }
   const auto& s = problem.matmul();
   std::string text = s.batch == 1 ? "" : fmt::format("batch{}_", s.batch);
@@ -186,9 +227,10 @@ std::string label(const Problem& problem) {
 
 Result<std::vector<Problem>> parse_labels(std::string_view text) {
   Scanner scanner(text);
-  // Softmax labels start with `rows`, or with `batch…_seqq`; all others are matmul's.
-  const bool softmax = text.starts_with("rows") || text.find("_seqq") != std::string_view::npos;
-  METALLIC_TRY(const Numbers numbers, softmax ? scan_softmax(scanner) : scan_matmul(scanner));
+  const Op op = op_of(text);
+  METALLIC_TRY(const Numbers numbers, op == Op::softmax ? scan_softmax(scanner)
+                                      : op == Op::sdpa  ? scan_sdpa(scanner)
+                                                        : scan_matmul(scanner));
   if (!scanner.at_end()) return scanner.error("unexpected text");
 
   size_t count = 1;

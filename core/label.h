@@ -2,6 +2,7 @@
 //
 //   softmax   rows{R}_seqk{K} | batch{B}_seqq{Q}_seqk{K}[_causal][_offset{O}]
 //   matmul    [batch{B}_]{M}x{K}x{N}[_ta][_tb][_a{alpha}_b{beta}]
+//   sdpa      batch{B}_h{H}kv{G}_seqq{Q}_seqk{K}_d{D}[_causal][_offset{O}]
 #pragma once
 
 #include <string>
@@ -13,7 +14,8 @@
 
 namespace metallic {
 
-/// The label of a problem. Strides other than the contiguous ones have no label and are left out.
+/// The label of a problem. What has none is left out: types, strides other than the contiguous ones, a scale other than the
+/// usual one.
 std::string label(const Problem& problem);
 
 /// The problem of a label; the label decides the operation. Errors name the column (from 1) and what is expected there.

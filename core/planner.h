@@ -19,7 +19,9 @@ struct Plan {
 class Planner {
  public:
   virtual ~Planner() = default;
-  virtual Result<Plan> plan(const Problem& problem) = 0;
+
+  /// A plan for exactly this problem: with one thread it runs on an InlineExecutor, inside a task of the whole.
+  virtual Result<Plan> plan_part(const Problem& part) = 0;
 };
 
 }  // namespace metallic

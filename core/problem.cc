@@ -2,6 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <cmath>
+
 namespace metallic {
 namespace {
 
@@ -17,25 +20,53 @@ std::optional<int64_t> span_bytes(int64_t batch, int64_t batch_stride, int64_t r
   return bytes;
 }
 
-struct Operands {
-  std::optional<int64_t> in0, in1, out;
-};
-
-Operands operands(const Problem& problem) {
-  const DType t = problem.dtype;
-  if (problem.op() == Op::softmax) {
-    const auto& s = problem.softmax();
-    int64_t rows = 0;
-    if (__builtin_mul_overflow(s.batch, s.seq_q, &rows)) return {};
-    return {span_bytes(1, 0, rows, s.in_stride, s.seq_k, t), 0, span_bytes(1, 0, rows, s.out_stride, s.seq_k, t)};
-  }
-  const auto& s = problem.matmul();
-  return {span_bytes(s.batch, s.batch_stride_a, s.ta ? s.k : s.m, s.lda, s.ta ? s.m : s.k, t),
-          span_bytes(s.batch, s.batch_stride_b, s.tb ? s.n : s.k, s.ldb, s.tb ? s.k : s.n, t),
-          span_bytes(s.batch, s.batch_stride_c, s.m, s.ldc, s.n, t)};
+// Bytes of a tensor [batch, heads, rows, columns]; nothing on overflow.
+std::optional<int64_t> span_bytes(const HeadStrides& strides, int64_t batch, int64_t heads, int64_t rows, int64_t columns,
+                                  DType dtype) {
+  if (batch == 0 || heads == 0) return 0;
+  const auto first = span_bytes(heads, strides.head, rows, strides.row, columns, dtype);
+  int64_t more = 0, bytes = 0;
+  if (!first || *first == 0) return first;
+  if (__builtin_mul_overflow(batch - 1, strides.batch, &more) ||
+      __builtin_mul_overflow(more, static_cast<int64_t>(size_of(dtype)), &more) || __builtin_add_overflow(more, *first, &bytes) ||
+      bytes > (int64_t{1} << 62))
+    return std::nullopt;
+  return bytes;
 }
 
-Status validate_softmax(const SoftmaxShape& s) {
+using Operands = std::array<std::optional<int64_t>, 4>;
+
+Operands operands(const Problem& problem, const SoftmaxShape& s) {
+  int64_t rows = 0;
+  if (__builtin_mul_overflow(s.batch, s.seq_q, &rows)) return {};
+  return {span_bytes(1, 0, rows, s.in_stride, s.seq_k, problem.dtype), 0, 0,
+          span_bytes(1, 0, rows, s.out_stride, s.seq_k, problem.out_dtype)};
+}
+
+Operands operands(const Problem& problem, const MatmulShape& s) {
+  const DType t = problem.dtype;
+  return {span_bytes(s.batch, s.batch_stride_a, s.ta ? s.k : s.m, s.lda, s.ta ? s.m : s.k, t),
+          span_bytes(s.batch, s.batch_stride_b, s.tb ? s.n : s.k, s.ldb, s.tb ? s.k : s.n, t), 0,
+          span_bytes(s.batch, s.batch_stride_c, s.m, s.ldc, s.n, problem.out_dtype)};
+}
+
+Operands operands(const Problem& problem, const SdpaShape& s) {
+  const DType t = problem.dtype;
+  return {span_bytes(s.q, s.batch, s.heads, s.seq_q, s.head_dim, t), span_bytes(s.k, s.batch, s.kv_heads, s.seq_k, s.head_dim, t),
+          span_bytes(s.v, s.batch, s.kv_heads, s.seq_k, s.head_dim, t),
+          span_bytes(s.out, s.batch, s.heads, s.seq_q, s.head_dim, problem.out_dtype)};
+}
+
+Operands operands(const Problem& problem) {
+  return std::visit([&](const auto& shape) { return operands(problem, shape); }, problem.shape);
+}
+
+Status validate_scale(float scale) {
+  if (std::isfinite(scale) && scale > 0) return {};
+  return fail(Code::invalid_argument, "the scale of a softmax must be finite and > 0, got {}", scale);
+}
+
+Status validate(const SoftmaxShape& s) {
   if (s.batch < 0 || s.seq_q < 0 || s.seq_k < 0)
     return fail(Code::invalid_argument, "softmax dimensions must be ≥ 0, got batch {} seq_q {} seq_k {}", s.batch, s.seq_q,
                 s.seq_k);
@@ -43,10 +74,10 @@ Status validate_softmax(const SoftmaxShape& s) {
   if (s.in_stride < s.seq_k || s.out_stride < s.seq_k)
     return fail(Code::invalid_argument, "softmax row strides must be ≥ seq_k {}, got {} and {}", s.seq_k, s.in_stride,
                 s.out_stride);
-  return {};
+  return validate_scale(s.scale);
 }
 
-Status validate_matmul(const MatmulShape& s) {
+Status validate(const MatmulShape& s) {
   if (s.batch < 0 || s.m < 0 || s.k < 0 || s.n < 0)
     return fail(Code::invalid_argument, "matmul dimensions must be ≥ 0, got batch {} M {} K {} N {}", s.batch, s.m, s.k, s.n);
   if (s.lda < (s.ta ? s.m : s.k) || s.ldb < (s.tb ? s.k : s.n) || s.ldc < s.n)
@@ -57,20 +88,102 @@ Status validate_matmul(const MatmulShape& s) {
   return {};
 }
 
+Status validate(const SdpaShape& s) {
+  if (s.batch < 0 || s.heads < 0 || s.kv_heads < 0 || s.seq_q < 0 || s.seq_k < 0 || s.head_dim < 0)
+    return fail(Code::invalid_argument,
+                "sdpa dimensions must be ≥ 0, got batch {} heads {} kv_heads {} seq_q {} seq_k {} head_dim {}", s.batch, s.heads,
+                s.kv_heads, s.seq_q, s.seq_k, s.head_dim);
+  if (s.heads > 0 && (s.kv_heads == 0 || s.heads % s.kv_heads != 0))
+    return fail(Code::invalid_argument, "sdpa heads must be a multiple of kv_heads, got {} and {}", s.heads, s.kv_heads);
+  for (const auto& [strides, what] : {std::pair{&s.q, "q"}, {&s.k, "k"}, {&s.v, "v"}, {&s.out, "out"}})
+    if (strides->row < s.head_dim || strides->head < 0 || strides->batch < 0)
+      return fail(Code::invalid_argument,
+                  "sdpa strides of {} must be ≥ head_dim {} from row to row and ≥ 0 else, got batch {} head {} row {}", what,
+                  s.head_dim, strides->batch, strides->head, strides->row);
+  return validate_scale(s.scale);
+}
+
+// Visible (query, key) pairs of one head.
+double visible_pairs(int64_t seq_q, int64_t seq_k, bool causal, int64_t offset) {
+  const auto q = static_cast<double>(seq_q), k = static_cast<double>(seq_k);
+  if (!causal) return q * k;
+  // Query i sees i + 1 + offset keys, between 0 and seq_k: the sum of a ramp between its two ends.
+  const auto first = static_cast<double>(std::clamp(offset, -seq_q - 1, seq_k));
+  const double none = std::clamp(-first, 0.0, q), all = std::clamp(k - first, none, q);
+  const double ramp = all - none;
+  return ramp * (none + 1 + first) + ramp * (ramp - 1) / 2 + (q - all) * k;
+}
+
+Work work(const Problem& problem, const SoftmaxShape& s) {
+  const auto in = static_cast<double>(size_of(problem.dtype)), out = static_cast<double>(size_of(problem.out_dtype));
+  const double elements = static_cast<double>(s.batch) * static_cast<double>(s.seq_q) * static_cast<double>(s.seq_k);
+  const double visible = static_cast<double>(s.batch) * visible_pairs(s.seq_q, s.seq_k, s.causal, s.offset);
+  return {.operations = 3 * elements, .flops = 5 * visible, .bytes = in * visible + out * elements};
+}
+
+Work work(const Problem& problem, const MatmulShape& s) {
+  const auto in = static_cast<double>(size_of(problem.dtype)), out = static_cast<double>(size_of(problem.out_dtype));
+  const auto b = static_cast<double>(s.batch), m = static_cast<double>(s.m), k = static_cast<double>(s.k),
+             n = static_cast<double>(s.n);
+  return {.operations = 2 * b * m * k * n,
+          .flops = 2 * b * m * k * n,
+          .bytes = b * (in * (m * k + k * n) + out * m * n * (s.beta == 0 ? 1 : 2))};
+}
+
+Work work(const Problem& problem, const SdpaShape& s) {
+  const auto in = static_cast<double>(size_of(problem.dtype)), out = static_cast<double>(size_of(problem.out_dtype));
+  const auto heads = static_cast<double>(s.batch) * static_cast<double>(s.heads), d = static_cast<double>(s.head_dim),
+             q = static_cast<double>(s.seq_q), k = static_cast<double>(s.seq_k);
+  const double pairs = heads * visible_pairs(s.seq_q, s.seq_k, s.causal, s.offset);
+  const auto seen = static_cast<double>(s.seq_q == 0 ? 0 : visible_keys(s.seq_q - 1, s.seq_q, s.seq_k, s.causal, s.offset));
+  const auto kv = static_cast<double>(s.batch) * static_cast<double>(s.kv_heads) * seen * d;
+  return {.operations = 4 * heads * q * k * d,
+          .flops = pairs * (4 * d + 5),
+          .bytes = in * (heads * q * d + 2 * kv) + out * heads * q * d};
+}
+
 }  // namespace
 
-std::string_view name(Op op) { return op == Op::softmax ? "softmax" : "matmul"; }
+std::string_view name(Op op) {
+  switch (op) {
+    case Op::softmax: return "softmax";
+    case Op::matmul: return "matmul";
+    case Op::sdpa: return "sdpa";
+  }
+  return "unknown";
+}
 
 Result<Op> parse_op(std::string_view text) {
   for (Op op : kOps)
     if (text == name(op)) return op;
-  return fail(Code::invalid_argument, "unknown operation {}: use softmax or matmul", in_quotes(text));
+  return fail(Code::invalid_argument, "unknown operation {}: use softmax, matmul or sdpa", in_quotes(text));
+}
+
+int64_t visible_keys(int64_t row, int64_t seq_q, int64_t seq_k, bool causal, int64_t offset) {
+  if (!causal) return seq_k;
+  // Clamped before the sum: an offset may be as large as a label allows.
+  return std::clamp<int64_t>(row + std::clamp(offset, -seq_q - 1, seq_k) + 1, 0, seq_k);
 }
 
 bool MatmulShape::contiguous() const {
   return lda == (ta ? m : k) && ldb == (tb ? k : n) && ldc == n &&
          (batch == 1 || (batch_stride_a == m * k && batch_stride_b == k * n && batch_stride_c == m * n));
 }
+
+bool SdpaShape::contiguous() const {
+  const Problem packed = sdpa_problem(batch, heads, kv_heads, seq_q, seq_k, head_dim);
+  return q == packed.sdpa().q && k == packed.sdpa().k && v == packed.sdpa().v && out == packed.sdpa().out;
+}
+
+namespace {
+
+// Saturated where the product overflows, so that `validate` sees it.
+int64_t area(int64_t rows, int64_t columns) {
+  int64_t product = 0;
+  return __builtin_mul_overflow(rows, columns, &product) ? INT64_MAX : product;
+}
+
+}  // namespace
 
 Problem softmax_problem(int64_t rows, int64_t seq_k) {
   return {.shape = SoftmaxShape{.rank = 2, .seq_q = rows, .seq_k = seq_k, .in_stride = seq_k, .out_stride = seq_k}};
@@ -82,11 +195,6 @@ Problem softmax_problem(int64_t batch, int64_t seq_q, int64_t seq_k) {
 }
 
 Problem matmul_problem(int64_t m, int64_t k, int64_t n, bool ta, bool tb, int64_t batch) {
-  // Saturated where the product overflows, so that `validate` sees it.
-  auto area = [](int64_t rows, int64_t columns) {
-    int64_t product = 0;
-    return __builtin_mul_overflow(rows, columns, &product) ? INT64_MAX : product;
-  };
   return {.shape = MatmulShape{.batch = batch,
                                .m = m,
                                .k = k,
@@ -101,48 +209,72 @@ Problem matmul_problem(int64_t m, int64_t k, int64_t n, bool ta, bool tb, int64_
                                .batch_stride_c = area(m, n)}};
 }
 
+Problem sdpa_problem(int64_t batch, int64_t heads, int64_t kv_heads, int64_t seq_q, int64_t seq_k, int64_t head_dim) {
+  const auto packed = [&](int64_t of, int64_t rows) {
+    const int64_t head = area(rows, head_dim);
+    return HeadStrides{.batch = area(of, head), .head = head, .row = head_dim};
+  };
+  return {.shape = SdpaShape{.batch = batch,
+                             .heads = heads,
+                             .kv_heads = kv_heads,
+                             .seq_q = seq_q,
+                             .seq_k = seq_k,
+                             .head_dim = head_dim,
+                             .scale = head_dim > 0 ? 1 / std::sqrt(static_cast<float>(head_dim)) : 1,
+                             .q = packed(heads, seq_q),
+                             .k = packed(kv_heads, seq_k),
+                             .v = packed(kv_heads, seq_k),
+                             .out = packed(heads, seq_q)}};
+}
+
+Problem with_dtype(Problem problem, DType dtype) {
+  problem.dtype = problem.out_dtype = dtype;
+  return problem;
+}
+
 void make_causal(SoftmaxShape& softmax, std::optional<int64_t> offset) {
   softmax.causal = true;
   softmax.offset = offset.value_or(softmax.seq_k - softmax.seq_q);
 }
 
+void make_causal(SdpaShape& sdpa, std::optional<int64_t> offset) {
+  sdpa.causal = true;
+  sdpa.offset = offset.value_or(sdpa.seq_k - sdpa.seq_q);
+}
+
 Status validate(const Problem& problem) {
-  METALLIC_CHECK(problem.op() == Op::softmax ? validate_softmax(problem.softmax()) : validate_matmul(problem.matmul()));
+  METALLIC_CHECK(std::visit([](const auto& shape) { return validate(shape); }, problem.shape));
   const Operands bytes = operands(problem);
-  if (!bytes.in0 || !bytes.in1 || !bytes.out)
+  if (!std::all_of(bytes.begin(), bytes.end(), [](const auto& operand) { return operand.has_value(); }))
     return fail(Code::out_of_memory, "{} operands need more bytes than a 64-bit machine addresses: use a smaller shape",
                 name(problem.op()));
+  if (problem.dtype != problem.out_dtype && problem.dtype != DType::f32 && problem.out_dtype != DType::f32)
+    return fail(Code::invalid_argument, "inputs are {} and the output is {}: use one type, or f32 for either",
+                name(problem.dtype), name(problem.out_dtype));
   if (problem.threads < 1) return fail(Code::invalid_argument, "threads must be ≥ 1, got {}", problem.threads);
   return {};
 }
 
 std::string layout(const Problem& problem) {
-  if (problem.op() == Op::softmax) {
-    const auto& s = problem.softmax();
-    return fmt::format("{}{}", s.contiguous() ? "contiguous" : "strided", s.causal ? "_causal" : "");
+  if (problem.op() == Op::matmul) {
+    const auto& s = problem.matmul();
+    return fmt::format("{}{}{}", s.ta ? 't' : 'n', s.tb ? 't' : 'n', s.contiguous() ? "" : "_strided");
   }
-  const auto& s = problem.matmul();
-  return fmt::format("{}{}{}", s.ta ? 't' : 'n', s.tb ? 't' : 'n', s.contiguous() ? "" : "_strided");
+  const bool softmax = problem.op() == Op::softmax;
+  const bool contiguous = softmax ? problem.softmax().contiguous() : problem.sdpa().contiguous();
+  const bool causal = softmax ? problem.softmax().causal : problem.sdpa().causal;
+  return fmt::format("{}{}", contiguous ? "contiguous" : "strided", causal ? "_causal" : "");
 }
 
 Work work(const Problem& problem) {
-  const auto size = static_cast<double>(size_of(problem.dtype));
-  if (problem.op() == Op::softmax) {
-    const auto& s = problem.softmax();
-    const double elements = static_cast<double>(s.batch) * static_cast<double>(s.seq_q) * static_cast<double>(s.seq_k);
-    return {.operations = 3 * elements, .flops = 5 * elements, .bytes = 2 * size * elements};
-  }
-  const auto& s = problem.matmul();
-  const auto b = static_cast<double>(s.batch), m = static_cast<double>(s.m), k = static_cast<double>(s.k),
-             n = static_cast<double>(s.n);
-  return {.operations = 2 * b * m * k * n,
-          .flops = 2 * b * m * k * n,
-          .bytes = size * b * (m * k + k * n + m * n * (s.beta == 0 ? 1 : 2))};
+  return std::visit([&](const auto& shape) { return work(problem, shape); }, problem.shape);
 }
 
-std::array<int64_t, 3> operand_bytes(const Problem& problem) {
-  const Operands bytes = operands(problem);
-  return {bytes.in0.value_or(INT64_MAX), bytes.in1.value_or(INT64_MAX), bytes.out.value_or(INT64_MAX)};
+std::array<int64_t, 4> operand_bytes(const Problem& problem) {
+  std::array<int64_t, 4> bytes{};
+  const Operands known = operands(problem);
+  std::transform(known.begin(), known.end(), bytes.begin(), [](const auto& operand) { return operand.value_or(INT64_MAX); });
+  return bytes;
 }
 
 std::string_view name(Axis axis) {
@@ -155,6 +287,8 @@ std::string_view name(Axis axis) {
     case Axis::n: return "n";
     case Axis::k: return "k";
     case Axis::side: return "side";
+    case Axis::heads: return "heads";
+    case Axis::head_dim: return "head_dim";
   }
   return "unknown";
 }
@@ -165,18 +299,19 @@ std::optional<Axis> parse_axis(std::string_view text) {
   return std::nullopt;
 }
 
-std::optional<int64_t> value(const Problem& problem, Axis axis) {
-  if (problem.op() == Op::softmax) {
-    const auto& s = problem.softmax();
-    switch (axis) {
-      case Axis::rows: return s.rows();
-      case Axis::seq_q: return s.seq_q;
-      case Axis::seq_k: return s.seq_k;
-      case Axis::batch: return s.batch;
-      default: return std::nullopt;
-    }
+namespace {
+
+std::optional<int64_t> value(const SoftmaxShape& s, Axis axis) {
+  switch (axis) {
+    case Axis::rows: return s.rows();
+    case Axis::seq_q: return s.seq_q;
+    case Axis::seq_k: return s.seq_k;
+    case Axis::batch: return s.batch;
+    default: return std::nullopt;
   }
-  const auto& s = problem.matmul();
+}
+
+std::optional<int64_t> value(const MatmulShape& s, Axis axis) {
   switch (axis) {
     case Axis::big: return s.big();
     case Axis::n: return s.small();
@@ -185,6 +320,23 @@ std::optional<int64_t> value(const Problem& problem, Axis axis) {
     case Axis::side: return s.weights_in_a() ? 0 : 1;
     default: return std::nullopt;
   }
+}
+
+std::optional<int64_t> value(const SdpaShape& s, Axis axis) {
+  switch (axis) {
+    case Axis::heads: return s.batch * s.heads;
+    case Axis::seq_q: return s.seq_q;
+    case Axis::seq_k: return s.seq_k;
+    case Axis::batch: return s.batch;
+    case Axis::head_dim: return s.head_dim;
+    default: return std::nullopt;
+  }
+}
+
+}  // namespace
+
+std::optional<int64_t> value(const Problem& problem, Axis axis) {
+  return std::visit([&](const auto& shape) { return value(shape, axis); }, problem.shape);
 }
 
 }  // namespace metallic

@@ -19,10 +19,10 @@ namespace metallic {
 
 class Planner;
 
-/// The operands of a run. softmax: in[0] → out; matmul: in[0] = A, in[1] = B → out = C.
-/// Softmax may run in place (in[0] == out with equal strides); otherwise out overlaps no input.
+/// The operands of a run. softmax: in[0] → out; matmul: in[0] = A, in[1] = B → out = C; sdpa: in = Q, K, V → out.
+/// Softmax may run in place (in[0] == out with equal types and strides); otherwise out overlaps no input.
 struct Args {
-  const void* in[2] = {};
+  const void* in[3] = {};
   void* out = nullptr;
 };
 

@@ -42,7 +42,7 @@ struct metallic_context {
 struct metallic_plan {
   std::shared_ptr<metallic::Shared> shared;
   metallic::Plan plan;
-  std::array<int64_t, 3> operand_bytes;  // in[0], in[1], out
+  std::array<int64_t, 4> operand_bytes;
   size_t workspace;
   std::string explanation;
 };
@@ -101,7 +101,7 @@ struct FirstVersion;
   }
 METALLIC_FIRST_VERSION(metallic_executor, parallel);
 METALLIC_FIRST_VERSION(metallic_context_options, log_user);
-METALLIC_FIRST_VERSION(metallic_problem, batch_stride_c);
+METALLIC_FIRST_VERSION(metallic_problem, out_strides);
 METALLIC_FIRST_VERSION(metallic_tensors, out);
 #undef METALLIC_FIRST_VERSION
 
@@ -141,6 +141,7 @@ Problem to_softmax(const metallic_problem& given) {
                                 .seq_k = given.seq_k,
                                 .causal = masked,
                                 .offset = masked ? given.offset : 0,
+                                .scale = given.scale == 0 ? 1 : given.scale,
                                 .in_stride = given.in_stride == 0 ? given.seq_k : given.in_stride,
                                 .out_stride = given.out_stride == 0 ? given.seq_k : given.out_stride}};
 }
@@ -165,21 +166,60 @@ Problem to_matmul(const metallic_problem& given) {
   return problem;
 }
 
-Result<Problem> to_problem(const metallic_problem& given) {
-  if (stored(given.dtype) != METALLIC_F32)
-    return fail(Code::invalid_argument, "problem->dtype is {}: use METALLIC_F32 (0)", stored(given.dtype));
-  switch (stored(given.op)) {
-    case METALLIC_SOFTMAX: return to_softmax(given);
-    case METALLIC_MATMUL: return to_matmul(given);
+Problem to_sdpa(const metallic_problem& given) {
+  const int64_t kv_heads = given.kv_heads == 0 ? given.heads : given.kv_heads;
+  Problem problem =
+      sdpa_problem(given.batch == 0 ? 1 : given.batch, given.heads, kv_heads, given.seq_q, given.seq_k, given.head_dim);
+  auto& s = std::get<SdpaShape>(problem.shape);
+  if (given.causal != 0) make_causal(s, given.offset);
+  if (given.scale != 0) s.scale = given.scale;
+  const auto product = [](int64_t a, int64_t b) {
+    int64_t result = 0;
+    return __builtin_mul_overflow(a, b, &result) ? INT64_MAX : result;
+  };
+  // Contiguous distances include the padding of what lies inside, where that has any.
+  const auto set = [&](const metallic_strides& wanted, int64_t heads, int64_t rows, HeadStrides& strides) {
+    if (wanted.row != 0) strides.row = wanted.row;
+    strides.head = wanted.head != 0 ? wanted.head : product(rows, strides.row);
+    strides.batch = wanted.batch != 0 ? wanted.batch : product(heads, strides.head);
+  };
+  set(given.q_strides, s.heads, s.seq_q, s.q);
+  set(given.k_strides, s.kv_heads, s.seq_k, s.k);
+  set(given.v_strides, s.kv_heads, s.seq_k, s.v);
+  set(given.out_strides, s.heads, s.seq_q, s.out);
+  return problem;
+}
+
+Result<DType> to_dtype(const metallic_dtype& given, DType otherwise, std::string_view what) {
+  switch (stored(given)) {
+    case METALLIC_DTYPE_DEFAULT: return otherwise;
+    case METALLIC_F32: return DType::f32;
+    case METALLIC_F16: return DType::f16;
+    case METALLIC_BF16: return DType::bf16;
     default:
-      return fail(Code::invalid_argument, "problem->op is {}: use METALLIC_SOFTMAX (0) or METALLIC_MATMUL (1)", stored(given.op));
+      return fail(Code::invalid_argument, "problem->{} is {}: use METALLIC_F32 (1), METALLIC_F16 (2) or METALLIC_BF16 (3)", what,
+                  stored(given));
   }
+}
+
+Result<Problem> to_problem(const metallic_problem& given) {
+  Problem problem;
+  switch (stored(given.op)) {
+    case METALLIC_SOFTMAX: problem = to_softmax(given); break;
+    case METALLIC_MATMUL: problem = to_matmul(given); break;
+    case METALLIC_SDPA: problem = to_sdpa(given); break;
+    default:
+      return fail(Code::invalid_argument, "problem->op is {}: use METALLIC_SOFTMAX (0), METALLIC_MATMUL (1) or METALLIC_SDPA (2)",
+                  stored(given.op));
+  }
+  METALLIC_TRY(problem.dtype, to_dtype(given.dtype, DType::f32, "dtype"));
+  METALLIC_TRY(problem.out_dtype, to_dtype(given.out_dtype, problem.dtype, "out_dtype"));
+  return problem;
 }
 
 // The inverse of to_problem for a label's problem, whose strides are contiguous and stay 0.
 Result<metallic_problem> from_problem(const Problem& problem) {
   metallic_problem filled{};
-  filled.dtype = METALLIC_F32;
   if (problem.op() == Op::softmax) {
     const auto& s = problem.softmax();
     filled.op = METALLIC_SOFTMAX;
@@ -189,6 +229,17 @@ Result<metallic_problem> from_problem(const Problem& problem) {
     filled.causal = s.causal;
     filled.offset = s.offset;
     if (s.rank == 2) return filled;
+  } else if (problem.op() == Op::sdpa) {
+    const auto& s = problem.sdpa();
+    filled.op = METALLIC_SDPA;
+    filled.batch = s.batch;
+    filled.heads = s.heads;
+    filled.kv_heads = s.kv_heads;
+    filled.seq_q = s.seq_q;
+    filled.seq_k = s.seq_k;
+    filled.head_dim = s.head_dim;
+    filled.causal = s.causal;
+    filled.offset = s.offset;
   } else {
     const auto& s = problem.matmul();
     filled.op = METALLIC_MATMUL;
@@ -242,15 +293,19 @@ Status check_operand(const void* pointer, int64_t bytes, std::string_view what) 
 }
 
 Status check_overlap(const metallic_plan& plan, const metallic_tensors& tensors) {
-  const auto [a, b, out] = plan.operand_bytes;
+  const auto [a, b, c, out] = plan.operand_bytes;
   const Problem& problem = plan.plan.decision.problem;
-  if (problem.op() == Op::matmul) {
-    if (out > 0 && ((a > 0 && tensors.out == tensors.a) || (b > 0 && tensors.out == tensors.b)))
-      return fail(Code::invalid_argument, "tensors->out is an input: a matmul cannot run in place");
+  if (problem.op() != Op::softmax) {
+    if (out > 0 &&
+        ((a > 0 && tensors.out == tensors.a) || (b > 0 && tensors.out == tensors.b) || (c > 0 && tensors.out == tensors.c)))
+      return fail(Code::invalid_argument, "tensors->out is an input: {} cannot run in place", name(problem.op()));
   } else if (out > 0 && tensors.out == tensors.a) {
     const auto& s = problem.softmax();
     if (s.rows() > 1 && s.in_stride != s.out_stride)
       return fail(Code::invalid_argument, "in place, a softmax needs equal strides, got {} and {}", s.in_stride, s.out_stride);
+    if (problem.dtype != problem.out_dtype)
+      return fail(Code::invalid_argument, "in place, a softmax needs equal types, got {} and {}", name(problem.dtype),
+                  name(problem.out_dtype));
   }
   return {};
 }
@@ -269,11 +324,12 @@ Status run(const metallic_plan* plan, const metallic_tensors* given, void* works
   METALLIC_TRY(const metallic_tensors tensors, known_part(given, "tensors"));
   METALLIC_CHECK(check_operand(tensors.a, plan->operand_bytes[0], "tensors->a"));
   METALLIC_CHECK(check_operand(tensors.b, plan->operand_bytes[1], "tensors->b"));
-  METALLIC_CHECK(check_operand(tensors.out, plan->operand_bytes[2], "tensors->out"));
+  METALLIC_CHECK(check_operand(tensors.c, plan->operand_bytes[2], "tensors->c"));
+  METALLIC_CHECK(check_operand(tensors.out, plan->operand_bytes[kOut], "tensors->out"));
   METALLIC_CHECK(check_overlap(*plan, tensors));
   METALLIC_CHECK(check_workspace(*plan, workspace, workspace_bytes));
-  if (plan->operand_bytes[2] == 0) return {};  // nothing to write, perhaps at a NULL that memset must not see
-  const Args args{.in = {tensors.a, tensors.b}, .out = tensors.out};
+  if (plan->operand_bytes[kOut] == 0) return {};  // nothing to write, perhaps at a NULL that memset must not see
+  const Args args{.in = {tensors.a, tensors.b, tensors.c}, .out = tensors.out};
   const Code code = plan->plan.kernel->run(args, static_cast<std::byte*>(workspace), plan->shared->context->executor());
   if (code != Code::ok) return fail(code, "{} failed: {}", plan->plan.decision.variant->name, name(code));
   return {};

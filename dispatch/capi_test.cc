@@ -92,7 +92,7 @@ PlanHandle make_plan(metallic_context* context, const metallic_problem& problem)
   return PlanHandle(plan);
 }
 
-metallic_tensors tensors(const void* a, const void* b, void* out) { return {sizeof(metallic_tensors), a, b, out}; }
+metallic_tensors tensors(const void* a, const void* b, void* out) { return {sizeof(metallic_tensors), a, b, nullptr, out}; }
 
 // A plan's scratch memory, aligned to 64.
 class Scratch {
@@ -116,7 +116,7 @@ metallic_status run(const metallic_plan* plan, const metallic_tensors& operands)
 
 std::vector<float> random_floats(int64_t bytes, uint64_t seed) {
   std::vector<float> values(static_cast<size_t>(bytes) / sizeof(float));
-  fill_random(values.data(), values.size(), seed);
+  fill_random(DType::f32, values.data(), values.size(), seed);
   return values;
 }
 
@@ -159,7 +159,7 @@ TEST_F(CApi, ComputesWhatLabelsName) {
         "3x65x33_tb", "70x40x50_ta", "batch3_20x30x40_tb", "20x30x40_a2_b0.5", "5x0x5"}) {
     const Problem problem = *parse_label(label);
     const auto bytes = operand_bytes(problem);
-    const auto a = random_floats(bytes[0], 1), b = random_floats(bytes[1], 2), before = random_floats(bytes[2], 3);
+    const auto a = random_floats(bytes[0], 1), b = random_floats(bytes[1], 2), before = random_floats(bytes[kOut], 3);
     auto out = before;
     const auto plan = make_plan(context.get(), from_label(label));
     ASSERT_EQ(run(plan.get(), tensors(a.data(), b.data(), out.data())), METALLIC_OK) << metallic_last_error();
@@ -182,7 +182,7 @@ TEST_F(CApi, KeepsToStrides) {
   s.batch_stride_c = 4 * 8;
   const auto bytes = operand_bytes(problem);
   const auto a = random_floats(bytes[0], 1), b = random_floats(bytes[1], 2);
-  std::vector<float> c(static_cast<size_t>(bytes[2]) / sizeof(float), 77);
+  std::vector<float> c(static_cast<size_t>(bytes[kOut]) / sizeof(float), 77);
   const auto plan = make_plan(context.get(), given);
   ASSERT_EQ(run(plan.get(), tensors(a.data(), b.data(), c.data())), METALLIC_OK) << metallic_last_error();
   EXPECT_EQ(first_difference(problem, {.in = {a.data(), b.data()}, .out = c.data()}, nullptr), std::nullopt);
@@ -265,7 +265,7 @@ TEST_F(CApi, RunsAllocateNothing) {
     const auto plan = make_plan(context.get(), from_label(label));
     const auto bytes = operand_bytes(*parse_label(label));
     const auto a = random_floats(bytes[0], 1), b = random_floats(bytes[1], 2);
-    std::vector<float> out(static_cast<size_t>(bytes[2]) / sizeof(float));
+    std::vector<float> out(static_cast<size_t>(bytes[kOut]) / sizeof(float));
     Scratch scratch(plan.get());
     const metallic_tensors operands = tensors(a.data(), b.data(), out.data());
     const size_t before = allocations;
@@ -287,7 +287,7 @@ TEST_F(CApi, OnePlanRunsInSeveralThreads) {
     const auto plan = make_plan(context.get(), from_label(label));
     const auto work = [&](uint64_t seed) {
       const auto a = random_floats(bytes[0], seed), b = random_floats(bytes[1], seed + 1);
-      std::vector<float> out(static_cast<size_t>(bytes[2]) / sizeof(float));
+      std::vector<float> out(static_cast<size_t>(bytes[kOut]) / sizeof(float));
       for (int i = 0; i < 5; ++i) EXPECT_EQ(run(plan.get(), tensors(a.data(), b.data(), out.data())), METALLIC_OK);
       EXPECT_EQ(first_difference(problem, {.in = {a.data(), b.data()}, .out = out.data()}, nullptr), std::nullopt) << label;
     };

@@ -44,6 +44,21 @@ std::shared_ptr<spdlog::logger> make_logger(const ContextOptions& options, const
   return logger;
 }
 
+// Plans the parts of a composed variant and keeps what was decided about each.
+class PartsPlanner final : public Planner {
+ public:
+  explicit PartsPlanner(Planner& planner) : planner_(planner) {}
+  Result<Plan> plan_part(const Problem& part) override {
+    METALLIC_TRY(Plan made, planner_.plan_part(part));
+    decisions.push_back(made.decision);
+    return made;
+  }
+  std::vector<Decision> decisions;
+
+ private:
+  Planner& planner_;
+};
+
 }  // namespace
 
 Context::Context(ContextOptions options) : options_(std::move(options)) {}
@@ -97,9 +112,17 @@ Result<Decision> Context::decide(Problem problem, const CallOptions& options) co
 }
 
 Result<Plan> Context::plan(const Problem& problem) {
-  METALLIC_TRY(Decision decision, decide(problem));
+  Problem whole = problem;
+  whole.threads = threads();
+  return plan_part(whole);
+}
+
+Result<Plan> Context::plan_part(const Problem& problem) {
+  METALLIC_TRY(Decision decision, select(problem, {facts_, environment_, options_.call, profiles_}));
+  PartsPlanner parts(*this);
+  METALLIC_TRY(auto kernel, decision.variant->prepare(decision.problem, decision.tuning, facts_, parts));
+  decision.parts = std::move(parts.decisions);
   report(decision);
-  METALLIC_TRY(auto kernel, decision.variant->prepare(decision.problem, decision.tuning, facts_, *this));
   return Plan{std::move(decision), std::move(kernel)};
 }
 
@@ -118,17 +141,26 @@ Result<std::shared_ptr<const Plan>> Context::cached_plan(const Problem& wanted) 
 size_t Context::Hash::operator()(const Problem& problem) const {
   // Dimensions and flags tell problems apart; strides seldom do and are left to the comparison.
   const auto mix = [](uint64_t hash, uint64_t value) { return (hash ^ value) * 0x9e3779b97f4a7c15u ^ (hash >> 29); };
-  uint64_t hash = problem.shape.index();
-  if (problem.op() == Op::softmax) {
-    const auto& s = problem.softmax();
-    for (const int64_t value : {s.batch, s.seq_q, s.seq_k, int64_t{s.causal}, s.offset})
-      hash = mix(hash, static_cast<uint64_t>(value));
-  } else {
-    const auto& s = problem.matmul();
-    for (const int64_t value : {s.batch, s.m, s.k, s.n, int64_t{s.ta} + 2 * int64_t{s.tb}})
-      hash = mix(hash, static_cast<uint64_t>(value));
+  const auto of = [&](std::initializer_list<int64_t> values) {
+    uint64_t hash = problem.shape.index() * 8 + static_cast<uint64_t>(problem.dtype);
+    for (const int64_t value : values) hash = mix(hash, static_cast<uint64_t>(value));
+    return hash;
+  };
+  switch (problem.op()) {
+    case Op::softmax: {
+      const auto& s = problem.softmax();
+      return of({s.batch, s.seq_q, s.seq_k, int64_t{s.causal}, s.offset});
+    }
+    case Op::matmul: {
+      const auto& s = problem.matmul();
+      return of({s.batch, s.m, s.k, s.n, int64_t{s.ta} + 2 * int64_t{s.tb}});
+    }
+    case Op::sdpa: {
+      const auto& s = problem.sdpa();
+      return of({s.batch, s.heads, s.kv_heads, s.seq_q, s.seq_k, s.head_dim, int64_t{s.causal}, s.offset});
+    }
   }
-  return hash;
+  return 0;
 }
 
 void Context::report(const Decision& decision) const {

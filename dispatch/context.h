@@ -43,7 +43,8 @@ class Context final : public Planner {
   Result<Decision> decide(const Problem& problem) const { return decide(problem, options_.call); }
 
   /// A new plan, owned by the caller, independent of the context but for its executor.
-  Result<Plan> plan(const Problem& problem) override;
+  Result<Plan> plan(const Problem& problem);
+  Result<Plan> plan_part(const Problem& part) override;
 
   /// The plan of a problem, made at its first use and kept; safe from several threads. The problem's thread count is the
   /// context's.

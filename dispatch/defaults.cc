@@ -11,6 +11,7 @@ std::vector<Rule> default_rules(Op op, const Thresholds& t, std::string_view bac
         {.when = {{.axis = Axis::seq_k, .high = t.softmax_vec_block}}, .use = named("vec")},
         {.use = named("block")},
     };
+  if (op == Op::sdpa) return {{.use = named("materialized")}};
   return {
       {.when = {{.axis = Axis::n, .high = t.smalln_max_n}}, .use = named("gemv")},
       {.when = {{.axis = Axis::big, .low = t.simd_m_min}, {.axis = Axis::n, .low = t.simd_n_min}},

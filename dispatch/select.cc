@@ -22,7 +22,27 @@ struct Level {
 // The variants that every batch-invariant plan must agree with: each accepts all shapes of its operation, and its order of
 // summation depends on K alone.
 std::pair<std::string_view, std::string_view> canonical(Op op) {
-  return op == Op::softmax ? std::pair{"cpu_vec", "unroll=4"} : std::pair{"cpu_gemm", "pack=1"};
+  switch (op) {
+    case Op::softmax: return {"cpu_vec", "unroll=4"};
+    case Op::matmul: return {"cpu_gemm", "pack=1"};
+    case Op::sdpa: return {"cpu_materialized", "heads=0"};
+  }
+  return {};
+}
+
+// The variable that forces an operation's variant, its value, and the short names it takes besides variants' full ones.
+struct Forcing {
+  std::string_view variable;
+  const std::optional<std::string> Environment::*value;
+  std::string_view words;
+};
+Forcing forcing(Op op) {
+  switch (op) {
+    case Op::softmax: return {"METALLIC_SOFTMAX_VARIANT", &Environment::softmax_variant, "auto, vec, block"};
+    case Op::matmul: return {"METALLIC_MATMUL_BACKEND", &Environment::matmul_backend, "auto, gemv, mlx"};
+    case Op::sdpa: break;
+  }
+  return {"METALLIC_SDPA_VARIANT", &Environment::sdpa_variant, "auto"};
 }
 
 // Why a candidate may not run the problem, or nothing.
@@ -64,7 +84,7 @@ std::vector<Level> threshold_levels(const Problem& problem, const SelectionInput
   };
   if (problem.op() == Op::softmax) {
     apply("METALLIC_SOFTMAX_VEC_BLOCK_THRESHOLD", e.softmax_vec_block_threshold, thresholds.softmax_vec_block);
-  } else {
+  } else if (problem.op() == Op::matmul) {
     apply("METALLIC_MATMUL_SMALLN_MAX_N", e.matmul_smalln_max_n, thresholds.smalln_max_n);
     apply("METALLIC_MATMUL_SIMD_M_MIN", e.matmul_simd_m_min, thresholds.simd_m_min);
     apply("METALLIC_MATMUL_SIMD_N_MIN", e.matmul_simd_n_min, thresholds.simd_n_min);
@@ -94,12 +114,11 @@ std::vector<Level> rule_levels(const Problem& problem, Numerics numerics, const 
 }
 
 Result<std::vector<Level>> all_levels(const Problem& problem, Numerics numerics, const SelectionInputs& in) {
-  const bool softmax = problem.op() == Op::softmax;
-  const auto& forced = softmax ? in.environment.softmax_variant : in.environment.matmul_backend;
+  const auto [variable, value, words] = forcing(problem.op());
+  const auto& forced = in.environment.*value;
   std::vector<Level> levels;
   std::vector<Level> rules = rule_levels(problem, numerics, in);
   if (forced) {
-    const std::string variable = softmax ? "METALLIC_SOFTMAX_VARIANT" : "METALLIC_MATMUL_BACKEND";
     METALLIC_TRY(const std::string variant, resolve_variant(problem.op(), *forced, in.facts, variable));
     Level level{.source = Source::environment, .origin = fmt::format("{}={}", variable, *forced), .forced = true};
     if (variant.empty()) {
@@ -183,9 +202,9 @@ void record_candidates(const Admission& admission, Decision& decision) {
 
 Result<std::string> resolve_variant(Op op, std::string_view text, const DeviceFacts& facts, std::string_view where) {
   if (op == Op::matmul && text == "mlx") return std::string();
-  std::string allowed = op == Op::softmax ? "auto, vec, block" : "auto, gemv, mlx";
+  std::string allowed(forcing(op).words);
   for (const Variant& variant : variants(op)) {
-    const bool short_name = op == Op::softmax ? (text == "vec" || text == "block") : text == "gemv";
+    const bool short_name = op == Op::softmax ? (text == "vec" || text == "block") : op == Op::matmul && text == "gemv";
     if (text == variant.name || (short_name && variant.name == fmt::format("{}_{}", facts.backend, text)))
       return std::string(variant.name);
     allowed += fmt::format(", {}", variant.name);
@@ -194,12 +213,11 @@ Result<std::string> resolve_variant(Op op, std::string_view text, const DeviceFa
 }
 
 Status check_names(const Environment& environment, const DeviceFacts& facts) {
-  if (environment.softmax_variant)
-    METALLIC_CHECK(
-        resolve_variant(Op::softmax, *environment.softmax_variant, facts, "environment variable METALLIC_SOFTMAX_VARIANT"));
-  if (environment.matmul_backend)
-    METALLIC_CHECK(
-        resolve_variant(Op::matmul, *environment.matmul_backend, facts, "environment variable METALLIC_MATMUL_BACKEND"));
+  for (const Op op : kOps) {
+    const auto [variable, value, words] = forcing(op);
+    if (const auto& name = environment.*value)
+      METALLIC_CHECK(resolve_variant(op, *name, facts, fmt::format("environment variable {}", variable)));
+  }
   return {};
 }
 

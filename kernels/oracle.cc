@@ -7,7 +7,9 @@
 #include <random>
 #include <vector>
 
+#include "kernels/element.h"
 #include "kernels/matmul/contract.h"
+#include "kernels/sdpa/contract.h"
 #include "kernels/softmax/contract.h"
 
 namespace metallic {
@@ -29,79 +31,162 @@ std::vector<int64_t> chosen(int64_t count, size_t most, uint64_t seed) {
   return indices;
 }
 
-bool agrees(double got, double expected, double tolerance) {
-  if (std::isnan(expected) || std::isnan(got)) return std::isnan(expected) && std::isnan(got);
-  if (std::isinf(expected)) return got == expected;
-  return std::abs(got - expected) <= tolerance;
+// A result as it should be, and how far it may be off before it is rounded to the output's type.
+struct Expected {
+  double value;
+  double tolerance;
+};
+
+// Is `got`, of this type, the expected value within its tolerance and the last rounding?
+bool agrees(double got, Expected expected, DType dtype) {
+  const auto [value, tolerance] = expected;
+  if (std::isnan(value) || std::isnan(got)) return std::isnan(value) && std::isnan(got);
+  if (std::isinf(value)) return got == value;
+  const double largest = dtype == DType::f16 ? 65504 : std::numeric_limits<float>::max();
+  if (std::isinf(got)) return std::signbit(got) == std::signbit(value) && std::abs(value) + tolerance > largest;
+  const double tiny = dtype == DType::f16 ? 0x1p-25 : dtype == DType::bf16 ? 0x1p-134 : 0;  // half the least number
+  return std::abs(got - value) <=
+         tolerance + (dtype == DType::f32 ? 0 : 1.001 * unit_roundoff(dtype) * (std::abs(value) + tolerance) + tiny);
 }
 
-std::string describe(const std::string& where, double got, double expected, double tolerance) {
-  return fmt::format("{} is {}, expected {} ± {}", where, got, expected, tolerance);
+std::string describe(const std::string& where, double got, Expected expected) {
+  return fmt::format("{} is {}, expected {} ± {}", where, got, expected.value, expected.tolerance);
 }
 
-// The bound of an element e/S: x − max is rounded (u·|x − max| relative in e), exp has 2 ULP, the sum of K terms in at
-// least one lane and four accumulators or segments is within (K + 16)·u of its own terms' errors, then 1/S and a product.
-std::optional<std::string> softmax_difference(const SoftmaxShape& s, const Args& args, size_t most, uint64_t seed) {
+// The bound of an element e/S: x = scale·in is rounded, and x − max, u·|x| relative in e each, exp has 2 ULP, the sum of K terms
+// in at least one lane and four accumulators or segments is within (K + 16)·u of its own terms' errors, then 1/S and a product.
+template <typename In>
+std::optional<std::string> softmax_difference(const Problem& problem, const Args& args, size_t most, uint64_t seed) {
+  const SoftmaxShape& s = problem.softmax();
   for (const int64_t row : chosen(s.rows(), most, seed)) {
-    const float* x = static_cast<const float*>(args.in[0]) + row * s.in_stride;
-    const float* y = static_cast<const float*>(args.out) + row * s.out_stride;
+    const In* in = static_cast<const In*>(args.in[0]) + row * s.in_stride;
+    const auto x = [&](int64_t j) { return static_cast<double>(s.scale) * to_float(in[j]); };
     const int64_t visible = softmax::visible_keys(s, row);
     double max = -std::numeric_limits<double>::infinity(), sum = 0, distance = 0;
-    for (int64_t j = 0; j < visible; ++j) max = std::fmax(max, x[j]);
+    for (int64_t j = 0; j < visible; ++j) max = std::fmax(max, x(j));
+    // Where nothing is multiplied, the difference to the maximum alone is rounded.
+    const auto error = [&](double at) { return std::min(200.0, max - at) + (s.scale == 1 ? 0 : std::abs(max) + std::abs(at)); };
     for (int64_t j = 0; j < visible; ++j) {
-      const double e = std::exp(x[j] - max);
+      const double e = std::exp(x(j) - max);
       sum += e;
-      if (e > 0) distance += e * (max - x[j]);
+      if (e > 0) distance += e * error(x(j));
     }
     const double shared = distance / sum + static_cast<double>(visible) + 32;
     for (int64_t j = 0; j < s.seq_k; ++j) {
-      const double expected = j < visible ? std::exp(x[j] - max) / sum : 0;
-      const double tolerance = j < visible ? expected * kUnit * (shared + std::min(200.0, max - x[j])) + 0x1p-125 : 0;
-      if (!agrees(y[j], expected, tolerance)) return describe(fmt::format("row {} key {}", row, j), y[j], expected, tolerance);
+      Expected expected = {0, 0};
+      if (j < visible) {
+        expected.value = std::exp(x(j) - max) / sum;
+        if (expected.value > 0) expected.tolerance = expected.value * kUnit * (shared + error(x(j)));
+        expected.tolerance += 0x1p-125;
+      }
+      const double got = element(problem.out_dtype, args.out, row * s.out_stride + j);
+      if (!agrees(got, expected, problem.out_dtype)) return describe(fmt::format("row {} key {}", row, j), got, expected);
     }
   }
   return std::nullopt;
 }
 
-std::optional<std::string> matmul_difference(const MatmulShape& s, const Args& args, const float* c_before, size_t most,
+double gamma(int64_t terms) {
+  const double error = static_cast<double>(terms) * kUnit;
+  return error / (1 - error);
+}
+
+template <typename In>
+std::optional<std::string> matmul_difference(const Problem& problem, const Args& args, const void* c_before, size_t most,
                                              uint64_t seed) {
-  const double gamma = static_cast<double>(s.k) * kUnit / (1 - static_cast<double>(s.k) * kUnit);
-  for (const int64_t element : chosen(s.batch * s.m * s.n, most, seed)) {
-    const int64_t batch = element / (s.m * s.n), i = element / s.n % s.m, j = element % s.n;
-    const auto a = matmul::operand_a(s, args.in[0], batch), b = matmul::operand_b(s, args.in[1], batch);
+  const MatmulShape& s = problem.matmul();
+  for (const int64_t index : chosen(s.batch * s.m * s.n, most, seed)) {
+    const int64_t batch = index / (s.m * s.n), i = index / s.n % s.m, j = index % s.n;
+    const auto a = matmul::operand_a<In>(s, args.in[0], batch);
+    const auto b = matmul::operand_b<In>(s, args.in[1], batch);
     double sum = 0, absolute = 0;
     for (int64_t k = 0; k < s.k; ++k) {
-      const double term = static_cast<double>(a.data[i * a.row + k * a.column]) * b.data[k * b.row + j * b.column];
+      const double term = static_cast<double>(to_float(a.at(i, k))) * to_float(b.at(k, j));
       sum += term;
       absolute += std::abs(term);
     }
     const int64_t at = batch * s.batch_stride_c + i * s.ldc + j;
-    const double kept = s.beta == 0 ? 0 : static_cast<double>(s.beta) * c_before[at];
-    const double expected = s.alpha * sum + kept;
-    const double tolerance = (2 * gamma + 4 * kUnit) * std::abs(s.alpha) * absolute + 4 * kUnit * std::abs(kept) + 0x1p-140;
-    const double got = static_cast<const float*>(args.out)[at];
-    if (!agrees(got, expected, tolerance))
-      return describe(fmt::format("batch {} C[{},{}]", batch, i, j), got, expected, tolerance);
+    const double kept = s.beta == 0 ? 0 : static_cast<double>(s.beta) * element(problem.out_dtype, c_before, at);
+    const Expected expected = {s.alpha * sum + kept, (2 * gamma(s.k) + 4 * kUnit) * std::abs(s.alpha) * absolute +
+                                                         4 * kUnit * std::abs(kept) + 0x1p-140};
+    const double got = element(problem.out_dtype, args.out, at);
+    if (!agrees(got, expected, problem.out_dtype)) return describe(fmt::format("batch {} C[{},{}]", batch, i, j), got, expected);
+  }
+  return std::nullopt;
+}
+
+template <typename In>
+std::optional<std::string> sdpa_difference(const Problem& problem, const Args& args, size_t most, uint64_t seed) {
+  const SdpaShape& s = problem.sdpa();
+  std::vector<double> weights(static_cast<size_t>(s.seq_k));
+  const double rounded = problem.dtype == DType::f32 ? 0 : 2 * unit_roundoff(problem.dtype);  // of the weights, as stored
+  const double flushed = problem.dtype == DType::f16 ? 0x1p-25 : 0x1p-125;
+  for (const int64_t index : chosen(s.batch * s.heads * s.seq_q, most, seed)) {
+    const int64_t batch = index / (s.heads * s.seq_q), head = index / s.seq_q % s.heads, i = index % s.seq_q;
+    const int64_t shared = head / s.group(), visible = sdpa::visible_keys(s, i);
+    const In* q = static_cast<const In*>(args.in[0]) + sdpa::row_at(s.q, batch, head, i);
+    const In* k = static_cast<const In*>(args.in[1]) + sdpa::row_at(s.k, batch, shared, 0);
+    const In* v = static_cast<const In*>(args.in[2]) + sdpa::row_at(s.v, batch, shared, 0);
+    double max = -std::numeric_limits<double>::infinity(), sum = 0, largest = 0;
+    for (int64_t j = 0; j < visible; ++j) {
+      double score = 0, absolute = 0;
+      for (int64_t d = 0; d < s.head_dim; ++d) {
+        const double term = static_cast<double>(to_float(q[d])) * to_float(k[j * s.k.row + d]);
+        score += term;
+        absolute += std::abs(term);
+      }
+      weights[static_cast<size_t>(j)] = static_cast<double>(s.scale) * score;
+      largest = std::fmax(largest, s.scale * absolute);
+      max = std::fmax(max, s.scale * score);
+    }
+    for (int64_t j = 0; j < visible; ++j) {
+      double& weight = weights[static_cast<size_t>(j)];
+      sum += weight = std::exp(weight - max);
+    }
+    const double relative =
+        std::expm1(2 * (2 * gamma(s.head_dim) + 4 * kUnit) * largest) + (2 * static_cast<double>(visible) + 64) * kUnit + rounded;
+    for (int64_t d = 0; d < s.head_dim; ++d) {
+      double total = 0, absolute = 0, values = 0;
+      for (int64_t j = 0; j < visible; ++j) {
+        const double value = to_float(v[j * s.v.row + d]), term = weights[static_cast<size_t>(j)] / sum * value;
+        total += term;
+        absolute += std::abs(term);
+        values += std::abs(value);
+      }
+      const Expected expected = {total, relative * absolute + flushed * values};
+      const double got = element(problem.out_dtype, args.out, sdpa::row_at(s.out, batch, head, i) + d);
+      if (!agrees(got, expected, problem.out_dtype))
+        return describe(fmt::format("batch {} head {} query {} element {}", batch, head, i, d), got, expected);
+    }
   }
   return std::nullopt;
 }
 
 }  // namespace
 
-std::optional<std::string> first_difference(const Problem& problem, const Args& args, const float* c_before, size_t most,
+std::optional<std::string> first_difference(const Problem& problem, const Args& args, const void* c_before, size_t most,
                                             uint64_t seed) {
-  return problem.op() == Op::softmax ? softmax_difference(problem.softmax(), args, most, seed)
-                                     : matmul_difference(problem.matmul(), args, c_before, most, seed);
+  return with_type(problem.dtype, [&]<typename In>(In) {
+    switch (problem.op()) {
+      case Op::softmax: return softmax_difference<In>(problem, args, most, seed);
+      case Op::matmul: return matmul_difference<In>(problem, args, c_before, most, seed);
+      case Op::sdpa: break;
+    }
+    return sdpa_difference<In>(problem, args, most, seed);
+  });
 }
 
-void fill_random(float* values, size_t count, uint64_t seed) {
+void fill_random(DType dtype, void* values, size_t count, uint64_t seed) {
   std::mt19937_64 random(seed);
-  // Two floats from each draw: their 24 upper bits each, as multiples of 2⁻²³ around 0.
-  for (size_t i = 0; i < count; i += 2) {
-    const uint64_t bits = random();
-    values[i] = static_cast<float>(static_cast<int32_t>(bits >> 40) - (1 << 23)) * 0x1p-23f;
-    if (i + 1 < count) values[i + 1] = static_cast<float>(static_cast<int32_t>(bits & 0xffffff) - (1 << 23)) * 0x1p-23f;
-  }
+  with_type(dtype, [&]<typename T>(T) {
+    T* to = static_cast<T*>(values);
+    // Two numbers from each draw: 24 bits each, as multiples of 2⁻²³ around 0.
+    for (size_t i = 0; i < count; i += 2) {
+      const uint64_t bits = random();
+      to[i] = from_double<T>((static_cast<int32_t>(bits >> 40) - (1 << 23)) * 0x1p-23);
+      if (i + 1 < count) to[i + 1] = from_double<T>((static_cast<int32_t>(bits & 0xffffff) - (1 << 23)) * 0x1p-23);
+    }
+  });
 }
 
 }  // namespace metallic

@@ -4,8 +4,16 @@ namespace metallic {
 
 std::span<const Variant> softmax_variants();
 std::span<const Variant> matmul_variants();
+std::span<const Variant> sdpa_variants();
 
-std::span<const Variant> variants(Op op) { return op == Op::softmax ? softmax_variants() : matmul_variants(); }
+std::span<const Variant> variants(Op op) {
+  switch (op) {
+    case Op::softmax: return softmax_variants();
+    case Op::matmul: return matmul_variants();
+    case Op::sdpa: return sdpa_variants();
+  }
+  return {};
+}
 
 const Variant* find_variant(Op op, std::string_view name) {
   for (const Variant& variant : variants(op))

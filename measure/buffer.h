@@ -1,4 +1,4 @@
-// A buffer of floats aligned to 64 bytes, as engines align tensors.
+// A buffer aligned to 64 bytes, as engines align tensors.
 #pragma once
 
 #include <cstddef>
@@ -11,18 +11,18 @@ class Buffer {
  public:
   Buffer() = default;
   /// Throws std::bad_alloc. The content is not initialised.
-  explicit Buffer(size_t count)
-      : data_(static_cast<float*>(::operator new(count * sizeof(float) + 64, std::align_val_t(64)))), count_(count) {}
+  explicit Buffer(size_t bytes)
+      : data_(static_cast<std::byte*>(::operator new(bytes + 64, std::align_val_t(64)))), bytes_(bytes) {}
 
-  float* data() const { return data_.get(); }
-  size_t size() const { return count_; }
+  std::byte* data() const { return data_.get(); }
+  size_t bytes() const { return bytes_; }
 
  private:
   struct Free {
-    void operator()(float* data) const { ::operator delete(data, std::align_val_t(64)); }
+    void operator()(std::byte* data) const { ::operator delete(data, std::align_val_t(64)); }
   };
-  std::unique_ptr<float, Free> data_;
-  size_t count_ = 0;
+  std::unique_ptr<std::byte, Free> data_;
+  size_t bytes_ = 0;
 };
 
 }  // namespace metallic

@@ -88,8 +88,10 @@ double least_seconds(int runs, const Callable& callable) {
 Ceilings measure_ceilings(const DeviceFacts& facts, Executor& executor) {
   const auto threads = static_cast<size_t>(executor.threads());
   const size_t count = static_cast<size_t>(std::clamp<int64_t>(4 * facts.llc_bytes, 64 << 20, 512 << 20)) / sizeof(float);
-  Buffer from(count), to(count);
-  fill_random(from.data(), count, 1);
+  Buffer source(count * sizeof(float)), target(count * sizeof(float));
+  fill_random(DType::f32, source.data(), count, 1);
+  const auto* from = reinterpret_cast<const float*>(source.data());
+  auto* to = reinterpret_cast<float*>(target.data());
   std::vector<float> sinks(threads * 16);
 
   const auto read = cpu::pick(HWY_DISPATCH_TABLE(ceiling_read), facts.isa_bit);
@@ -103,12 +105,10 @@ Ceilings measure_ceilings(const DeviceFacts& facts, Executor& executor) {
   };
   const double bytes = static_cast<double>(count * sizeof(float));
   Ceilings ceilings;
-  ceilings.read_bytes_per_s = bytes / least_seconds(7, [&] {
-                                shared([&](size_t t, size_t begin, size_t n) { sinks[t * 16] = read(from.data() + begin, n); });
-                              });
-  ceilings.copy_bytes_per_s = 2 * bytes / least_seconds(7, [&] {
-                                shared([&](size_t, size_t begin, size_t n) { copy(from.data() + begin, to.data() + begin, n); });
-                              });
+  ceilings.read_bytes_per_s =
+      bytes / least_seconds(7, [&] { shared([&](size_t t, size_t begin, size_t n) { sinks[t * 16] = read(from + begin, n); }); });
+  ceilings.copy_bytes_per_s =
+      2 * bytes / least_seconds(7, [&] { shared([&](size_t, size_t begin, size_t n) { copy(from + begin, to + begin, n); }); });
   double flops = 0;
   const double seconds = least_seconds(5, [&] {
     std::vector<double> done(threads);

@@ -3,9 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cmath>
-#include <limits>
 #include <random>
 
 #include "core/build.h"
@@ -47,78 +47,86 @@ struct Unit {
   }
 };
 
-// Operands of all problems: large buffers that every unit uses from the start when warm, and at a moving place when cold.
+// Operands of all problems: a large buffer for each of in[0], in[1], in[2] and out (inputs one for each type, since random bits
+// of one are no numbers of another), used from its start when warm, and at a moving place when cold.
 class Operands {
  public:
-  Operands(std::span<const Unit> units, const DeviceFacts& facts, uint64_t seed) {
-    size_t in = 0, other = 0, out = 0, scratch = 0;
-    const auto cold_bytes = static_cast<size_t>(2 * facts.llc_bytes);
+  static Result<Operands> create(std::span<const Unit> units, const DeviceFacts& facts, uint64_t seed) {
+    Operands operands;
+    operands.cold_bytes_ = static_cast<size_t>(2 * facts.llc_bytes);
+    std::array<std::array<size_t, 4>, kDTypes.size()> sizes{};
+    size_t scratch = 0, total = 0;
     for (const Unit& unit : units) {
       const auto bytes = operand_bytes(unit.problem);
-      const auto [streamed, second, result] = roles(unit.problem, bytes);
-      in = std::max(in, unit.cache == Cache::cold ? std::max(streamed, cold_bytes + streamed) : streamed);
-      other = std::max(other, second);
-      // A cold softmax writes to memory that is not in cache either.
-      const bool rotates = unit.cache == Cache::cold && unit.problem.op() == Op::softmax;
-      out = std::max(out, rotates ? cold_bytes + result : result);
+      for (size_t i = 0; i < bytes.size(); ++i) {
+        size_t& size = sizes[i == kOut ? 0 : static_cast<size_t>(unit.problem.dtype)][i];
+        size = std::max(size, static_cast<size_t>(bytes[i]) + (moves(unit, i) ? operands.cold_bytes_ : 0));
+      }
       for (const Arm& arm : unit.arms) scratch = std::max(scratch, arm.kernel->workspace());
     }
-    streamed_ = Buffer(in / sizeof(float));
-    second_ = Buffer(other / sizeof(float));
-    out_ = Buffer(out / sizeof(float));
-    workspace_ = Buffer(scratch / sizeof(float) + 16);
-    cold_floats_ = cold_bytes / sizeof(float);
-    fill_random(streamed_.data(), streamed_.size(), seed);
-    fill_random(second_.data(), second_.size(), seed + 1);
-    std::fill_n(out_.data(), out_.size(), 0.0f);  // its pages are there before any timing
+    for (const auto& of_type : sizes)
+      for (const size_t size : of_type) total += size;
+    if (facts.memory_bytes > 0 && static_cast<double>(total) > 0.8 * static_cast<double>(facts.memory_bytes))
+      return fail(Code::out_of_memory,
+                  "the problems need {:.1f} GiB of operands and this machine has {:.1f} GiB: use smaller shapes",
+                  static_cast<double>(total) / (1 << 30), static_cast<double>(facts.memory_bytes) / (1 << 30));
+    for (const DType dtype : kDTypes)
+      for (size_t i = 0; i < 4; ++i) {
+        Buffer& buffer = operands.buffers_[static_cast<size_t>(dtype)][i];
+        buffer = Buffer(sizes[static_cast<size_t>(dtype)][i]);
+        fill_random(dtype, buffer.data(), buffer.bytes() / size_of(dtype), seed + i);  // its pages are there before any timing
+      }
+    operands.workspace_ = Buffer(scratch);
+    return operands;
   }
 
   // Poisons an output, so that what a wrong or lazy kernel leaves behind shows; where the kernel reads it (beta ≠ 0) it
   // gets random numbers, which are returned.
-  static std::vector<float> prepare_output(const Unit& unit, const Args& args, uint64_t seed) {
-    auto* out = static_cast<float*>(args.out);
-    const size_t count = static_cast<size_t>(operand_bytes(unit.problem)[2]) / sizeof(float);
-    if (unit.problem.op() == Op::softmax || unit.problem.matmul().beta == 0) {
-      std::fill_n(out, count, std::numeric_limits<float>::quiet_NaN());
+  static std::vector<std::byte> prepare_output(const Unit& unit, const Args& args, uint64_t seed) {
+    const size_t bytes = static_cast<size_t>(operand_bytes(unit.problem)[kOut]);
+    auto* out = static_cast<std::byte*>(args.out);
+    if (unit.problem.op() != Op::matmul || unit.problem.matmul().beta == 0) {
+      std::fill_n(out, bytes, std::byte{0xff});  // NaN in every type
       return {};
     }
-    fill_random(out, count, seed);
-    return {out, out + count};
+    fill_random(unit.problem.out_dtype, out, bytes / size_of(unit.problem.out_dtype), seed);
+    return {out, out + bytes};
   }
 
-  // The operands of the next call. Cold ones move on by the operand's size, rounded up to a page so that rows keep their
-  // alignment.
+  // The operands of the next call. Cold ones move on by the largest operand's size, rounded up to a page so that rows keep
+  // their alignment.
   Args next(const Unit& unit) {
     const auto bytes = operand_bytes(unit.problem);
-    const auto [streamed, second, result] = roles(unit.problem, bytes);
-    size_t place = 0;
-    if (unit.cache == Cache::cold) {
-      const size_t step = (std::max(streamed, result) / sizeof(float) + 1023) / 1024 * 1024;
-      if (place_ >= cold_floats_) place_ = 0;
-      place = std::min(place_, streamed_.size() - streamed / sizeof(float));
-      place_ += step;
-    }
-    float* moving = streamed_.data() + place;
-    if (unit.problem.op() == Op::softmax) {
-      const size_t out_place = std::min(place, out_.size() - result / sizeof(float));
-      return {.in = {moving}, .out = out_.data() + out_place};
-    }
-    return unit.problem.matmul().weights_in_a() ? Args{.in = {moving, second_.data()}, .out = out_.data()}
-                                                : Args{.in = {second_.data(), moving}, .out = out_.data()};
+    size_t step = 0;
+    for (size_t i = 0; i < bytes.size(); ++i)
+      if (moves(unit, i)) step = std::max(step, (static_cast<size_t>(bytes[i]) + 4095) / 4096 * 4096);
+    if (place_ >= cold_bytes_) place_ = 0;
+    const auto at = [&](size_t i) {
+      const Buffer& buffer = buffers_[i == kOut ? 0 : static_cast<size_t>(unit.problem.dtype)][i];
+      return buffer.data() + (moves(unit, i) ? place_ : 0);
+    };
+    const Args args{.in = {at(0), at(1), at(2)}, .out = at(kOut)};
+    place_ += step;
+    return args;
   }
 
-  std::byte* workspace() const { return reinterpret_cast<std::byte*>(workspace_.data()); }
-
-  // Bytes of the operand that is streamed (softmax: its input, matmul: its weights), of the other one, and of the result.
-  static std::array<size_t, 3> roles(const Problem& problem, const std::array<int64_t, 3>& bytes) {
-    const bool swapped = problem.op() == Op::matmul && !problem.matmul().weights_in_a();
-    return {static_cast<size_t>(bytes[swapped ? 1 : 0]), static_cast<size_t>(bytes[swapped ? 0 : 1]),
-            static_cast<size_t>(bytes[2])};
-  }
+  std::byte* workspace() const { return workspace_.data(); }
 
  private:
-  Buffer streamed_, second_, out_, workspace_;
-  size_t cold_floats_ = 0;
+  // What is cold: all of a softmax (input and output), the weights of a matmul, K and V of an sdpa.
+  static bool moves(const Unit& unit, size_t operand) {
+    if (unit.cache == Cache::warm) return false;
+    switch (unit.problem.op()) {
+      case Op::softmax: return true;
+      case Op::matmul: return operand == (unit.problem.matmul().weights_in_a() ? 0 : 1);
+      case Op::sdpa: return operand == 1 || operand == 2;
+    }
+    return false;
+  }
+
+  std::array<std::array<Buffer, 4>, kDTypes.size()> buffers_;
+  Buffer workspace_;
+  size_t cold_bytes_ = 0;
   size_t place_ = 0;
 };
 
@@ -129,11 +137,12 @@ Result<std::vector<Unit>> make_units(std::span<const WeightedProblem> problems, 
     Problem problem = source.problem;
     problem.threads = executor.threads();
     const auto bytes = operand_bytes(problem);
-    const double needed = static_cast<double>(bytes[0]) + static_cast<double>(bytes[1]) + static_cast<double>(bytes[2]);
+    double needed = 0;
+    for (const int64_t operand : bytes) needed += static_cast<double>(operand);
     if (facts.memory_bytes > 0 && needed > 0.7 * static_cast<double>(facts.memory_bytes))
       return fail(Code::out_of_memory, "{} needs {:.1f} GiB of operands and this machine has {:.1f} GiB: use a smaller shape",
                   label(problem), needed / (1 << 30), static_cast<double>(facts.memory_bytes) / (1 << 30));
-    const auto& caches = problem.op() == Op::softmax ? options.softmax_caches : options.matmul_caches;
+    const auto& caches = options.caches[static_cast<size_t>(problem.op())];
     for (const Cache cache : caches) {
       Unit unit{
           .source = &source, .problem = problem, .cache = cache, .weight = source.weight / static_cast<double>(caches.size())};
@@ -150,15 +159,26 @@ Result<std::vector<Unit>> make_units(std::span<const WeightedProblem> problems, 
   return units;
 }
 
+// How many results to check: an element of a matmul costs K, a softmax row seq_k, an sdpa row seq_k·head_dim; some 10⁶
+// operations a check.
+size_t affordable_looks(const Problem& problem) {
+  const auto cost = [&]() -> int64_t {
+    switch (problem.op()) {
+      case Op::softmax: return problem.softmax().seq_k;
+      case Op::matmul: return problem.matmul().k;
+      case Op::sdpa: return problem.sdpa().seq_k * problem.sdpa().head_dim;
+    }
+    return 1;
+  };
+  return static_cast<size_t>(std::clamp(1e5 / std::max(static_cast<double>(cost()), 1.0), 4.0, 256.0));
+}
+
 // One checked call of every candidate: its result is right, and its time is a first estimate.
 Status check(Unit& unit, Operands& operands, Executor& executor, uint64_t seed) {
-  // A sampled element of a matmul costs K, a softmax row seq_k: some 10⁶ operations a check.
-  const double each = unit.problem.op() == Op::softmax ? static_cast<double>(unit.problem.softmax().seq_k)
-                                                       : static_cast<double>(unit.problem.matmul().k);
-  const auto looks = static_cast<size_t>(std::clamp(1e5 / std::max(each, 1.0), 4.0, 256.0));
+  const size_t looks = affordable_looks(unit.problem);
   for (Arm& arm : unit.arms) {
     const Args args = operands.next(unit);
-    const std::vector<float> before = Operands::prepare_output(unit, args, seed + 2);
+    const std::vector<std::byte> before = Operands::prepare_output(unit, args, seed + 2);
     const auto begin = Clock::now();
     if (const Code code = arm.kernel->run(args, operands.workspace(), executor); code != Code::ok)
       return fail(code, "{} on {} failed: {}", to_string(*arm.variant, arm.tuning), label(unit.problem), name(code));
@@ -221,7 +241,7 @@ Result<std::vector<SampleRow>> sample(std::span<const WeightedProblem> problems,
                                       Planner& planner, const SamplerOptions& options) {
   const auto begin = Clock::now();
   METALLIC_TRY(std::vector<Unit> units, make_units(problems, facts, executor, planner, options));
-  Operands operands(units, facts, options.seed);
+  METALLIC_TRY(Operands operands, Operands::create(units, facts, options.seed));
   const auto report = [&](const Unit& unit) {
     return options.progress(std::min(1.0, seconds_since(begin) / options.budget_s),
                             fmt::format("{} {}", label(unit.problem), name(unit.cache)));

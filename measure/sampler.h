@@ -2,6 +2,7 @@
 // choice can bias a measurement.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <span>
@@ -29,8 +30,8 @@ struct SamplerOptions {
   /// time is worth more elsewhere.
   double hopeless = 4;
   uint64_t seed = 1;
-  std::vector<Cache> softmax_caches = {Cache::warm, Cache::cold};
-  std::vector<Cache> matmul_caches = {Cache::cold};  ///< what is cold in a matmul are its weights
+  /// By operation: softmax both ways; the weights of a matmul cold, K and V of an sdpa too, as decoding reads them.
+  std::array<std::vector<Cache>, kOps.size()> caches = {{{Cache::warm, Cache::cold}, {Cache::cold}, {Cache::cold}}};
   std::function<bool(const Variant&)> wanted = [](const Variant& variant) { return variant.family != "reference"; };
   /// Called between blocks with the share of the budget used and what is being timed; false stops early.
   std::function<bool(double share, std::string_view what)> progress = [](double, std::string_view) { return true; };

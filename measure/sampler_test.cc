@@ -18,14 +18,14 @@ namespace {
 // Sampling never plans parts by the dispatcher's rules; a kernel that asks for one gets this answer.
 class NoPlanner final : public Planner {
  public:
-  Result<Plan> plan(const Problem&) override { return fail(Code::internal, "no parts here"); }
+  Result<Plan> plan_part(const Problem&) override { return fail(Code::internal, "no parts here"); }
 };
 
 class Sampler : public testing::Test {
  protected:
   Result<std::vector<SampleRow>> run(std::initializer_list<std::string_view> labels, const SamplerOptions& options) {
     std::vector<WeightedProblem> problems;
-    for (const auto text : labels) problems.push_back({*parse_label(text), 1, ""});
+    for (const auto text : labels) problems.push_back({.problem = *parse_label(text)});
     return sample(problems, facts_, pool_, planner_, options);
   }
 
@@ -174,7 +174,7 @@ TEST_F(Sampler, StopsWhenProgressSaysSo) {
 TEST_F(Sampler, TimesOnlyWhatIsWanted) {
   SamplerOptions options = quick();
   options.wanted = [](const Variant& variant) { return variant.name == "cpu_vec"; };
-  options.softmax_caches = {Cache::warm};
+  options.caches.fill({Cache::warm});
   for (const SampleRow& row : rows({"rows8_seqk256"}, options)) {
     EXPECT_EQ(row.variant, "cpu_vec");
     EXPECT_EQ(row.cache, "warm");

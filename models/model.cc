@@ -52,14 +52,16 @@ void add_matmuls(const ModelConfig& model, std::vector<WeightedProblem>& problem
   for (const int64_t tokens : {1, 2, 4, 8, 16, 32, 64})
     for (const auto& p : projections) {
       const double share = static_cast<double>(p.out) * static_cast<double>(p.in) * p.per_token / total;
-      problems.push_back({matmul_problem(tokens, p.in, p.out, false, true), share, std::string(p.role)});
+      problems.push_back(
+          {.problem = matmul_problem(tokens, p.in, p.out, false, true), .weight = share, .role = std::string(p.role)});
     }
   // The guide's orientation, weights first, N varied at fixed M and K: one projection stands for all.
   for (const int64_t n : {1, 2, 3, 4, 8, 16, 32, 64})
-    problems.push_back({matmul_problem(model.hidden, model.hidden, n), 0.5, "o, weights first"});
+    problems.push_back({.problem = matmul_problem(model.hidden, model.hidden, n), .weight = 0.5, .role = "o, weights first"});
   // Around the packing thresholds; attention's products over short contexts are of this size.
   for (const int64_t m : {32, 64, 128, 256})
-    for (const int64_t n : {17, 32}) problems.push_back({matmul_problem(m, model.head_dim, n), 0.05, "small GEMM"});
+    for (const int64_t n : {17, 32})
+      problems.push_back({.problem = matmul_problem(m, model.head_dim, n), .weight = 0.05, .role = "small GEMM"});
 }
 
 void add_softmaxes(const ModelConfig& model, std::vector<WeightedProblem>& problems) {
@@ -69,11 +71,11 @@ void add_softmaxes(const ModelConfig& model, std::vector<WeightedProblem>& probl
       {{1, "one row"}, {model.heads, "decode, all heads"}, {model.heads * 16, "prefill tile"}}};
   for (const auto& [rows, role] : row_counts)
     for (int64_t seq_k = 64; seq_k <= model.context && rows * seq_k <= kMostElements; seq_k *= 2)
-      problems.push_back({softmax_problem(rows, seq_k), kWeight, std::string(role)});
+      problems.push_back({.problem = softmax_problem(rows, seq_k), .weight = kWeight, .role = std::string(role)});
   for (const int64_t seq_k : {256, 1024, 4096}) {
     Problem problem = softmax_problem(model.heads, 64, seq_k);
     make_causal(std::get<SoftmaxShape>(problem.shape));
-    problems.push_back({problem, kWeight, "prefill, causal"});
+    problems.push_back({.problem = problem, .weight = kWeight, .role = "prefill, causal"});
   }
 }
 
@@ -132,7 +134,7 @@ Result<std::vector<WeightedProblem>> parse_problem_list(std::string_view text, s
       rest.remove_prefix(found.size());
       return found;
     };
-    const std::string_view label_text = word(), weight_text = word(), extra = word();
+    const std::string_view label_text = word(), weight_text = word(), dtype_text = word(), extra = word();
     if (label_text.empty()) continue;
     const auto parsed = parse_labels(label_text);
     if (!parsed) return fail(parsed.error().code, "{} line {}: {}", where, line, parsed.error().message);
@@ -143,9 +145,14 @@ Result<std::vector<WeightedProblem>> parse_problem_list(std::string_view text, s
         return fail(Code::invalid_argument, "{} line {}: weight {} is not a number above 0", where, line, in_quotes(weight_text));
     }
     if (!extra.empty())
-      return fail(Code::invalid_argument, "{} line {}: {} after label and weight: comments begin with #", where, line,
+      return fail(Code::invalid_argument, "{} line {}: {} after label, weight and type: comments begin with #", where, line,
                   in_quotes(extra));
-    for (const Problem& problem : *parsed) problems.push_back({problem, weight, ""});
+    const auto dtype = parse_dtype(dtype_text);
+    if (!dtype_text.empty() && !dtype)
+      return fail(Code::invalid_argument, "{} line {}: type {}: use {}", where, line, in_quotes(dtype_text), kDTypeNames);
+    for (const Problem& problem : *parsed)
+      problems.push_back(
+          {.problem = with_dtype(problem, dtype.value_or(DType::f32)), .weight = weight, .typed = dtype.has_value()});
     if (problems.size() > kMostProblems)
       return fail(Code::invalid_argument, "{} line {}: over {} problems", where, line, kMostProblems);
   }

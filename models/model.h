@@ -37,7 +37,8 @@ Result<ModelConfig> parse_model(std::string_view text, std::string_view name, st
 struct WeightedProblem {
   Problem problem;
   double weight = 1;
-  std::string role;  ///< "qkv", "lm_head (1/8 proxy)"; empty where a list does not say
+  bool typed = false;  ///< whether a list named the element type; else it is whatever the caller wants
+  std::string role;    ///< "qkv", "lm_head (1/8 proxy)"; empty where a list does not say
 };
 
 /// What a model runs, in f32: projections for decode batches 1…16 and short prefills, in the engines' orientation
@@ -46,7 +47,8 @@ struct WeightedProblem {
 /// budget (lm_head) is sliced to an eighth of its outputs and says so in its role.
 std::vector<WeightedProblem> model_problems(const ModelConfig& model);
 
-/// Problems from a list, one label (ranges allowed) a line with an optional weight; `#` begins a comment.
+/// Problems from a list, one label (ranges allowed) a line with an optional weight and an optional type after it;
+/// `#` begins a comment.
 Result<std::vector<WeightedProblem>> parse_problem_list(std::string_view text, std::string_view where);
 
 }  // namespace metallic

@@ -74,7 +74,7 @@ TEST(Models, ProblemsOfLlamaAreItsProjections) {
   std::map<std::string, std::string> roles;
   std::map<int64_t, double> weight_of_tokens;
   std::set<std::string> labels;
-  for (const auto& [problem, weight, role] : problems) {
+  for (const auto& [problem, weight, typed, role] : problems) {
     EXPECT_TRUE(validate(problem)) << label(problem);
     EXPECT_GT(weight, 0) << label(problem);
     EXPECT_TRUE(labels.insert(label(problem)).second) << label(problem) << " twice";
@@ -112,7 +112,8 @@ TEST(ProblemList, TakesRangesWeightsAndComments) {
 TEST(ProblemList, AModelsOwnListIsOne) {
   std::string text;
   const auto problems = model_problems(*find_model("llama-3.1-8b"));
-  for (const auto& [problem, weight, role] : problems) text += fmt::format("{} {:.4g} # {}\n", label(problem), weight, role);
+  for (const auto& [problem, weight, typed, role] : problems)
+    text += fmt::format("{} {:.4g} # {}\n", label(problem), weight, role);
   const auto list = parse_problem_list(text, "list");
   ASSERT_TRUE(list) << error_of(list);
   EXPECT_EQ(list->size(), problems.size());
@@ -126,7 +127,8 @@ TEST(ProblemList, FaultsNameTheLine) {
       {"rows1_seqk1 nan", "weight \"nan\""},
       {"rows1_seqk1 inf", "weight \"inf\""},
       {"rows1_seqk1 1e999", "weight \"1e999\""},
-      {"\n\nrows1_seqk1 1 2", "list line 3: \"2\" after label and weight"},
+      {"\n\nrows1_seqk1 1 2", "list line 3: type \"2\": use f32, f16 or bf16"},
+      {"rows1_seqk1 1 bf16 2", "list line 1: \"2\" after label, weight and type"},
       {"rows1_seqk99999999999999999999", "list line 1"},
       {"281474976710656x281474976710656x1", "list line 1"},
       {"\x1b[31m", "list line 1"},

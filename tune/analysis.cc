@@ -124,7 +124,15 @@ Analysis analyze(const Measurements& measurements, const AnalysisOptions& option
     group->second.push_back(point);
   }
   for (const auto& [key, of_key] : groups) {
-    Fitted fitted = key.op == Op::softmax ? softmax_rules(of_key, options) : matmul_rules(of_key, options);
+    const auto fit_rules = [&] {
+      switch (key.op) {
+        case Op::softmax: return softmax_rules(of_key, options);
+        case Op::matmul: return matmul_rules(of_key, options);
+        case Op::sdpa: break;
+      }
+      return sdpa_rules(of_key, options);
+    };
+    Fitted fitted = fit_rules();
     std::vector<EvidenceSum> sums(fitted.rules.size());
     for (const Point& point : of_key) {
       Verdict verdict{.series = point.series, .best = best_choice(*point.series)};

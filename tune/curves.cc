@@ -9,10 +9,12 @@
 #include "tune/statistics.h"
 
 namespace metallic::tune {
-namespace {
 
-// What stays the same along a curve.
 std::string held_fixed(const Problem& problem) {
+  if (problem.op() == Op::sdpa) {
+    const auto& s = problem.sdpa();
+    return fmt::format("batch = {}, heads = {}/{}, seq_q = {}, head_dim = {}", s.batch, s.heads, s.kv_heads, s.seq_q, s.head_dim);
+  }
   if (problem.op() == Op::softmax) {
     const auto& s = problem.softmax();
     return s.rank == 2 ? fmt::format("rows = {}", s.seq_q) : fmt::format("batch = {}, seq_q = {}", s.batch, s.seq_q);
@@ -21,6 +23,8 @@ std::string held_fixed(const Problem& problem) {
   return fmt::format("big = {}, k = {}, weights in {}{}", s.big(), s.k, s.weights_in_a() ? 'A' : 'B',
                      s.batch == 1 ? "" : fmt::format(", batch = {}", s.batch));
 }
+
+namespace {
 
 // The abscissa of the only change from a to b in a replicate; nothing where there is none, or several.
 std::optional<double> crossover(std::span<const Point> points, const Allowed& a, const Allowed& b, int replicate) {
@@ -80,6 +84,7 @@ std::vector<Curve> curves(std::span<const Point> points) {
   std::map<std::tuple<Op, std::string, std::string, std::string, int>, std::vector<Point>> groups;
   for (Point point : points) {
     const Problem& problem = point.series->problem;
+    if (problem.op() == Op::sdpa) continue;  // no two families share its axis yet
     const bool softmax = problem.op() == Op::softmax;
     point.x = *value(problem, softmax ? Axis::seq_k : Axis::n);
     const auto comparable = [&](bool small) {

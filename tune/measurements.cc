@@ -63,7 +63,7 @@ class Grouping {
     if (!dtype)
       return fail(Code::invalid_argument, "{} row {} column dtype: {}: use {}", where_, number, in_quotes(dtype_text),
                   kDTypeNames);
-    problem->dtype = *dtype;
+    *problem = with_dtype(std::move(*problem), *dtype);
     problem->threads = threads;
     const size_t index = result_.series.size();
     result_.series.push_back({.problem = *problem, .label = row.parameters, .cache = row.cache, .weight = weight});

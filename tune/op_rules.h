@@ -20,9 +20,10 @@ struct Fitted {
 inline constexpr double kRulePenalty = 0.005;
 
 /// Points of one rule key; their x is not set yet. softmax: x = seq_k, bands of rows. matmul: x = n, one part a side of
-/// the weights.
+/// the weights. sdpa: x = seq_k, bands of seq_q.
 Fitted softmax_rules(std::vector<Point> points, const AnalysisOptions& options);
 Fitted matmul_rules(std::vector<Point> points, const AnalysisOptions& options);
+Fitted sdpa_rules(std::vector<Point> points, const AnalysisOptions& options);
 
 /// Appends rules for stretches of an axis: a border between two measured points lies at their geometric mean, the last
 /// stretch ends at `last` (open where there is none), and every rule also holds `within`.

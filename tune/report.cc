@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include "core/rule.h"
+#include "tune/curves.h"
 
 extern "C" {
 extern const char metallic_page_html[], metallic_page_html_end[];
@@ -51,18 +52,6 @@ Middle middle(const Arm& arm) {
     result.high = times[static_cast<size_t>(std::min(high, n - 1))];
   }
   return result;
-}
-
-/// What one line of a chart holds fixed, in the words of `Curve::where`.
-std::string held_fixed(const Problem& problem) {
-  if (problem.op() == Op::softmax) {
-    const SoftmaxShape& shape = problem.softmax();
-    return shape.rank == 2 ? fmt::format("rows = {}", shape.seq_q)
-                           : fmt::format("batch = {}, seq_q = {}", shape.batch, shape.seq_q);
-  }
-  const MatmulShape& shape = problem.matmul();
-  return fmt::format("big = {}, k = {}, weights in {}{}", shape.big(), shape.k, shape.weights_in_a() ? "A" : "B",
-                     shape.batch > 1 ? fmt::format(", batch = {}", shape.batch) : "");
 }
 
 /// The least time in ns that the machine's ceilings allow, where they are known and were measured with as many threads.

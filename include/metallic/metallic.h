@@ -63,34 +63,52 @@ METALLIC_API metallic_status metallic_context_create(const metallic_context_opti
 /* Plans outlive their context only if an executor was injected. NULL is allowed. */
 METALLIC_API void metallic_context_destroy(metallic_context* context);
 
-typedef enum metallic_op { METALLIC_SOFTMAX = 0, METALLIC_MATMUL = 1 } metallic_op;
-typedef enum metallic_dtype { METALLIC_F32 = 0 } metallic_dtype;
+typedef enum metallic_op { METALLIC_SOFTMAX = 0, METALLIC_MATMUL = 1, METALLIC_SDPA = 2 } metallic_op;
+
+/* How elements are stored; arithmetic is done in f32. As dtype, 0 is f32; as out_dtype, 0 is the same as dtype. */
+typedef enum metallic_dtype { METALLIC_DTYPE_DEFAULT = 0, METALLIC_F32 = 1, METALLIC_F16 = 2, METALLIC_BF16 = 3 } metallic_dtype;
+
+/* Where the elements of a tensor [batch, heads, rows, head_dim] lie: elements from one to the next; 0 is the contiguous
+ * distance. head_dim is contiguous always. */
+typedef struct metallic_strides {
+  int64_t batch, head, row;
+} metallic_strides;
 
 /* One operation on tensors of known shape; row-major, strides in elements. A stride of 0 stands for the contiguous one.
  *
- * softmax  out[b,q,:] = softmax(in[b,q,:]) over seq_k keys; with causal, key j is visible to query i iff
+ * softmax  out[b,q,:] = softmax(scale * in[b,q,:]) over seq_k keys; with causal, key j is visible to query i iff
  *          j <= i + offset (offset is seq_k - seq_q for a cache of earlier keys).
  * matmul   C[m,n] = alpha * op(A)[m,k] * op(B)[k,n] + beta * C; A is stored [k,m] with transpose_a, B [n,k] with
- *          transpose_b. beta = 0 writes C without reading it. */
+ *          transpose_b. beta = 0 writes C without reading it.
+ * sdpa     out[b,h] = softmax(scale * Q[b,h] * K[b,g]^T) * V[b,g] with g = h / (heads / kv_heads); Q and out are
+ *          [batch, heads, seq_q, head_dim], K and V [batch, kv_heads, seq_k, head_dim]; causal as in softmax. A query
+ *          that sees no key gets zeros. */
 typedef struct metallic_problem {
   size_t struct_size;
   metallic_op op;
-  metallic_dtype dtype;
-  int64_t batch; /* 0 counts as 1 */
-  /* softmax */
+  metallic_dtype dtype;     /* of the inputs */
+  metallic_dtype out_dtype; /* of the output: the same, or either of the two is f32 */
+  int64_t batch;            /* 0 counts as 1 */
+  /* softmax and sdpa */
+  float scale; /* 0: 1 in a softmax, 1 / sqrt(head_dim) in an sdpa */
   int64_t seq_q, seq_k;
-  int64_t in_stride, out_stride; /* from one row to the next */
   int causal;
   int64_t offset;
+  /* softmax */
+  int64_t in_stride, out_stride; /* from one row to the next */
   /* matmul */
   int64_t m, k, n;
   int transpose_a, transpose_b;
   float alpha, beta;
   int64_t lda, ldb, ldc;                                  /* from one stored row to the next */
   int64_t batch_stride_a, batch_stride_b, batch_stride_c; /* from one matrix to the next */
+  /* sdpa */
+  int64_t heads, kv_heads, head_dim; /* kv_heads 0: as many as heads */
+  metallic_strides q_strides, k_strides, v_strides, out_strides;
 } metallic_problem;
 
-/* Fills a problem with the shape of a label, e.g. "rows64_seqk512", "batch1_seqq64_seqk512_causal", "4096x4096x8_tb". */
+/* Fills a problem with the shape of a label, e.g. "rows64_seqk512", "batch1_seqq64_seqk512_causal", "4096x4096x8_tb",
+ * "batch1_h32kv8_seqq1_seqk4096_d128_causal"; types and strides are left at 0. */
 METALLIC_API metallic_status metallic_problem_from_label(const char* label, metallic_problem* problem);
 
 typedef struct metallic_plan metallic_plan;
@@ -103,11 +121,13 @@ METALLIC_API void metallic_plan_destroy(metallic_plan* plan);
 /* Bytes of scratch memory a run needs, exact; it must be aligned to 64. */
 METALLIC_API metallic_status metallic_plan_workspace(const metallic_plan* plan, size_t* bytes);
 
-/* Operands of a run. softmax: a is the input, out the output, which may be the input. matmul: a is A, b is B, out is C. */
+/* Operands of a run. softmax: a is the input, out the output, which may be the input. matmul: a is A, b is B, out is C.
+ * sdpa: a, b and c are Q, K and V. */
 typedef struct metallic_tensors {
   size_t struct_size;
   const void* a;
   const void* b;
+  const void* c;
   void* out;
 } metallic_tensors;
 

@@ -33,12 +33,39 @@ inline void check(metallic_status status) {
   if (status != METALLIC_OK) throw Error(status, metallic_last_error());
 }
 
-/// The shape of a softmax; strides in elements, 0 for the contiguous one.
-class Softmax {
+/// What all shapes have in common; each change gives a changed copy.
+template <typename Shape>
+class ShapeOf {
  public:
-  Softmax(int64_t batch, int64_t seq_q, int64_t seq_k) {
+  /// How the tensors are stored; without, f32.
+  Shape dtype(metallic_dtype all) const { return dtype(all, all); }
+  /// Inputs and output; they are the same, or one of them is f32.
+  Shape dtype(metallic_dtype in, metallic_dtype out) const {
+    return with([=](metallic_problem& p) {
+      p.dtype = in;
+      p.out_dtype = out;
+    });
+  }
+  operator metallic_problem() const noexcept { return problem_; }
+
+ protected:
+  explicit ShapeOf(metallic_op op) {
     problem_.struct_size = sizeof(problem_);
-    problem_.op = METALLIC_SOFTMAX;
+    problem_.op = op;
+  }
+  template <typename Change>
+  Shape with(Change change) const {
+    Shape changed = static_cast<const Shape&>(*this);
+    change(changed.problem_);
+    return changed;
+  }
+  metallic_problem problem_{};
+};
+
+/// The shape of a softmax; strides in elements, 0 for the contiguous one.
+class Softmax : public ShapeOf<Softmax> {
+ public:
+  Softmax(int64_t batch, int64_t seq_q, int64_t seq_k) : ShapeOf(METALLIC_SOFTMAX) {
     problem_.batch = batch;
     problem_.seq_q = seq_q;
     problem_.seq_k = seq_k;
@@ -46,29 +73,27 @@ class Softmax {
   /// Query i sees the keys j ≤ i + offset; without one, the last query sees all.
   Softmax causal() const { return causal(problem_.seq_k - problem_.seq_q); }
   Softmax causal(int64_t offset) const {
-    Softmax changed = *this;
-    changed.problem_.causal = 1;
-    changed.problem_.offset = offset;
-    return changed;
+    return with([=](metallic_problem& p) {
+      p.causal = 1;
+      p.offset = offset;
+    });
+  }
+  /// softmax(factor·in), factor > 0.
+  Softmax scale(float factor) const {
+    return with([=](metallic_problem& p) { p.scale = factor; });
   }
   Softmax strides(int64_t in, int64_t out) const {
-    Softmax changed = *this;
-    changed.problem_.in_stride = in;
-    changed.problem_.out_stride = out;
-    return changed;
+    return with([=](metallic_problem& p) {
+      p.in_stride = in;
+      p.out_stride = out;
+    });
   }
-  operator metallic_problem() const noexcept { return problem_; }
-
- private:
-  metallic_problem problem_{};
 };
 
 /// The shape of C[m,n] = alpha·op(A)[m,k]·op(B)[k,n] + beta·C; strides in elements, 0 for the contiguous one.
-class Matmul {
+class Matmul : public ShapeOf<Matmul> {
  public:
-  Matmul(int64_t m, int64_t k, int64_t n) {
-    problem_.struct_size = sizeof(problem_);
-    problem_.op = METALLIC_MATMUL;
+  Matmul(int64_t m, int64_t k, int64_t n) : ShapeOf(METALLIC_MATMUL) {
     problem_.m = m;
     problem_.k = k;
     problem_.n = n;
@@ -105,21 +130,48 @@ class Matmul {
       p.batch_stride_c = c;
     });
   }
-  operator metallic_problem() const noexcept { return problem_; }
+};
 
- private:
-  template <typename Change>
-  Matmul with(Change change) const {
-    Matmul changed = *this;
-    change(changed.problem_);
-    return changed;
+/// The shape of scaled dot-product attention over Q [batch, heads, seq_q, head_dim] and K, V [batch, kv_heads, seq_k,
+/// head_dim]; strides in elements, 0 for the contiguous one.
+class Sdpa : public ShapeOf<Sdpa> {
+ public:
+  Sdpa(int64_t batch, int64_t heads, int64_t kv_heads, int64_t seq_q, int64_t seq_k, int64_t head_dim) : ShapeOf(METALLIC_SDPA) {
+    problem_.batch = batch;
+    problem_.heads = heads;
+    problem_.kv_heads = kv_heads;
+    problem_.seq_q = seq_q;
+    problem_.seq_k = seq_k;
+    problem_.head_dim = head_dim;
   }
-  metallic_problem problem_{};
+  /// Query i sees the keys j ≤ i + offset; without one, the last query sees all.
+  Sdpa causal() const { return causal(problem_.seq_k - problem_.seq_q); }
+  Sdpa causal(int64_t offset) const {
+    return with([=](metallic_problem& p) {
+      p.causal = 1;
+      p.offset = offset;
+    });
+  }
+  /// The factor of the scores, > 0; without, 1/√head_dim.
+  Sdpa scale(float factor) const {
+    return with([=](metallic_problem& p) { p.scale = factor; });
+  }
+  Sdpa strides(metallic_strides q, metallic_strides k, metallic_strides v, metallic_strides out) const {
+    return with([=](metallic_problem& p) {
+      p.q_strides = q;
+      p.k_strides = k;
+      p.v_strides = v;
+      p.out_strides = out;
+    });
+  }
 };
 
 inline Softmax softmax(int64_t rows, int64_t seq_k) { return Softmax(0, rows, seq_k); }
 inline Softmax softmax(int64_t batch, int64_t seq_q, int64_t seq_k) { return Softmax(batch, seq_q, seq_k); }
 inline Matmul matmul(int64_t m, int64_t k, int64_t n) { return Matmul(m, k, n); }
+inline Sdpa sdpa(int64_t batch, int64_t heads, int64_t kv_heads, int64_t seq_q, int64_t seq_k, int64_t head_dim) {
+  return Sdpa(batch, heads, kv_heads, seq_q, seq_k, head_dim);
+}
 
 /// The problem of a label, e.g. "rows64_seqk512" or "4096x4096x8_tb".
 inline metallic_problem problem(const std::string& label) {
@@ -155,15 +207,18 @@ class Plan {
   }
   Workspace workspace() const { return Workspace(workspace_bytes()); }
 
-  /// softmax: out may be in.
-  void run(const float* in, float* out) { run(in, nullptr, out, workspace_); }
+  /// softmax: out may be in. Pointers are to elements of the problem's types.
+  void run(const void* in, void* out) { run(in, out, workspace_); }
   /// matmul
-  void run(const float* a, const float* b, float* c) { run(a, b, c, workspace_); }
+  void run(const void* a, const void* b, void* c) { run(a, b, c, workspace_); }
+  /// sdpa
+  void run(const void* q, const void* k, const void* v, void* out) { run(q, k, v, out, workspace_); }
 
   /// The same with the caller's workspace: safe from several threads with one each, allocates nothing.
-  void run(const float* in, float* out, const Workspace& workspace) const { run(in, nullptr, out, workspace); }
-  void run(const float* a, const float* b, float* out, const Workspace& workspace) const {
-    const metallic_tensors tensors = {sizeof(metallic_tensors), a, b, out};
+  void run(const void* in, void* out, const Workspace& workspace) const { run(in, nullptr, nullptr, out, workspace); }
+  void run(const void* a, const void* b, void* c, const Workspace& workspace) const { run(a, b, nullptr, c, workspace); }
+  void run(const void* a, const void* b, const void* c, void* out, const Workspace& workspace) const {
+    const metallic_tensors tensors = {sizeof(metallic_tensors), a, b, c, out};
     check(metallic_plan_run(plan_.get(), &tensors, workspace.data(), workspace.bytes()));
   }
 

@@ -42,7 +42,7 @@ struct Blocking {
 // A rectangle of C, as one task computes it.
 struct Part {
   int64_t m, n, k;
-  Strided a, b;
+  Strided<float> a, b;
   float* c;
   int64_t c_row;
   float alpha, beta;
@@ -228,8 +228,8 @@ class CpuGemm final : public Kernel {
     Part part = {.m = std::min(grid_.part_m, shape_.m - i),
                  .n = std::min(grid_.part_n, shape_.n - j),
                  .k = shape_.k,
-                 .a = operand_a(shape_, args.in[0], batch),
-                 .b = operand_b(shape_, args.in[1], batch),
+                 .a = operand_a<float>(shape_, args.in[0], batch),
+                 .b = operand_b<float>(shape_, args.in[1], batch),
                  .c = static_cast<float*>(args.out) + batch * shape_.batch_stride_c + i * shape_.ldc + j,
                  .c_row = shape_.ldc,
                  .alpha = shape_.alpha,
@@ -262,6 +262,7 @@ extern const Variant cpu_gemm = {
     .family = "gemm",
     .tunings = kTunings,
     .rejects = [](const Problem& problem, const Tuning& tuning, const DeviceFacts&) -> std::optional<std::string> {
+      if (problem.dtype != DType::f32 || problem.out_dtype != DType::f32) return "takes f32 only";
       if (tuning["pack"] == 0 && problem.matmul().tb) return "pack = 0 reads rows of B, which tb stores as columns";
       return std::nullopt;
     },

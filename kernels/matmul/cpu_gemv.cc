@@ -75,9 +75,9 @@ class CpuGemv final : public Kernel {
   }
 
   // X as K rows of n columns.
-  Strided columns(const Args& args, int64_t batch) const {
-    if (shape_.weights_in_a()) return operand_b(shape_, args.in[1], batch);
-    const Strided a = operand_a(shape_, args.in[0], batch);
+  Strided<float> columns(const Args& args, int64_t batch) const {
+    if (shape_.weights_in_a()) return operand_b<float>(shape_, args.in[1], batch);
+    const Strided<float> a = operand_a<float>(shape_, args.in[0], batch);
     return {a.data, a.column, a.row};
   }
 
@@ -95,7 +95,7 @@ class CpuGemv final : public Kernel {
   }
 
   // Vectors [begin, end) of X; what lies past K is 0.
-  void pack(const Strided& x, int64_t begin, int64_t end, float* to) const {
+  void pack(const Strided<float>& x, int64_t begin, int64_t end, float* to) const {
     const int64_t n = shape_.small();
     to += begin * n * lanes_;
     for (int64_t v = begin; v < end; ++v) {
@@ -110,9 +110,9 @@ class CpuGemv final : public Kernel {
 
   Columns piece(const Args& args, const float* packed, int64_t batch) const {
     const bool in_a = shape_.weights_in_a();
-    const Strided x = columns(args, batch);
+    const Strided<float> x = columns(args, batch);
     Columns piece = {.k = shape_.k, .n = shape_.small(), .alpha = shape_.alpha, .beta = shape_.beta, .rows = rows_};
-    piece.w = (in_a ? operand_a(shape_, args.in[0], batch) : operand_b(shape_, args.in[1], batch)).data;
+    piece.w = (in_a ? operand_a<float>(shape_, args.in[0], batch) : operand_b<float>(shape_, args.in[1], batch)).data;
     piece.w_row = in_a ? shape_.lda : shape_.ldb;
     piece.x = packs_ ? packed + batch * packed_floats() : x.data;
     piece.x_step = packs_ ? shape_.small() : x.row;
@@ -137,6 +137,7 @@ extern const Variant cpu_gemv = {
     .family = "gemv",
     .tunings = kTunings,
     .rejects = [](const Problem& problem, const Tuning&, const DeviceFacts&) -> std::optional<std::string> {
+      if (problem.dtype != DType::f32 || problem.out_dtype != DType::f32) return "takes f32 only";
       const int64_t n = problem.matmul().small();
       if (n > kMostColumns) return fmt::format("n = {} is above {}", n, kMostColumns);
       return std::nullopt;

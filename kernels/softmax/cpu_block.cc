@@ -169,7 +169,10 @@ Tuning preferred_segment(const Problem& problem, const DeviceFacts& facts) {
 extern const Variant cpu_block = {
     .family = "block",
     .tunings = kTunings,
-    .rejects = [](const Problem&, const Tuning&, const DeviceFacts&) -> std::optional<std::string> { return std::nullopt; },
+    .rejects = [](const Problem& problem, const Tuning&, const DeviceFacts&) -> std::optional<std::string> {
+      if (problem.dtype != DType::f32 || problem.out_dtype != DType::f32 || problem.softmax().scale != 1) return "takes f32 only";
+      return std::nullopt;
+    },
     .prefer = preferred_segment,
     .prepare = [](const Problem& problem, const Tuning& tuning, const DeviceFacts& facts,
                   Planner&) -> Result<std::unique_ptr<const Kernel>> {

@@ -3,6 +3,7 @@
 #include <limits>
 
 #include "core/variant.h"
+#include "kernels/element.h"
 #include "kernels/softmax/contract.h"
 
 namespace metallic::softmax {
@@ -12,23 +13,31 @@ constexpr Tuning kTunings[] = {{}};
 
 class CpuReference final : public Kernel {
  public:
-  explicit CpuReference(const SoftmaxShape& shape) : shape_(shape) {}
+  explicit CpuReference(const Problem& problem) : problem_(problem) {}
 
   Code run(const Args& args, std::byte*, Executor&) const override {
-    for (int64_t row = 0; row < shape_.rows(); ++row) {
-      const float* x = static_cast<const float*>(args.in[0]) + row * shape_.in_stride;
-      float* y = static_cast<float*>(args.out) + row * shape_.out_stride;
-      const int64_t visible = visible_keys(shape_, row);
-      double max = -std::numeric_limits<double>::infinity(), sum = 0;
-      for (int64_t j = 0; j < visible; ++j) max = std::fmax(max, x[j]);
-      for (int64_t j = 0; j < visible; ++j) sum += std::exp(x[j] - max);
-      for (int64_t j = 0; j < shape_.seq_k; ++j) y[j] = j < visible ? static_cast<float>(std::exp(x[j] - max) / sum) : 0.0f;
-    }
+    with_type(problem_.dtype, [&]<typename In>(In) {
+      with_type(problem_.out_dtype,
+                [&]<typename Out>(Out) { rows(static_cast<const In*>(args.in[0]), static_cast<Out*>(args.out)); });
+    });
     return Code::ok;
   }
 
  private:
-  SoftmaxShape shape_;
+  template <typename In, typename Out>
+  void rows(const In* in, Out* out) const {
+    const SoftmaxShape& s = problem_.softmax();
+    for (int64_t row = 0; row < s.rows(); ++row, in += s.in_stride, out += s.out_stride) {
+      const int64_t visible = visible_keys(s, row);
+      const auto x = [&](int64_t j) { return static_cast<double>(s.scale) * to_float(in[j]); };
+      double max = -std::numeric_limits<double>::infinity(), sum = 0;
+      for (int64_t j = 0; j < visible; ++j) max = std::fmax(max, x(j));
+      for (int64_t j = 0; j < visible; ++j) sum += std::exp(x(j) - max);
+      for (int64_t j = 0; j < s.seq_k; ++j) out[j] = from_double<Out>(j < visible ? std::exp(x(j) - max) / sum : 0);
+    }
+  }
+
+  Problem problem_;
 };
 
 }  // namespace
@@ -39,7 +48,7 @@ extern const Variant cpu_reference = {
     .rejects = [](const Problem&, const Tuning&, const DeviceFacts&) -> std::optional<std::string> { return std::nullopt; },
     .prefer = [](const Problem&, const DeviceFacts&) { return kTunings[0]; },
     .prepare = [](const Problem& problem, const Tuning&, const DeviceFacts&, Planner&) -> Result<std::unique_ptr<const Kernel>> {
-      return std::make_unique<CpuReference>(problem.softmax());
+      return std::make_unique<CpuReference>(problem);
     },
     .reduction_id = [](const Problem&, const Tuning&, const DeviceFacts&) -> std::optional<std::string> { return "double"; },
 };

@@ -80,7 +80,10 @@ class CpuVec final : public Kernel {
 extern const Variant cpu_vec = {
     .family = "vec",
     .tunings = kTunings,
-    .rejects = [](const Problem&, const Tuning&, const DeviceFacts&) -> std::optional<std::string> { return std::nullopt; },
+    .rejects = [](const Problem& problem, const Tuning&, const DeviceFacts&) -> std::optional<std::string> {
+      if (problem.dtype != DType::f32 || problem.out_dtype != DType::f32 || problem.softmax().scale != 1) return "takes f32 only";
+      return std::nullopt;
+    },
     // Four accumulators pay from a few vectors on; below, their folding costs more than it hides.
     .prefer = [](const Problem& problem, const DeviceFacts&) { return kTunings[problem.softmax().seq_k >= 256 ? 1 : 0]; },
     .prepare = [](const Problem& problem, const Tuning& tuning, const DeviceFacts& facts,

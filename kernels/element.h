@@ -1,0 +1,56 @@
+// Elements of tensors one at a time: what a stored f32, f16 or bf16 is as a number, and how a number is stored.
+#pragma once
+
+#include <hwy/base.h>
+
+#include <bit>
+#include <cstdint>
+
+#include "core/dtype.h"
+
+namespace metallic {
+
+using hwy::bfloat16_t;
+using hwy::float16_t;
+
+inline float to_float(float x) { return x; }
+inline float to_float(float16_t x) { return static_cast<float>(std::bit_cast<_Float16>(x.bits)); }
+inline float to_float(bfloat16_t x) { return std::bit_cast<float>(static_cast<uint32_t>(x.bits) << 16); }
+
+/// Rounds to nearest, ties to even; what is too large becomes infinite. Highway's own conversion to bfloat16_t truncates.
+template <typename T>
+T from_double(double x) {
+  return static_cast<T>(x);
+}
+template <>
+inline float16_t from_double<float16_t>(double x) {
+  return {std::bit_cast<uint16_t>(static_cast<_Float16>(x))};
+}
+template <>
+inline bfloat16_t from_double<bfloat16_t>(double x) {
+  const auto bits = std::bit_cast<uint32_t>(static_cast<float>(x));
+  if (x != x) return {static_cast<uint16_t>(bits >> 16 | 0x40)};  // stays a NaN, made quiet
+  return {static_cast<uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16)};
+}
+
+/// Calls function(T{}) with the type in which `dtype` is stored.
+template <typename Function>
+decltype(auto) with_type(DType dtype, const Function& function) {
+  switch (dtype) {
+    case DType::f16: return function(float16_t{});
+    case DType::bf16: return function(bfloat16_t{});
+    default: return function(float{});
+  }
+}
+
+/// The i-th element of a tensor of any type.
+inline double element(DType dtype, const void* data, int64_t i) {
+  return with_type(dtype, [&]<typename T>(T) -> double { return to_float(static_cast<const T*>(data)[i]); });
+}
+
+/// Stores x as the i-th element.
+inline void set_element(DType dtype, void* data, int64_t i, double x) {
+  with_type(dtype, [&]<typename T>(T) { static_cast<T*>(data)[i] = from_double<T>(x); });
+}
+
+}  // namespace metallic
