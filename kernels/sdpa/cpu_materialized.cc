@@ -31,7 +31,8 @@ Group group_of(const Problem& problem, int threads) {
   const SdpaShape& s = problem.sdpa();
   const int64_t seen = seen_keys(s);
   const bool folds = even(s, s.q) && even(s, s.out);
-  Group group{.batch = folds ? 1 : s.group(), .rows = folds ? s.group() * s.seq_q : s.seq_q, .scores = {}, .weights = {}, .values = {}};
+  Group group{
+      .batch = folds ? 1 : s.group(), .rows = folds ? s.group() * s.seq_q : s.seq_q, .scores = {}, .weights = {}, .values = {}};
   // Scores [group·seq_q, seq_k] lie contiguously.
   group.scores = matmul_problem(group.rows, s.head_dim, seen, false, true, group.batch);
   auto& scores = std::get<MatmulShape>(group.scores.shape);
