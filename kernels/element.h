@@ -14,7 +14,14 @@ using hwy::bfloat16_t;
 using hwy::float16_t;
 
 inline float to_float(float x) { return x; }
-inline float to_float(float16_t x) { return static_cast<float>(std::bit_cast<_Float16>(x.bits)); }
+/// Without F16C, the compiler's own conversion is a call that takes ten times as long. Shifted into place the number is 2¹¹²
+/// times too small, whether it is normal or not; infinities and NaN get their exponent.
+inline float to_float(float16_t x) {
+  const uint32_t magnitude = x.bits & 0x7fffu, sign = (x.bits & 0x8000u) << 16;
+  const float finite = std::bit_cast<float>(magnitude << 13) * 0x1p112f;
+  const uint32_t special = magnitude > 0x7bff ? 0x7f800000u : 0;
+  return std::bit_cast<float>(std::bit_cast<uint32_t>(finite) | special | sign);
+}
 inline float to_float(bfloat16_t x) { return std::bit_cast<float>(static_cast<uint32_t>(x.bits) << 16); }
 
 /// Rounds to nearest, ties to even; what is too large becomes infinite. Highway's own conversion to bfloat16_t truncates.

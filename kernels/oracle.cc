@@ -31,32 +31,24 @@ std::vector<int64_t> chosen(int64_t count, size_t most, uint64_t seed) {
   return indices;
 }
 
-// A result as it should be, and how far it may be off before it is rounded to the output's type.
-struct Expected {
-  double value;
-  double tolerance;
-};
+using Elements = std::vector<Expectation::Element>;
 
 // Is `got`, of this type, the expected value within its tolerance and the last rounding?
-bool agrees(double got, Expected expected, DType dtype) {
-  const auto [value, tolerance] = expected;
+bool agrees(double got, const Expectation::Element& expected, DType dtype) {
+  const double value = expected.value, tolerance = expected.tolerance;
   if (std::isnan(value) || std::isnan(got)) return std::isnan(value) && std::isnan(got);
   if (std::isinf(value)) return got == value;
   const double largest = dtype == DType::f16 ? 65504 : std::numeric_limits<float>::max();
   if (std::isinf(got)) return std::signbit(got) == std::signbit(value) && std::abs(value) + tolerance > largest;
-  const double tiny = dtype == DType::f16 ? 0x1p-25 : dtype == DType::bf16 ? 0x1p-134 : 0;  // half the least number
-  return std::abs(got - value) <=
-         tolerance + (dtype == DType::f32 ? 0 : 1.001 * unit_roundoff(dtype) * (std::abs(value) + tolerance) + tiny);
-}
-
-std::string describe(const std::string& where, double got, Expected expected) {
-  return fmt::format("{} is {}, expected {} ± {}", where, got, expected.value, expected.tolerance);
+  if (dtype == DType::f32) return std::abs(got - value) <= tolerance;
+  const double tiny = dtype == DType::f16 ? 0x1p-25 : 0x1p-134;  // half the least number
+  return std::abs(got - value) <= tolerance + 1.001 * unit_roundoff(dtype) * (std::abs(value) + tolerance) + tiny;
 }
 
 // The bound of an element e/S: x = scale·in is rounded, and x − max, u·|x| relative in e each, exp has 2 ULP, the sum of K terms
 // in at least one lane and four accumulators or segments is within (K + 16)·u of its own terms' errors, then 1/S and a product.
 template <typename In>
-std::optional<std::string> softmax_difference(const Problem& problem, const Args& args, size_t most, uint64_t seed) {
+void expect_softmax(const Problem& problem, const Args& args, size_t most, uint64_t seed, Elements& elements) {
   const SoftmaxShape& s = problem.softmax();
   for (const int64_t row : chosen(s.rows(), most, seed)) {
     const In* in = static_cast<const In*>(args.in[0]) + row * s.in_stride;
@@ -73,17 +65,15 @@ std::optional<std::string> softmax_difference(const Problem& problem, const Args
     }
     const double shared = distance / sum + static_cast<double>(visible) + 32;
     for (int64_t j = 0; j < s.seq_k; ++j) {
-      Expected expected = {0, 0};
+      Expectation::Element e = {row * s.seq_k + j, row * s.out_stride + j, 0, 0};
       if (j < visible) {
-        expected.value = std::exp(x(j) - max) / sum;
-        if (expected.value > 0) expected.tolerance = expected.value * kUnit * (shared + error(x(j)));
-        expected.tolerance += 0x1p-125;
+        e.value = std::exp(x(j) - max) / sum;
+        if (e.value > 0) e.tolerance = e.value * kUnit * (shared + error(x(j)));
+        e.tolerance += 0x1p-125;
       }
-      const double got = element(problem.out_dtype, args.out, row * s.out_stride + j);
-      if (!agrees(got, expected, problem.out_dtype)) return describe(fmt::format("row {} key {}", row, j), got, expected);
+      elements.push_back(e);
     }
   }
-  return std::nullopt;
 }
 
 double gamma(int64_t terms) {
@@ -92,8 +82,8 @@ double gamma(int64_t terms) {
 }
 
 template <typename In>
-std::optional<std::string> matmul_difference(const Problem& problem, const Args& args, const void* c_before, size_t most,
-                                             uint64_t seed) {
+void expect_matmul(const Problem& problem, const Args& args, const void* c_before, size_t most, uint64_t seed,
+                   Elements& elements) {
   const MatmulShape& s = problem.matmul();
   for (const int64_t index : chosen(s.batch * s.m * s.n, most, seed)) {
     const int64_t batch = index / (s.m * s.n), i = index / s.n % s.m, j = index % s.n;
@@ -107,16 +97,13 @@ std::optional<std::string> matmul_difference(const Problem& problem, const Args&
     }
     const int64_t at = batch * s.batch_stride_c + i * s.ldc + j;
     const double kept = s.beta == 0 ? 0 : static_cast<double>(s.beta) * element(problem.out_dtype, c_before, at);
-    const Expected expected = {s.alpha * sum + kept, (2 * gamma(s.k) + 4 * kUnit) * std::abs(s.alpha) * absolute +
-                                                         4 * kUnit * std::abs(kept) + 0x1p-140};
-    const double got = element(problem.out_dtype, args.out, at);
-    if (!agrees(got, expected, problem.out_dtype)) return describe(fmt::format("batch {} C[{},{}]", batch, i, j), got, expected);
+    elements.push_back({index, at, s.alpha * sum + kept,
+                        (2 * gamma(s.k) + 4 * kUnit) * std::abs(s.alpha) * absolute + 4 * kUnit * std::abs(kept) + 0x1p-140});
   }
-  return std::nullopt;
 }
 
 template <typename In>
-std::optional<std::string> sdpa_difference(const Problem& problem, const Args& args, size_t most, uint64_t seed) {
+void expect_sdpa(const Problem& problem, const Args& args, size_t most, uint64_t seed, Elements& elements) {
   const SdpaShape& s = problem.sdpa();
   std::vector<double> weights(static_cast<size_t>(s.seq_k));
   const double rounded = problem.dtype == DType::f32 ? 0 : 2 * unit_roundoff(problem.dtype);  // of the weights, as stored
@@ -153,27 +140,56 @@ std::optional<std::string> sdpa_difference(const Problem& problem, const Args& a
         absolute += std::abs(term);
         values += std::abs(value);
       }
-      const Expected expected = {total, relative * absolute + flushed * values};
-      const double got = element(problem.out_dtype, args.out, sdpa::row_at(s.out, batch, head, i) + d);
-      if (!agrees(got, expected, problem.out_dtype))
-        return describe(fmt::format("batch {} head {} query {} element {}", batch, head, i, d), got, expected);
+      elements.push_back({index * s.head_dim + d, sdpa::row_at(s.out, batch, head, i) + d, total,
+                          relative * absolute + flushed * values + 0x1p-140});
     }
   }
-  return std::nullopt;
+}
+
+// An element of the output by its coordinates.
+std::string coordinates(const Problem& problem, int64_t logical) {
+  switch (problem.op()) {
+    case Op::softmax: {
+      const int64_t seq_k = problem.softmax().seq_k;
+      return fmt::format("row {} key {}", logical / seq_k, logical % seq_k);
+    }
+    case Op::matmul: {
+      const auto& s = problem.matmul();
+      return fmt::format("batch {} C[{},{}]", logical / (s.m * s.n), logical / s.n % s.m, logical % s.n);
+    }
+    case Op::sdpa: break;
+  }
+  const auto& s = problem.sdpa();
+  const int64_t row = logical / s.head_dim;
+  return fmt::format("batch {} head {} query {} element {}", row / (s.heads * s.seq_q), row / s.seq_q % s.heads, row % s.seq_q,
+                     logical % s.head_dim);
 }
 
 }  // namespace
 
+Expectation::Expectation(const Problem& problem, const Args& args, const void* c_before, size_t most, uint64_t seed)
+    : problem_(problem) {
+  with_type(problem.dtype, [&]<typename In>(In) {
+    switch (problem.op()) {
+      case Op::softmax: return expect_softmax<In>(problem, args, most, seed, elements_);
+      case Op::matmul: return expect_matmul<In>(problem, args, c_before, most, seed, elements_);
+      case Op::sdpa: return expect_sdpa<In>(problem, args, most, seed, elements_);
+    }
+  });
+}
+
+std::optional<std::string> Expectation::first_difference(const void* out) const {
+  for (const Element& e : elements_) {
+    const double got = element(problem_.out_dtype, out, e.stored);
+    if (!agrees(got, e, problem_.out_dtype))
+      return fmt::format("{} is {}, expected {} ± {}", coordinates(problem_, e.logical), got, e.value, e.tolerance);
+  }
+  return std::nullopt;
+}
+
 std::optional<std::string> first_difference(const Problem& problem, const Args& args, const void* c_before, size_t most,
                                             uint64_t seed) {
-  return with_type(problem.dtype, [&]<typename In>(In) {
-    switch (problem.op()) {
-      case Op::softmax: return softmax_difference<In>(problem, args, most, seed);
-      case Op::matmul: return matmul_difference<In>(problem, args, c_before, most, seed);
-      case Op::sdpa: break;
-    }
-    return sdpa_difference<In>(problem, args, most, seed);
-  });
+  return Expectation(problem, args, c_before, most, seed).first_difference(args.out);
 }
 
 void fill_random(DType dtype, void* values, size_t count, uint64_t seed) {

@@ -6,15 +6,37 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "core/problem.h"
 #include "core/variant.h"
 
 namespace metallic {
 
-/// The first element of `args.out` outside its bound, in words, or nothing. `c_before` is what C held before a matmul
-/// with beta ≠ 0, in the output's type, else null. At most `most` elements (softmax and sdpa: rows) are looked at, chosen by
-/// `seed`; all where there are fewer. Bounds: kernels/<op>/contract.h. An in-place softmax cannot be checked: its input is gone.
+/// What a run must leave in its output: values in double precision, each with its bound. Made from the inputs before a run, it
+/// serves for runs in place, and for many runs on equal inputs.
+class Expectation {
+ public:
+  /// `c_before` is what C holds before a matmul with beta ≠ 0, in the output's type, else null. At most `most` elements
+  /// (softmax and sdpa: rows) are looked at, chosen by `seed`; all where there are fewer. Bounds: kernels/<op>/contract.h.
+  Expectation(const Problem& problem, const Args& args, const void* c_before, size_t most = SIZE_MAX, uint64_t seed = 0);
+
+  /// The first element of `out` outside its bound, in words, or nothing.
+  std::optional<std::string> first_difference(const void* out) const;
+
+  struct Element {
+    int64_t logical;   ///< its place in a contiguous output
+    int64_t stored;    ///< its place in memory
+    double value;      ///< exact but for the rounding of double
+    double tolerance;  ///< before the last rounding to the output's type
+  };
+
+ private:
+  Problem problem_;
+  std::vector<Element> elements_;
+};
+
+/// The same for one run that was not in place.
 std::optional<std::string> first_difference(const Problem& problem, const Args& args, const void* c_before,
                                             size_t most = SIZE_MAX, uint64_t seed = 0);
 

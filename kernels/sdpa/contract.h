@@ -4,8 +4,8 @@
 // causal mask and all otherwise, g = h / (heads / kv_heads). A query that sees no key gives zeros. Scores and sums are f32
 // whatever the storage; the weights p may be rounded to the inputs' type before they meet V, as engines do. With
 // s = scale·Σ|q||k|, D = head_dim, n visible keys and u, v the roundoffs of f32 and of the inputs' type, an element is within
-// (2·(2·γ_D + 4u)·max s + (2n + 64)·u + [v < f32: 2v])·Σ p|V| of the exact value, and then rounded once to the output's type.
-// NaN propagates to the rows that see it. Source: Vaswani et al. 2017; grouped queries: Ainslie et al. 2023.
+// (exp(2·(2·γ_D + 4u)·max s) − 1 + (2n + 64)·u + [16 bit: 2v])·Σ p|V| of the exact value, and then rounded once to the output's
+// type. NaN propagates to the rows that see it. Source: Vaswani et al. 2017; grouped queries: Ainslie et al. 2023.
 #pragma once
 
 #include <algorithm>
