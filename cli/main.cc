@@ -21,7 +21,7 @@ int run(int argc, char** argv) {
   app.footer("Start with: metallic tune --model llama-3.1-8b");
   Action action;
   for (const auto add : {add_tune, add_explain, add_devices, add_list, add_models, add_env, add_bench, add_collect, add_analyze,
-                         add_apply, add_regret, add_report})
+                         add_apply, add_regret, add_validate, add_report})
     add(app, action);
   try {
     app.parse(argc, argv);

@@ -54,7 +54,8 @@ void softmax_cases(Builder& to, Depth depth) {
       to.add(softmax_problem(1, 40001), threads, Values::wide);
       if (full) to.add(softmax_problem(3, 17000), threads);
     }
-  for (const Values values : {Values::wide, Values::denormal, Values::some_infinite, Values::all_minus_infinity, Values::nan, Values::equal})
+  for (const Values values :
+       {Values::wide, Values::denormal, Values::some_infinite, Values::all_minus_infinity, Values::nan, Values::equal})
     for (const int64_t seq_k : {1, 3, 16, 65, 1500, 9000})
       if (full || seq_k == 65 || seq_k == 9000) to.add(softmax_problem(4, seq_k), 2, values);
   for (const int64_t seq_k : {1, 17, 64, 5000})
@@ -62,7 +63,9 @@ void softmax_cases(Builder& to, Depth depth) {
       if (full || seq_k == 64) to.add(causal_softmax(2, 33, seq_k, offset), 2);
   for (const int64_t seq_k : {1, 15, 64, 4100})
     if (full || seq_k == 15)
-      to.add(changed_softmax(softmax_problem(5, seq_k), [&](SoftmaxShape& s) { s.in_stride = seq_k + 3, s.out_stride = seq_k + 5; }), 2);
+      to.add(
+          changed_softmax(softmax_problem(5, seq_k), [&](SoftmaxShape& s) { s.in_stride = seq_k + 3, s.out_stride = seq_k + 5; }),
+          2);
   for (const float scale : {0.125f, 3.0f})
     for (const int64_t seq_k : {5, 64, 5000})
       for (const Values values : {Values::random, Values::wide, Values::some_infinite, Values::all_minus_infinity})
@@ -75,7 +78,9 @@ void softmax_cases(Builder& to, Depth depth) {
     }
   // Rows that are 2³⁰ elements apart: offsets beyond 32 bits in elements and bytes, on memory that is never backed.
   if (full)
-    to.add(changed_softmax(softmax_problem(5, 129), [](SoftmaxShape& s) { s.in_stride = int64_t{1} << 30, s.out_stride = (int64_t{1} << 30) + 1; }), 2);
+    to.add(changed_softmax(softmax_problem(5, 129),
+                           [](SoftmaxShape& s) { s.in_stride = int64_t{1} << 30, s.out_stride = (int64_t{1} << 30) + 1; }),
+           2);
 }
 
 template <typename Change>
@@ -96,7 +101,8 @@ void matmul_cases(Builder& to, Depth depth) {
             to.add(matmul_problem(big, k, small, ta, tb), 2);
             to.add(matmul_problem(small, k, big, ta, tb), 2);
           }
-      for (const auto& [m, k, n] : {std::array{129, 300, 127}, {64, 513, 33}, {31, 257, 300}, {1, 1000, 2}, {300, 2, 1}, {5, 4099, 3}})
+      for (const auto& [m, k, n] :
+           {std::array{129, 300, 127}, {64, 513, 33}, {31, 257, 300}, {1, 1000, 2}, {300, 2, 1}, {5, 4099, 3}})
         if (full || m == 64 || m == 5) to.add(matmul_problem(m, k, n, ta, tb), 2);
       for (const auto& [m, k, n] : {std::array{33, 47, 4}, {3, 47, 50}, {70, 33, 40}})
         for (const bool shared : {false, true})  // one B for all matrices
@@ -131,7 +137,9 @@ void matmul_cases(Builder& to, Depth depth) {
                         [](MatmulShape& s) { s.batch_stride_a = s.batch_stride_b = 0; }),
          2);
   for (const int64_t n : {3, 40})
-    to.add(changed_matmul(matmul_problem(5, 70, n, false, true), [](MatmulShape& s) { s.lda = s.ldb = s.ldc = int64_t{1} << 30; }), 2);
+    to.add(
+        changed_matmul(matmul_problem(5, 70, n, false, true), [](MatmulShape& s) { s.lda = s.ldb = s.ldc = int64_t{1} << 30; }),
+        2);
 }
 
 struct SdpaCase {
@@ -158,7 +166,7 @@ void sdpa_cases(Builder& to, Depth depth) {
   const bool full = depth == Depth::full;
   const SdpaCase kShapes[] = {
       {1, 4, 4, 1, 1, 64, {}},      {2, 4, 2, 1, 65, 64, 64},  {1, 8, 2, 5, 129, 32, 124},  {2, 2, 1, 17, 17, 16, 0},
-      {1, 3, 1, 33, 40, 80, 7},     {1, 4, 2, 7, 33, 128, {}}, {1, 2, 2, 3, 300, 1, {}},     {1, 2, 1, 4, 9, 7, -2},
+      {1, 3, 1, 33, 40, 80, 7},     {1, 4, 2, 7, 33, 128, {}}, {1, 2, 2, 3, 300, 1, {}},    {1, 2, 1, 4, 9, 7, -2},
       {1, 2, 2, 16, 1000, 64, 984}, {1, 1, 1, 2, 5000, 8, {}}, {3, 6, 3, 1, 257, 256, 256},
   };
   for (const SdpaCase& c : kShapes)

@@ -40,8 +40,10 @@ std::vector<Piece> pieces(const Problem& problem, size_t operand) {
   } else if (problem.op() == Op::matmul) {
     const auto& s = problem.matmul();
     const auto distinct = [&](int64_t stride) { return stride == 0 ? std::min<int64_t>(1, s.batch) : s.batch; };
-    if (operand == 0) add_pieces({s.batch_stride_a, 0, s.lda}, distinct(s.batch_stride_a), 1, s.ta ? s.k : s.m, s.ta ? s.m : s.k, all);
-    if (operand == 1) add_pieces({s.batch_stride_b, 0, s.ldb}, distinct(s.batch_stride_b), 1, s.tb ? s.n : s.k, s.tb ? s.k : s.n, all);
+    if (operand == 0)
+      add_pieces({s.batch_stride_a, 0, s.lda}, distinct(s.batch_stride_a), 1, s.ta ? s.k : s.m, s.ta ? s.m : s.k, all);
+    if (operand == 1)
+      add_pieces({s.batch_stride_b, 0, s.ldb}, distinct(s.batch_stride_b), 1, s.tb ? s.n : s.k, s.tb ? s.k : s.n, all);
     if (operand == kOut) add_pieces({s.batch_stride_c, 0, s.ldc}, s.batch, 1, s.m, s.n, all);
   } else {
     const auto& s = problem.sdpa();
@@ -150,9 +152,12 @@ std::string Trial::describe(const Instance& instance) const {
 std::optional<std::string> Trial::written_beside() const {
   const auto width = static_cast<int64_t>(size_of(case_.problem.out_dtype));
   int64_t at = 0;
-  const auto untouched = [&](int64_t end) { return std::memcmp(out_.data() + at, out_before_.data() + at, static_cast<size_t>(end - at)) == 0; };
+  const auto untouched = [&](int64_t end) {
+    return std::memcmp(out_.data() + at, out_before_.data() + at, static_cast<size_t>(end - at)) == 0;
+  };
   for (const Piece& piece : pieces(case_.problem, kOut)) {
-    if (piece.at * width > at && !untouched(piece.at * width)) return fmt::format("wrote between rows before byte {}", piece.at * width);
+    if (piece.at * width > at && !untouched(piece.at * width))
+      return fmt::format("wrote between rows before byte {}", piece.at * width);
     at = (piece.at + piece.count) * width;
   }
   return std::nullopt;

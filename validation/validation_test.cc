@@ -47,7 +47,8 @@ std::vector<Types> all_types() {
 }
 
 std::string test_name(const testing::TestParamInfo<Types>& info) {
-  return std::string(name(info.param.op)) + "_" + std::string(name(info.param.dtype)) + "_" + std::string(name(info.param.out_dtype));
+  return std::string(name(info.param.op)) + "_" + std::string(name(info.param.dtype)) + "_" +
+         std::string(name(info.param.out_dtype));
 }
 
 INSTANTIATE_TEST_SUITE_P(All, Variants, testing::ValuesIn(all_types()), test_name);
