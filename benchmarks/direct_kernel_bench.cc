@@ -29,8 +29,14 @@ void register_all(Context& context) {
            "1024x1024x1024",
            "128x4096x4096_tb",
            "rows64_seqk128..32768",
+           // Decoding and prefill of a Llama-3.1-8B.
+           "batch1_h32kv8_seqq1_seqk512+2048+8192_d128_causal",
+           "batch1_h32kv8_seqq128+512_seqk512_d128_causal",
        }))
     add_all(context, problem);
+  for (const Problem& problem : problems({"4096x4096x1+4+16", "1+4+16x4096x4096_tb", "512x512x512", "rows64_seqk1024..16384",
+                                          "batch1_h32kv8_seqq1_seqk512+2048+8192_d128_causal"}))
+    for (const DType dtype : {DType::f16, DType::bf16}) add_all(context, with_dtype(problem, dtype));
 }
 
 }  // namespace
