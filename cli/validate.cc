@@ -64,7 +64,8 @@ std::string title(const Group& group) {
 
 // The cases of a list or model: its own shapes, on random values.
 Result<std::vector<Group>> listed_groups(const Options& options) {
-  METALLIC_TRY(const auto list, problems({.op = options.op, .shapes = options.shapes, .model = options.model, .dtypes = options.dtypes}));
+  METALLIC_TRY(const auto list,
+               problems({.op = options.op, .shapes = options.shapes, .model = options.model, .dtypes = options.dtypes}));
   std::vector<Group> groups;
   for (const WeightedProblem& weighted : list) {
     Problem problem = weighted.problem;
@@ -137,7 +138,6 @@ Result<std::vector<std::string>> check_memory(size_t& rows) {
 constexpr size_t kMostShown = 5;  // of the failures of a group
 
 void print(const std::vector<Group>& groups, size_t memory_rows, const std::vector<std::string>& growth) {
-
   const auto shown = [](const std::vector<std::string>& failures) {
     for (size_t i = 0; i < std::min(failures.size(), kMostShown); ++i) fmt::print("    {}\n", failures[i]);
     if (failures.size() > kMostShown) fmt::print("    … and {} more (--json has all)\n", failures.size() - kMostShown);
@@ -205,10 +205,12 @@ void add_validate(CLI::App& app, Action& action) {
       [](CLI::App& command, Options& options) {
         command.add_option("--op", options.op, "only this operation: softmax, matmul or sdpa");
         command.add_option("--dtype", options.dtypes, "only tensors of these types, e.g. f32,bf16 [all]")->delimiter(',');
-        auto* shapes = command.add_option("--shapes", options.shapes, "these labels or files of labels instead of the edge cases");
+        auto* shapes =
+            command.add_option("--shapes", options.shapes, "these labels or files of labels instead of the edge cases");
         command.add_option("--model", options.model, "this model's shapes instead of the edge cases")->excludes(shapes);
         command.add_flag("--quick", options.quick, "a selection of the edge cases that takes seconds");
-        command.add_option("--write-memory", options.write_memory, "write the table of memory as it is now to this file, and end");
+        command.add_option("--write-memory", options.write_memory,
+                           "write the table of memory as it is now to this file, and end");
         command.add_flag("--json", options.json, "for programs");
       },
       run);

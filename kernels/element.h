@@ -5,6 +5,7 @@
 
 #include <bit>
 #include <cstdint>
+#include <type_traits>
 
 #include "core/dtype.h"
 
@@ -48,6 +49,17 @@ decltype(auto) with_type(DType dtype, const Function& function) {
     case DType::bf16: return function(bfloat16_t{});
     default: return function(float{});
   }
+}
+
+/// Calls function(In{}, Out{}) with the types of input and output, which are the same or one of them f32, as in a valid Problem.
+template <typename Function>
+decltype(auto) with_types(DType dtype, DType out_dtype, const Function& function) {
+  return with_type(dtype, [&]<typename In>(In in) -> decltype(auto) {
+    if constexpr (std::is_same_v<In, float>)
+      return with_type(out_dtype, [&](auto out) -> decltype(auto) { return function(in, out); });
+    else
+      return out_dtype == DType::f32 ? function(in, float{}) : function(in, in);
+  });
 }
 
 /// The i-th element of a tensor of any type.

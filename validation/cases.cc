@@ -132,14 +132,15 @@ void matmul_cases(Builder& to, Depth depth) {
       }
     }
   if (!full) return;
-  // More than 2³¹ multiply-adds over operands of stride 0; rows 2³⁰ elements apart on memory that is never backed.
-  to.add(changed_matmul(matmul_problem(1, 32768, 1, false, true, 65539),
-                        [](MatmulShape& s) { s.batch_stride_a = s.batch_stride_b = 0; }),
-         2);
+  // More than 2³¹ elements from end to end: rows 2³⁰ and matrices 2³³ elements apart, on memory that is never backed.
   for (const int64_t n : {3, 40})
-    to.add(
-        changed_matmul(matmul_problem(5, 70, n, false, true), [](MatmulShape& s) { s.lda = s.ldb = s.ldc = int64_t{1} << 30; }),
-        2);
+    to.add(changed_matmul(matmul_problem(5, 70, n, false, true, 2),
+                          [](MatmulShape& s) {
+                            s.lda = s.ldb = s.ldc = int64_t{1} << 30;
+                            s.batch_stride_a = s.batch_stride_c = int64_t{1} << 33;
+                            s.batch_stride_b = 0;
+                          }),
+           2);
 }
 
 struct SdpaCase {

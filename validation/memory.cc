@@ -70,7 +70,8 @@ class Resident {
     auto* workspace = reinterpret_cast<std::byte*>((reinterpret_cast<uintptr_t>(memory.data()) + 63) / 64 * 64);
     const Args args{.in = {operands_[0].data(), operands_[1].data(), operands_[2].data()}, .out = operands_[kOut].data()};
     const int64_t before = resident_bytes();
-    if (const Code code = kernel.run(args, workspace, executor_); code != Code::ok) return fail(code, "a run failed: {}", name(code));
+    if (const Code code = kernel.run(args, workspace, executor_); code != Code::ok)
+      return fail(code, "a run failed: {}", name(code));
     return std::max<int64_t>(0, resident_bytes() - before);
   }
 
@@ -82,7 +83,8 @@ class Resident {
 }  // namespace
 
 std::string MemoryRow::key() const {
-  return fmt::format("{} {} {} threads={} {} {}{}{}", what, label, dtype, threads, target, variant, tuning.empty() ? "" : "@", tuning);
+  return fmt::format("{} {} {} threads={} {} {}{}{}", what, label, dtype, threads, target, variant, tuning.empty() ? "" : "@",
+                     tuning);
 }
 
 Result<std::vector<MemoryRow>> parse_memory(std::string_view text, std::string_view where) {
@@ -95,15 +97,21 @@ Result<std::vector<MemoryRow>> parse_memory(std::string_view text, std::string_v
       return {};
     }
     if (row.fields.size() != std::size(kHeader))
-      return fail(Code::invalid_argument, "{} line {}: {} fields, expected {}", where, row.line, row.fields.size(), std::size(kHeader));
+      return fail(Code::invalid_argument, "{} line {}: {} fields, expected {}", where, row.line, row.fields.size(),
+                  std::size(kHeader));
     const auto number = [&](size_t column, auto& value) -> Status {
       const std::string& field = row.fields[column];
       const auto [stop, status] = std::from_chars(field.data(), field.data() + field.size(), value);
       if (status == std::errc() && stop == field.data() + field.size() && value >= 0) return {};
-      return fail(Code::invalid_argument, "{} line {} column {}: {} is not a number ≥ 0", where, row.line, kHeader[column], in_quotes(field));
+      return fail(Code::invalid_argument, "{} line {} column {}: {} is not a number ≥ 0", where, row.line, kHeader[column],
+                  in_quotes(field));
     };
-    MemoryRow parsed{.what = row.fields[0], .label = row.fields[1], .dtype = row.fields[2], .target = row.fields[4],
-                     .variant = row.fields[5], .tuning = row.fields[6]};
+    MemoryRow parsed{.what = row.fields[0],
+                     .label = row.fields[1],
+                     .dtype = row.fields[2],
+                     .target = row.fields[4],
+                     .variant = row.fields[5],
+                     .tuning = row.fields[6]};
     METALLIC_CHECK(number(3, parsed.threads));
     METALLIC_CHECK(number(7, parsed.bytes));
     rows.push_back(std::move(parsed));
@@ -113,14 +121,15 @@ Result<std::vector<MemoryRow>> parse_memory(std::string_view text, std::string_v
 }
 
 Result<std::vector<MemoryRow>> committed_memory() {
-  return parse_memory({metallic_memory_csv, static_cast<size_t>(metallic_memory_csv_end - metallic_memory_csv)}, "validation/memory.csv");
+  return parse_memory({metallic_memory_csv, static_cast<size_t>(metallic_memory_csv_end - metallic_memory_csv)},
+                      "validation/memory.csv");
 }
 
 std::string to_csv(const std::vector<MemoryRow>& rows) {
   std::string text = csv_line(std::vector<std::string>(std::begin(kHeader), std::end(kHeader)));
   for (const MemoryRow& row : rows)
-    text += csv_line(std::vector<std::string>{row.what, row.label, row.dtype, std::to_string(row.threads), row.target, row.variant,
-                                              row.tuning, std::to_string(row.bytes)});
+    text += csv_line(std::vector<std::string>{row.what, row.label, row.dtype, std::to_string(row.threads), row.target,
+                                              row.variant, row.tuning, std::to_string(row.bytes)});
   return text;
 }
 
@@ -135,20 +144,32 @@ Result<std::vector<MemoryRow>> measure_memory(Executor& executor) {
       Resident operands(problem, executor);
       const auto all = instances(problem.op(), fixed_facts());
       for (const Instance& instance : all) {
-        if (instance.variant->family == "reference" || instance.variant->rejects(problem, instance.tuning, instance.facts)) continue;
+        if (instance.variant->family == "reference" || instance.variant->rejects(problem, instance.tuning, instance.facts))
+          continue;
         AnyPlanner planner(instance.facts);
         METALLIC_TRY(const auto kernel, instance.variant->prepare(problem, instance.tuning, instance.facts, planner));
-        rows.push_back({.what = "workspace", .label = std::string(text), .dtype = std::string(name(dtype)), .threads = kThreads,
-                        .target = instance.facts.isa, .variant = std::string(instance.variant->name),
-                        .tuning = to_string(instance.tuning), .bytes = static_cast<int64_t>(kernel->workspace())});
+        rows.push_back({.what = "workspace",
+                        .label = std::string(text),
+                        .dtype = std::string(name(dtype)),
+                        .threads = kThreads,
+                        .target = instance.facts.isa,
+                        .variant = std::string(instance.variant->name),
+                        .tuning = to_string(instance.tuning),
+                        .bytes = static_cast<int64_t>(kernel->workspace())});
         if (instance.facts.isa_bit != all.front().facts.isa_bit) continue;
         METALLIC_TRY(const int64_t growth, operands.growth(*kernel));
         resident += growth;
       }
     }
   constexpr int64_t kStep = 1 << 20;
-  rows.push_back({.what = "resident", .label = "runs", .dtype = "all", .threads = kThreads, .target = "all", .variant = "all",
-                  .tuning = "", .bytes = (resident + kStep - 1) / kStep * kStep});
+  rows.push_back({.what = "resident",
+                  .label = "runs",
+                  .dtype = "all",
+                  .threads = kThreads,
+                  .target = "all",
+                  .variant = "all",
+                  .tuning = "",
+                  .bytes = (resident + kStep - 1) / kStep * kStep});
   return rows;
 }
 

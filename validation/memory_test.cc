@@ -42,8 +42,14 @@ TEST(Memory, GrowthAndMissingRowsAreFound) {
 }
 
 TEST(Memory, TableRoundTripsAndFaultsNameTheLine) {
-  const std::vector<MemoryRow> rows = {{.what = "workspace", .label = "a,b", .dtype = "f32", .threads = 2, .target = "AVX2",
-                                        .variant = "cpu_x", .tuning = "k=1;l=2", .bytes = 123}};
+  const std::vector<MemoryRow> rows = {{.what = "workspace",
+                                        .label = "a,b",
+                                        .dtype = "f32",
+                                        .threads = 2,
+                                        .target = "AVX2",
+                                        .variant = "cpu_x",
+                                        .tuning = "k=1;l=2",
+                                        .bytes = 123}};
   const auto again = parse_memory(to_csv(rows), "table");
   ASSERT_TRUE(again) << again.error().message;
   ASSERT_EQ(again->size(), 1u);

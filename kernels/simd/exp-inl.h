@@ -24,7 +24,10 @@ HWY_INLINE V exp_nonpositive(D d, V x) {
   const auto vanishes = hn::Lt(x, least);  // false for NaN, which goes through the polynomial
   const V clamped = hn::IfThenElse(vanishes, least, x);
 
-  const V n = hn::Round(hn::Mul(clamped, hn::Set(d, 1.44269504f)));
+  // In this sum the last place of the mantissa is 1, so it rounds x·log₂e to n and holds n + 127 in its lowest bits.
+  const V magic = hn::Set(d, 0x1.8p23f + 127);
+  const V shifted = hn::MulAdd(clamped, hn::Set(d, 1.44269504f), magic);
+  const V n = hn::Sub(shifted, magic);
   const V r = hn::NegMulAdd(n, hn::Set(d, -2.12194440e-4f), hn::NegMulAdd(n, hn::Set(d, 0.693359375f), clamped));
 
   V q = hn::Set(d, 0x1.6a23ce0000000p-10f);
@@ -34,8 +37,8 @@ HWY_INLINE V exp_nonpositive(D d, V x) {
   q = hn::MulAdd(q, r, hn::Set(d, 0x1.fffffc0000000p-2f));
   const V p = hn::Add(hn::Set(d, 1.0f), hn::MulAdd(hn::Mul(r, r), q, r));
 
-  // n is in [−126, 0] (or converted from NaN: any scale keeps NaN), so the scale is a normal number.
-  const auto exponent = hn::ShiftLeft<23>(hn::Add(hn::ConvertTo(di, n), hn::Set(di, 127)));
+  // n is in [−126, 0] (or comes from NaN: any scale keeps NaN), so the scale is a normal number.
+  const auto exponent = hn::ShiftLeft<23>(hn::BitCast(di, shifted));
   return hn::IfThenZeroElse(vanishes, hn::Mul(p, hn::BitCast(d, exponent)));
 }
 

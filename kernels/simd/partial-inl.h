@@ -20,26 +20,14 @@ namespace metallic::HWY_NAMESPACE {
 namespace {
 namespace hn = hwy::HWY_NAMESPACE;
 
-/// Lanes [0, count) from memory, the others `rest`. Where masked loads may fault beyond the mask, the lanes
-/// go through a buffer.
-template <class D, class V = hn::Vec<D>, typename T = hn::TFromD<D>>
-HWY_INLINE V load_partial_or(D d, const T* HWY_RESTRICT from, size_t count, V rest) {
-#if METALLIC_MASKED_OPS_MAY_FAULT
-  HWY_ALIGN T lanes[HWY_MAX_BYTES / sizeof(T)];
-  hn::Store(rest, d, lanes);
-  for (size_t i = 0; i < count; ++i) lanes[i] = from[i];
-  return hn::Load(d, lanes);
-#else
-  const auto mask = hn::FirstN(d, count);
-  return hn::IfThenElse(mask, hn::MaskedLoad(mask, d, from), rest);
-#endif
-}
-
-/// Lanes [0, count) from memory, the others zero.
+/// Lanes [0, count) from memory, the others zero. Where masked loads may fault beyond the mask, the lanes go through a buffer.
 template <class D, typename T = hn::TFromD<D>>
 HWY_INLINE hn::Vec<D> load_partial(D d, const T* HWY_RESTRICT from, size_t count) {
 #if METALLIC_MASKED_OPS_MAY_FAULT
-  return load_partial_or(d, from, count, hn::Zero(d));
+  HWY_ALIGN T lanes[HWY_MAX_BYTES / sizeof(T)];
+  hn::Store(hn::Zero(d), d, lanes);
+  for (size_t i = 0; i < count; ++i) lanes[i] = from[i];
+  return hn::Load(d, lanes);
 #else
   return hn::MaskedLoad(hn::FirstN(d, count), d, from);
 #endif

@@ -7,9 +7,12 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
+#include <limits>
 
 #include "backends/cpu/isa.h"
 #include "core/variant.h"
+#include "kernels/element.h"
 #include "kernels/partition.h"
 #include "kernels/softmax/contract.h"
 #include "kernels/softmax/rows-inl.h"
@@ -26,11 +29,17 @@ struct Partial {
 };
 
 // The same over both pieces. Equal maxima are not subtracted: two of −∞ would give NaN.
-inline Partial join(Partial a, Partial b) {
+inline Partial join(Partial a, Partial b, float scale) {
   const float max = std::fmax(a.max, b.max);
-  const auto scale = [max](float m) { return m == max ? 1.0f : std::exp(m - max); };
-  return {max, a.sum * scale(a.max) + b.sum * scale(b.max)};
+  const auto factor = [=](float m) { return m == max ? 1.0f : std::exp((m - max) * scale); };
+  return {max, a.sum * factor(a.max) + b.sum * factor(b.max)};
 }
+
+// What a segment's passes are called as, whatever the storage.
+struct Passes {
+  Partial (*partial)(const void* x, float scale, size_t count);
+  void (*write)(const void* x, float scale, Partial total, void* y, size_t count);
+};
 
 }  // namespace
 }  // namespace metallic::softmax
@@ -41,14 +50,23 @@ namespace metallic::softmax::HWY_NAMESPACE {
 namespace {
 using namespace ::metallic::HWY_NAMESPACE;
 
-Partial segment_partial(const float* x, size_t count) {
+template <typename In>
+Partial segment_partial(const void* from, float scale, size_t count) {
+  const auto* x = static_cast<const In*>(from);
   const float max = row_max<4>(x, count);
   const float reference = max == kMinusInfinity ? 0.0f : max;
-  return {max, row_exp_sum<4, /*kStore=*/false>(x, reference, nullptr, count)};
+  return {max, row_exp_sum<4, /*kStore=*/false>(x, reference, scale, nullptr, count)};
 }
 
-void segment_write(const float* x, Partial total, float* y, size_t count) {
-  row_exp_scale(x, total.max, 1 / total.sum, y, count);
+template <typename In, typename Out>
+void segment_write(const void* x, float scale, Partial total, void* y, size_t count) {
+  row_exp_scale(static_cast<const In*>(x), total.max, scale, 1 / total.sum, static_cast<Out*>(y), count);
+}
+
+Passes find_passes(DType dtype, DType out_dtype) {
+  return with_types(dtype, out_dtype, []<typename In, typename Out>(In, Out) -> Passes {
+    return {&segment_partial<In>, &segment_write<In, Out>};
+  });
 }
 
 }  // namespace
@@ -59,8 +77,7 @@ HWY_AFTER_NAMESPACE();
 namespace metallic::softmax {
 namespace {
 
-HWY_EXPORT(segment_partial);
-HWY_EXPORT(segment_write);
+HWY_EXPORT(find_passes);
 
 // Keys in a segment. It is read twice in a row, so it should stay in the first or second cache level.
 constexpr Tuning kTunings[] = {{{{{"segment", 1024}}}}, {{{{"segment", 4096}}}}, {{{{"segment", 16384}}}}};
@@ -69,20 +86,21 @@ class CpuBlock final : public Kernel {
  public:
   CpuBlock(const Problem& problem, int64_t segment, int64_t isa_bit)
       : shape_(problem.softmax()),
+        in_size_(static_cast<int64_t>(size_of(problem.dtype))),
+        out_size_(static_cast<int64_t>(size_of(problem.out_dtype))),
         segment_(segment),
         segments_((shape_.seq_k + segment - 1) / segment),
         tasks_(task_count(problem.threads, shape_.rows() * segments_,
                           static_cast<double>(shape_.rows()) * static_cast<double>(shape_.seq_k), kGrain)),
-        partial_(cpu::pick(HWY_DISPATCH_TABLE(segment_partial), isa_bit)),
-        write_(cpu::pick(HWY_DISPATCH_TABLE(segment_write), isa_bit)) {}
+        passes_(cpu::pick(HWY_DISPATCH_TABLE(find_passes), isa_bit)(problem.dtype, problem.out_dtype)) {}
 
   size_t workspace() const override {
     return splits_rows() ? static_cast<size_t>(shape_.rows() * segments_) * sizeof(Partial) : 0;
   }
 
   Code run(const Args& args, std::byte* workspace, Executor& executor) const override {
-    const auto* in = static_cast<const float*>(args.in[0]);
-    auto* out = static_cast<float*>(args.out);
+    const auto* in = static_cast<const std::byte*>(args.in[0]);
+    auto* out = static_cast<std::byte*>(args.out);
     if (splits_rows())
       run_segments(in, out, reinterpret_cast<Partial*>(workspace), executor);
     else
@@ -98,33 +116,37 @@ class CpuBlock final : public Kernel {
     return std::clamp<int64_t>(visible_keys(shape_, row) - segment * segment_, 0, segment_);
   }
 
-  void write(const float* in, float* out, int64_t row, int64_t segment, Partial total) const {
-    const int64_t begin = segment * segment_, length = std::min(segment_, shape_.seq_k - begin), count = keys(row, segment);
-    float* y = out + row * shape_.out_stride + begin;
-    write_(in + row * shape_.in_stride + begin, total, y, static_cast<size_t>(count));
-    std::fill(y + count, y + length, 0.0f);
+  Partial partial(const std::byte* in, int64_t row, int64_t segment) const {
+    const std::byte* x = in + (row * shape_.in_stride + segment * segment_) * in_size_;
+    return passes_.partial(x, shape_.scale, static_cast<size_t>(keys(row, segment)));
   }
 
-  void run_rows(const float* in, float* out, Executor& executor) const {
+  void write(const std::byte* in, std::byte* out, int64_t row, int64_t segment, Partial total) const {
+    const int64_t begin = segment * segment_, length = std::min(segment_, shape_.seq_k - begin), count = keys(row, segment);
+    std::byte* y = out + (row * shape_.out_stride + begin) * out_size_;
+    if (count > 0)
+      passes_.write(in + (row * shape_.in_stride + begin) * in_size_, shape_.scale, total, y, static_cast<size_t>(count));
+    std::memset(y + count * out_size_, 0, static_cast<size_t>((length - count) * out_size_));
+  }
+
+  void run_rows(const std::byte* in, std::byte* out, Executor& executor) const {
     executor.parallel(static_cast<size_t>(tasks_), [&](size_t task) {
       const Share part = share(shape_.rows(), tasks_, static_cast<int64_t>(task));
       for (int64_t row = part.begin; row < part.end; ++row) {
         Partial total;
-        for (int64_t s = 0; s < segments_; ++s)
-          total = join(total, partial_(in + row * shape_.in_stride + s * segment_, static_cast<size_t>(keys(row, s))));
+        for (int64_t s = 0; s < segments_; ++s) total = join(total, partial(in, row, s), shape_.scale);
         for (int64_t s = 0; s < segments_; ++s) write(in, out, row, s, total);
       }
     });
   }
 
   // The joins run in the same order as in run_rows, so both give the same bits.
-  void run_segments(const float* in, float* out, Partial* partials, Executor& executor) const {
+  void run_segments(const std::byte* in, std::byte* out, Partial* partials, Executor& executor) const {
     const int64_t units = shape_.rows() * segments_;
     executor.parallel(static_cast<size_t>(tasks_), [&](size_t task) {
       const Share part = share(units, tasks_, static_cast<int64_t>(task));
       for (int64_t unit = part.begin; unit < part.end; ++unit) {
-        const int64_t row = unit / segments_, s = unit % segments_;
-        partials[unit] = partial_(in + row * shape_.in_stride + s * segment_, static_cast<size_t>(keys(row, s)));
+        partials[unit] = partial(in, unit / segments_, unit % segments_);
       }
     });
     executor.parallel(static_cast<size_t>(tasks_), [&](size_t task) {
@@ -135,7 +157,7 @@ class CpuBlock final : public Kernel {
         const int64_t row = unit / segments_;
         if (row != joined_row) {
           total = {};
-          for (int64_t s = 0; s < segments_; ++s) total = join(total, partials[row * segments_ + s]);
+          for (int64_t s = 0; s < segments_; ++s) total = join(total, partials[row * segments_ + s], shape_.scale);
           joined_row = row;
         }
         write(in, out, row, unit % segments_, total);
@@ -144,18 +166,19 @@ class CpuBlock final : public Kernel {
   }
 
   SoftmaxShape shape_;
+  int64_t in_size_;
+  int64_t out_size_;
   int64_t segment_;
   int64_t segments_;
   int64_t tasks_;
-  decltype(&HWY_STATIC_DISPATCH(segment_partial)) partial_;
-  decltype(&HWY_STATIC_DISPATCH(segment_write)) write_;
+  Passes passes_;
 };
 
 // Dynamic tiling: the longest segment that stays in the first cache level beside what else is there, but short enough
 // that few rows still give every thread a segment.
 Tuning preferred_segment(const Problem& problem, const DeviceFacts& facts) {
   const auto& shape = problem.softmax();
-  const int64_t in_cache = facts.l1d_bytes / 2 / static_cast<int64_t>(sizeof(float));
+  const int64_t in_cache = facts.l1d_bytes / 2 / static_cast<int64_t>(size_of(problem.dtype));
   const int64_t rows = std::max<int64_t>(1, shape.rows());
   const int64_t per_thread = rows >= problem.threads ? shape.seq_k : shape.seq_k * rows / problem.threads;
   Tuning best = kTunings[0];
@@ -169,10 +192,7 @@ Tuning preferred_segment(const Problem& problem, const DeviceFacts& facts) {
 extern const Variant cpu_block = {
     .family = "block",
     .tunings = kTunings,
-    .rejects = [](const Problem& problem, const Tuning&, const DeviceFacts&) -> std::optional<std::string> {
-      if (problem.dtype != DType::f32 || problem.out_dtype != DType::f32 || problem.softmax().scale != 1) return "takes f32 only";
-      return std::nullopt;
-    },
+    .rejects = [](const Problem&, const Tuning&, const DeviceFacts&) -> std::optional<std::string> { return std::nullopt; },
     .prefer = preferred_segment,
     .prepare = [](const Problem& problem, const Tuning& tuning, const DeviceFacts& facts,
                   Planner&) -> Result<std::unique_ptr<const Kernel>> {

@@ -5,38 +5,53 @@
 #include <hwy/highway.h>
 
 #include <algorithm>
+#include <type_traits>
 
 #include "backends/cpu/isa.h"
 #include "core/variant.h"
+#include "kernels/element.h"
 #include "kernels/partition.h"
 #include "kernels/softmax/contract.h"
 #include "kernels/softmax/rows-inl.h"
+
+#ifndef METALLIC_KERNELS_SOFTMAX_CPU_VEC_ONCE
+#define METALLIC_KERNELS_SOFTMAX_CPU_VEC_ONCE
+namespace metallic::softmax {
+namespace {
+
+using VecRows = void (*)(const SoftmaxShape&, const void* in, void* out, float* row, int64_t begin, int64_t end);
+
+}  // namespace
+}  // namespace metallic::softmax
+#endif
 
 HWY_BEFORE_NAMESPACE();
 namespace metallic::softmax::HWY_NAMESPACE {
 namespace {
 using namespace ::metallic::HWY_NAMESPACE;
 
-template <int kUnroll>
-void vec_rows(const SoftmaxShape& shape, const float* in, float* out, int64_t begin, int64_t end) {
-  for (int64_t row = begin; row < end; ++row) {
-    const float* x = in + row * shape.in_stride;
-    float* y = out + row * shape.out_stride;
-    const auto visible = static_cast<size_t>(visible_keys(shape, row));
+// An output of 16 bits cannot hold the exponentials until their sum is known; `row` does, seq_k floats.
+template <int kUnroll, typename In, typename Out>
+void vec_rows(const SoftmaxShape& shape, const void* in, void* out, float* row, int64_t begin, int64_t end) {
+  for (int64_t i = begin; i < end; ++i) {
+    const In* x = static_cast<const In*>(in) + i * shape.in_stride;
+    Out* y = static_cast<Out*>(out) + i * shape.out_stride;
+    const auto visible = static_cast<size_t>(visible_keys(shape, i));
     if (visible > 0) {
+      float* terms = row;
+      if constexpr (std::is_same_v<Out, float>) terms = y;
       const float max = row_max<kUnroll>(x, visible);
-      const float sum = row_exp_sum<kUnroll, /*kStore=*/true>(x, max, y, visible);
-      row_scale(y, 1 / sum, visible);
+      const float sum = row_exp_sum<kUnroll, /*kStore=*/true>(x, max, shape.scale, terms, visible);
+      row_scale(terms, 1 / sum, y, visible);
     }
-    std::fill(y + visible, y + shape.seq_k, 0.0f);
+    std::fill(y + visible, y + shape.seq_k, Out{});
   }
 }
 
-void vec_rows_1(const SoftmaxShape& shape, const float* in, float* out, int64_t begin, int64_t end) {
-  vec_rows<1>(shape, in, out, begin, end);
-}
-void vec_rows_4(const SoftmaxShape& shape, const float* in, float* out, int64_t begin, int64_t end) {
-  vec_rows<4>(shape, in, out, begin, end);
+VecRows find_vec_rows(int64_t unroll, DType dtype, DType out_dtype) {
+  return with_types(dtype, out_dtype, [unroll]<typename In, typename Out>(In, Out) -> VecRows {
+    return unroll == 1 ? &vec_rows<1, In, Out> : &vec_rows<4, In, Out>;
+  });
 }
 
 }  // namespace
@@ -47,32 +62,37 @@ HWY_AFTER_NAMESPACE();
 namespace metallic::softmax {
 namespace {
 
-HWY_EXPORT(vec_rows_1);
-HWY_EXPORT(vec_rows_4);
-using Rows = decltype(&HWY_STATIC_DISPATCH(vec_rows_1));
+HWY_EXPORT(find_vec_rows);
 
 // How many independent accumulators hide the latency of max and add.
 constexpr Tuning kTunings[] = {{{{{"unroll", 1}}}}, {{{{"unroll", 4}}}}};
 
 class CpuVec final : public Kernel {
  public:
-  CpuVec(const SoftmaxShape& shape, Rows rows) : shape_(shape), rows_(rows) {}
+  CpuVec(const Problem& problem, VecRows rows)
+      : shape_(problem.softmax()),
+        tasks_(task_count(problem.threads, shape_.rows(), static_cast<double>(shape_.rows()) * static_cast<double>(shape_.seq_k),
+                          kGrain)),
+        // In whole cache lines, so that no two tasks write to one.
+        row_(problem.out_dtype == DType::f32 ? 0 : (shape_.seq_k + 15) / 16 * 16),
+        rows_(rows) {}
 
-  Code run(const Args& args, std::byte*, Executor& executor) const override {
-    const auto* in = static_cast<const float*>(args.in[0]);
-    auto* out = static_cast<float*>(args.out);
-    const double elements = static_cast<double>(shape_.rows()) * static_cast<double>(shape_.seq_k);
-    const int64_t tasks = task_count(executor.threads(), shape_.rows(), elements, kGrain);
-    executor.parallel(static_cast<size_t>(tasks), [&](size_t task) {
-      const Share part = share(shape_.rows(), tasks, static_cast<int64_t>(task));
-      rows_(shape_, in, out, part.begin, part.end);
+  size_t workspace() const override { return static_cast<size_t>(tasks_ * row_) * sizeof(float); }
+
+  Code run(const Args& args, std::byte* workspace, Executor& executor) const override {
+    executor.parallel(static_cast<size_t>(tasks_), [&](size_t task) {
+      const auto index = static_cast<int64_t>(task);
+      const Share part = share(shape_.rows(), tasks_, index);
+      rows_(shape_, args.in[0], args.out, reinterpret_cast<float*>(workspace) + index * row_, part.begin, part.end);
     });
     return Code::ok;
   }
 
  private:
   SoftmaxShape shape_;
-  Rows rows_;
+  int64_t tasks_;
+  int64_t row_;  // floats of workspace for a task
+  VecRows rows_;
 };
 
 }  // namespace
@@ -80,17 +100,13 @@ class CpuVec final : public Kernel {
 extern const Variant cpu_vec = {
     .family = "vec",
     .tunings = kTunings,
-    .rejects = [](const Problem& problem, const Tuning&, const DeviceFacts&) -> std::optional<std::string> {
-      if (problem.dtype != DType::f32 || problem.out_dtype != DType::f32 || problem.softmax().scale != 1) return "takes f32 only";
-      return std::nullopt;
-    },
+    .rejects = [](const Problem&, const Tuning&, const DeviceFacts&) -> std::optional<std::string> { return std::nullopt; },
     // Four accumulators pay from a few vectors on; below, their folding costs more than it hides.
     .prefer = [](const Problem& problem, const DeviceFacts&) { return kTunings[problem.softmax().seq_k >= 256 ? 1 : 0]; },
     .prepare = [](const Problem& problem, const Tuning& tuning, const DeviceFacts& facts,
                   Planner&) -> Result<std::unique_ptr<const Kernel>> {
-      const Rows rows = tuning["unroll"] == 1 ? cpu::pick(HWY_DISPATCH_TABLE(vec_rows_1), facts.isa_bit)
-                                              : cpu::pick(HWY_DISPATCH_TABLE(vec_rows_4), facts.isa_bit);
-      return std::make_unique<CpuVec>(problem.softmax(), rows);
+      const auto find = cpu::pick(HWY_DISPATCH_TABLE(find_vec_rows), facts.isa_bit);
+      return std::make_unique<CpuVec>(problem, find(tuning["unroll"], problem.dtype, problem.out_dtype));
     },
     .reduction_id = [](const Problem&, const Tuning& tuning, const DeviceFacts& facts) -> std::optional<std::string> {
       return "row;" + to_string(tuning) + ";" + facts.isa;
