@@ -11,13 +11,15 @@ namespace metallic::validation {
 /// What the operands hold. All values are finite and in [−1, 1) but for what is said.
 enum class Values : unsigned char {
   random,
-  wide,                ///< up to ±88 in a softmax, ±30 in the queries of an sdpa, ±1000 in a matmul
-  denormal,            ///< scaled down to where f32 and the storage have few bits left, or none
-  some_infinite,       ///< −∞ in a quarter of a softmax's keys; one +∞ in a matmul's A
-  all_minus_infinity,  ///< every key of a softmax
-  nan,                 ///< one NaN a row of a softmax; one in a matmul's A; one in an sdpa's first query
-  equal,               ///< −1e4 everywhere
-  integers,            ///< small whole numbers, on which a matmul is exact
+  wide,                 ///< up to ±88 in a softmax, ±30 in the queries of an sdpa, ±1000 in a matmul
+  denormal,             ///< scaled down to where f32 and the storage have few bits left, or none
+  overflowing,          ///< the largest numbers of both signs in a softmax, whose differences are infinite
+  some_minus_infinity,  ///< a quarter of a softmax's keys
+  all_minus_infinity,   ///< every key of a softmax
+  infinity,             ///< one +∞ a row of a softmax; one in a matmul's A
+  nan,                  ///< one NaN a row of a softmax; one in a matmul's A; one in an sdpa's first query
+  equal,                ///< all the same
+  integers,             ///< small whole numbers, on which a matmul is exact
 };
 std::string_view name(Values values);
 

@@ -37,20 +37,35 @@ class AnyPlanner final : public Planner {
   size_t turn_;
 };
 
+/// Runs the tasks of several threads one after the other, the last first: an order that no pool keeps, and quick where the
+/// cores are busy.
+class BackwardExecutor final : public Executor {
+ public:
+  explicit BackwardExecutor(int threads) : threads_(threads) {}
+  int threads() const override { return threads_; }
+  void run(size_t count, Task task, void* context) override {
+    while (count-- > 0) task(context, count);
+  }
+
+ private:
+  int threads_;
+};
+
 class Trial {
  public:
   /// Throws std::bad_alloc.
   explicit Trial(Case what);
 
-  /// Prepares the instance's kernel, runs it twice and says what is wrong, or nothing: a result outside its bound, a byte
-  /// written beside the result or past the workspace, other bits the second time. A kernel that reads or writes past an
-  /// operand dies on a guard page. Not for instances that reject the problem.
+  /// Runs the instance with the case's threads, then with one, and says what is wrong, or nothing: a result outside its bound, a
+  /// byte written beside the result, other bits on one thread. A kernel that reads or writes past an operand or its workspace
+  /// dies on a guard page. What a mask hides is NaN. Not for instances that reject the problem.
   std::optional<std::string> run(const Instance& instance, Executor& executor);
 
   const Problem& problem() const { return case_.problem; }
   std::string describe(const Instance& instance) const;
 
  private:
+  std::optional<std::string> run_once(const Instance& instance, const Problem& problem, Executor& executor);
   std::optional<std::string> written_beside() const;
 
   Case case_;

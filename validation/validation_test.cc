@@ -1,11 +1,7 @@
 // Every variant × tuning × ISA of this machine on the quick cases: a new variant is tested by being there.
 #include <gtest/gtest.h>
 
-#include <map>
-#include <memory>
-
 #include "backends/cpu/facts.h"
-#include "backends/cpu/pool.h"
 #include "validation/trial.h"
 
 namespace metallic::validation {
@@ -20,16 +16,14 @@ class Variants : public testing::TestWithParam<Types> {};
 
 TEST_P(Variants, AgreeWithTheDefinition) {
   const auto [op, dtype, out_dtype] = GetParam();
-  std::map<int, std::unique_ptr<cpu::Pool>> pools;
   const auto all = instances(op, cpu::facts());
   size_t tried = 0;
   for (const Case& each : cases(op, dtype, out_dtype, Depth::quick)) {
     Trial trial(each);
-    auto& pool = pools[each.problem.threads];
-    if (!pool) pool = std::make_unique<cpu::Pool>(each.problem.threads);
+    BackwardExecutor executor(each.problem.threads);
     for (const Instance& instance : all) {
       if (instance.variant->rejects(each.problem, instance.tuning, instance.facts)) continue;
-      const auto wrong = trial.run(instance, *pool);
+      const auto wrong = trial.run(instance, executor);
       ASSERT_FALSE(wrong) << trial.describe(instance) << ": " << *wrong;
       ++tried;
     }
