@@ -17,9 +17,17 @@
 #define METALLIC_API
 #endif
 
+/* The version of this header; a library with the same MAJOR and no smaller MINOR has all that it declares. */
+#define METALLIC_VERSION_MAJOR 0
+#define METALLIC_VERSION_MINOR 1
+#define METALLIC_VERSION_PATCH 0
+
 #ifdef __cplusplus
 extern "C" {
 #endif
+
+/* The version of the library that is running, e.g. "0.1.0"; static storage. */
+METALLIC_API const char* metallic_version(void);
 
 typedef enum metallic_status {
   METALLIC_OK = 0,
@@ -48,11 +56,20 @@ typedef struct metallic_executor {
 
 typedef struct metallic_context metallic_context;
 
+/* What results may depend on besides their input. */
+typedef enum metallic_numerics {
+  METALLIC_NUMERICS_DEFAULT = 0, /* METALLIC_DETERMINISM, or fast */
+  METALLIC_FAST = 1,             /* whatever is fastest */
+  METALLIC_RUN_TO_RUN = 2,       /* the same bits for the same plan and input */
+  METALLIC_BATCH_INVARIANT = 3   /* the same bits for a row whatever rows, batch, n or threads there are beside it */
+} metallic_numerics;
+
 typedef struct metallic_context_options {
   size_t struct_size;
-  const char* model;                                               /* whose tuned profile to use, or NULL: the one applied last */
-  const char* profile;                                             /* a profile of the caller's, or NULL */
-  int threads;                                                     /* 0: METALLIC_NUM_THREADS, or one per core */
+  const char* model;   /* whose tuned profile to use, or NULL: the one applied last */
+  const char* profile; /* a file of the caller's, preferred to the tuned profile, or NULL; a faulty one costs a warning */
+  int threads;         /* 1 to 1024, or 0: METALLIC_NUM_THREADS, or one per core; an executor has its own number */
+  metallic_numerics numerics;
   const metallic_executor* executor;                               /* or NULL: a thread pool of the library's; copied */
   void (*log)(void* user, const char* level, const char* message); /* or NULL: stderr */
   void* log_user;

@@ -253,9 +253,10 @@ class Executor {
 };
 
 struct Options {
-  std::string model;             ///< whose tuned profile to use; empty: the one applied last
-  std::string profile;           ///< a profile of the caller's, or empty
-  int threads = 0;               ///< 0: METALLIC_NUM_THREADS, or one per core
+  std::string model;    ///< whose tuned profile to use; empty: the one applied last
+  std::string profile;  ///< a profile of the caller's, or empty
+  int threads = 0;      ///< 0: METALLIC_NUM_THREADS, or one per core
+  metallic_numerics numerics = METALLIC_NUMERICS_DEFAULT;
   Executor* executor = nullptr;  ///< outlives the context and its plans
   /// Where messages go, by level and text; unset: to stderr. Called from any thread.
   std::function<void(std::string_view level, std::string_view message)> log;
@@ -270,6 +271,7 @@ class Context {
     given.model = options.model.empty() ? nullptr : options.model.c_str();
     given.profile = options.profile.empty() ? nullptr : options.profile.c_str();
     given.threads = options.threads;
+    given.numerics = options.numerics;
     metallic_executor executor{};
     if (options.executor) {
       executor.struct_size = sizeof(executor);
