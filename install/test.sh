@@ -90,7 +90,7 @@ check_example() {
   cp -r "$here/../examples/$1" "$work/source"
   quietly configure "$work/source" "$2" "$3" -DCMAKE_BUILD_TYPE=Release
   quietly "$2" --build "$work/build"
-  METALLIC_PROFILE=none "$work/build/$1"
+  METALLIC_PROFILE=none METALLIC_NUM_THREADS=1 "$work/build/$1"
 }
 
 # <cmake> <c++>: a project around the repository sees the same target; configured only, since all of it would be compiled again.
