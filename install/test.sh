@@ -51,7 +51,47 @@ check_exports() {
 # <version>
 check_program() {
   "$tree/bin/metallic" --version | grep -q "^metallic $1," || fail "metallic --version does not say $1"
+  for command in $("$tree/bin/metallic" complete -- ""); do
+    "$tree/bin/metallic" "$command" --help | grep -q "^Example: metallic $command " || fail "$command --help has no example"
+  done
   METALLIC_PROFILE=none "$tree/bin/metallic" explain softmax rows64_seqk256 | grep -q 'runs *cpu_' || fail "explain chose nothing"
+}
+
+# completes <words before>... <begun word> <expected words>: what bash offers, as its completion package would ask.
+completes() {
+  local expected=${!#}
+  COMP_WORDS=(metallic "${@:1:$#-1}")
+  COMP_CWORD=$((${#COMP_WORDS[@]} - 1))
+  COMPREPLY=()
+  _metallic metallic
+  [ "${COMPREPLY[*]}" = "$expected" ] || fail "metallic ${*:1:$#-1}: bash offers '${COMPREPLY[*]}', not '$expected'"
+}
+
+check_completion() {
+  PATH=$tree/bin:$PATH
+  # shellcheck disable=SC1091
+  . "$tree/share/bash-completion/completions/metallic"
+  complete -p metallic | grep -q -- '-F _metallic' || fail "bash has no completion for metallic"
+  completes exp "explain"
+  completes re "regret report"
+  completes tune --op so "softmax"
+  completes tune --op = so "softmax"
+  completes tune --op = "softmax matmul sdpa"
+  completes tune --dtype f32 b "bf16"
+  completes tune --model "" "$(metallic models | tr '\n' ' ' | sed 's/ $//')"
+  completes tune --model x --bu "--budget"
+  completes bench --format "" "table md csv json"
+  completes bench --json --j ""
+  completes explain "" "softmax matmul sdpa"
+  completes explain softmax rows1_seqk2 --variant cpu_b "cpu_block"
+  completes apply "" ""
+  completes completion z "zsh"
+  completes nonsense "" ""
+  # zsh and fish do not cut words at =.
+  [ "$(metallic complete -- tune --op=so)" = --op=softmax ] || fail "--op=so is not completed"
+  diff <(metallic completion bash) "$tree/share/bash-completion/completions/metallic"
+  diff <(metallic completion zsh) "$tree/share/zsh/site-functions/_metallic"
+  diff <(metallic completion fish) "$tree/share/fish/vendor_completions.d/metallic.fish"
 }
 
 # <standard> <compiler>
