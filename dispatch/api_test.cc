@@ -99,6 +99,14 @@ TEST_F(Api, TypesOfInputsAndOutput) {
   EXPECT_THROW(context.plan(mtl::matmul(1, 2, 1).dtype(METALLIC_F16, METALLIC_BF16)), mtl::Error);
 }
 
+TEST_F(Api, NumericsAreTheContexts) {
+  mtl::Options options = threads(1);
+  const auto explained = [&] { return std::string(mtl::Context(options).plan(mtl::softmax(4, 5000)).explain()); };
+  EXPECT_NE(explained().find("\"variant\": \"cpu_block\","), std::string::npos) << explained();
+  options.numerics = METALLIC_BATCH_INVARIANT;
+  EXPECT_NE(explained().find("sums in another order"), std::string::npos) << explained();
+}
+
 TEST_F(Api, BuildersSayWhatTheCallerMeant) {
   const metallic_problem matmul =
       mtl::matmul(4, 5, 6).transpose_a().scale(2, 0.5f).batch(3).row_strides(7, 8, 9).batch_strides(50, 60, 70);

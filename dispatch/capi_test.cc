@@ -137,6 +137,18 @@ TEST_F(CApi, OnePlanRunsInSeveralThreads) {
   }
 }
 
+TEST_F(CApi, PlansKeepTheThreadsOfTheirContext) {
+  auto context = make_context(options(3));
+  const Problem problem = softmax_problem(600, 1000);
+  const auto plan = make_plan(context.get(), from_label("rows600_seqk1000")),
+             other = make_plan(context.get(), from_label("4x4x4"));
+  context.reset();
+  const auto in = random_floats(operand_bytes(problem)[0], 5);
+  std::vector<float> out(in.size());
+  ASSERT_EQ(run(plan.get(), tensors(in.data(), nullptr, out.data())), METALLIC_OK) << metallic_last_error();
+  EXPECT_EQ(first_difference(problem, {.in = {in.data()}, .out = out.data()}, nullptr, 32), std::nullopt);
+}
+
 TEST_F(CApi, ContextsWithDifferentForcedVariantsCoexist) {
   const auto forced = [](const char* variant) {
     const Variable variable("METALLIC_SOFTMAX_VARIANT", variant);

@@ -29,7 +29,7 @@ check_tree() {
     [ -e "$tree/$file" ] || fail "$file is not installed"
   done
   # Nothing may name the place where it was built or first installed.
-  ! grep -rlF -e "$work/first" -e "$1" "$tree"/include "$tree"/lib*/cmake "$tree"/lib*/pkgconfig || fail "files name other places"
+  ! grep -rlF -e "$work/first" -e "$1" --include='*.cmake' --include='*.pc' --include='metallic.*' "$tree" || fail "files name other places"
   for component in library development program; do
     quietly "$2" --install "$1" --prefix "$work/parts" --component $component
   done

@@ -9,7 +9,7 @@
 
 namespace {
 
-constexpr int64_t kPrompt = 12, kSteps = 12;
+constexpr int64_t kPrompt = 12, kSteps = 8;
 
 // How far apart two right computations may be, before any is made. Each of some ten operations of a layer adds a relative
 // error: that of a sum of f32 products in another order, √in roundings of 2⁻²⁴, and in bf16 that of one rounding of its

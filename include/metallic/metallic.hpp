@@ -214,7 +214,8 @@ class Plan {
   /// sdpa
   void run(const void* q, const void* k, const void* v, void* out) { run(q, k, v, out, own_workspace()); }
 
-  /// The same with the caller's workspace, which may be larger than needed: safe from several threads with one each, allocates nothing.
+  /// The same with the caller's workspace, which may be larger than needed: safe from several threads with one each, allocates
+  /// nothing.
   void run(const void* in, void* out, const Workspace& workspace) const { run(in, nullptr, nullptr, out, workspace); }
   void run(const void* a, const void* b, void* c, const Workspace& workspace) const { run(a, b, nullptr, c, workspace); }
   void run(const void* a, const void* b, const void* c, void* out, const Workspace& workspace) const {
@@ -296,8 +297,7 @@ class Context {
     context_.reset(made);
   }
 
-  /// Chooses and prepares a kernel. Safe from several threads. The plan must not be used after the context, unless an
-  /// executor was given.
+  /// Chooses and prepares a kernel. Safe from several threads. The plan may outlive the context.
   Plan plan(const metallic_problem& problem) const {
     metallic_plan* made = nullptr;
     check(metallic_plan_create(context_.get(), &problem, &made));
