@@ -54,9 +54,11 @@ void add_analyze(CLI::App& app, Action& action) {
   add_command<AnalyzeOptions>(
       app, action, "analyze", "thresholds, rules and regret from samples.csv or results.csv",
       [](CLI::App& command, AnalyzeOptions& options) {
-        command.add_option("file", options.file, "samples.csv or results.csv")->required();
-        command.add_option("--output-dir", options.folder, "where profile.json and report.html go")->capture_default_str();
-        command.add_option("--model", options.model, "the model that the profile is for");
+        command.add_option("file", options.file, "samples.csv or results.csv")->required()->type_name("FILE");
+        command.add_option("--output-dir", options.folder, "where profile.json and report.html go")
+            ->type_name("DIR")
+            ->capture_default_str();
+        command.add_option("--model", options.model, "the model that the profile is for")->type_name("MODEL");
         command.add_flag("--json", options.json, "for programs");
       },
       analyze);
@@ -66,7 +68,7 @@ void add_report(CLI::App& app, Action& action) {
   add_command<ReportOptions>(
       app, action, "report", "the HTML report of a tuning folder again",
       [](CLI::App& command, ReportOptions& options) {
-        command.add_option("folder", options.folder, "a folder with samples.csv or results.csv")->required();
+        command.add_option("folder", options.folder, "a folder with samples.csv or results.csv")->required()->type_name("DIR");
       },
       report);
 }

@@ -30,7 +30,7 @@ void add_apply(CLI::App& app, Action& action) {
   add_command<Options>(
       app, action, "apply", "install a profile for this device",
       [](CLI::App& command, Options& options) {
-        command.add_option("file", options.file, "a profile.json")->required();
+        command.add_option("file", options.file, "a profile.json")->required()->type_name("FILE");
         command.add_flag("--dry-run", options.dry_run, "only print what would change");
         command.add_flag("--force", options.force, "install an unpaired profile, or one that does not say where it was measured");
       },

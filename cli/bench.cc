@@ -71,10 +71,10 @@ void add_bench(CLI::App& app, Action& action) {
       [](CLI::App& command, Options& options) {
         add_problem_options(command, options.problems);
         add_sample_options(command, options.sampling);
-        command.add_option("--format", options.format, "table, md, csv or json")
+        command.add_option("--format", options.format, "how results are printed")
             ->check(CLI::IsMember({"table", "md", "csv", "json"}))
             ->capture_default_str();
-        command.add_option("--out", options.out, "write the raw samples here, and device.json beside them");
+        command.add_option("--out", options.out, "write the raw samples here, and device.json beside them")->type_name("FILE");
         command.add_flag("--json", options.json, "the same as --format json");
       },
       run);

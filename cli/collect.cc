@@ -41,8 +41,8 @@ void add_collect(CLI::App& app, Action& action) {
   add_command<Options>(
       app, action, "collect", "Google Benchmark JSON to results.csv",
       [](CLI::App& command, Options& options) {
-        command.add_option("files", options.files, "files that --benchmark_out wrote")->required();
-        command.add_option("--out", options.out, "the CSV to write")->required();
+        command.add_option("files", options.files, "files that --benchmark_out wrote")->required()->type_name("FILE");
+        command.add_option("--out", options.out, "the CSV to write")->required()->type_name("FILE");
         command.add_flag("--json", options.json, "print the rows for programs");
       },
       run);

@@ -28,6 +28,7 @@ void add_explain(CLI::App& app, Action& action);
 void add_regret(CLI::App& app, Action& action);
 void add_validate(CLI::App& app, Action& action);
 void add_report(CLI::App& app, Action& action);
+void add_completion(CLI::App& app, Action& action);
 
 /// A subcommand whose options live in a struct: `setup` binds them, `run` gets them.
 template <typename Options, typename Setup, typename Run>

@@ -49,11 +49,16 @@ void add_explain(CLI::App& app, Action& action) {
   add_command<Options>(
       app, action, "explain", "which variant runs a problem, and why",
       [](CLI::App& command, Options& options) {
-        command.add_option("problem", options.words, "[op] label, e.g. softmax rows64_seqk256")->required()->expected(1, 2);
-        command.add_option("--dtype", options.dtype, "element type")->capture_default_str();
-        command.add_option("--variant", options.variant, "force a variant, as a call can");
-        command.add_option("--model", options.model, "use this model's profile");
-        command.add_option("--profile", options.profile, "a profile of the caller's");
+        command.add_option("problem", options.words, "[op] label, e.g. softmax rows64_seqk256")
+            ->required()
+            ->expected(1, 2)
+            ->type_name("LABEL");
+        command.add_option("--dtype", options.dtype, "element type: f32, f16 or bf16")->type_name("DTYPE")->capture_default_str();
+        command.add_option("--variant", options.variant, "force a variant, as a call can (see metallic list)")
+            ->type_name("VARIANT");
+        command.add_option("--model", options.model, "use this model's profile")->type_name("MODEL");
+        command.add_option("--profile", options.profile, "a profile of the caller's, preferred to the installed one")
+            ->type_name("FILE");
         command.add_flag("--json", options.json, "for programs");
       },
       run);

@@ -22,12 +22,15 @@ Result<DType> to_dtype(const std::string& text) {
 }  // namespace
 
 void add_problem_options(CLI::App& command, ProblemOptions& options) {
-  command.add_option("--op", options.op, "only this operation: softmax, matmul or sdpa");
-  auto* shapes = command.add_option("--shapes", options.shapes,
-                                    "labels (ranges allowed: rows64_seqk64..8192), or files with one label a line");
-  auto* model = command.add_option("--model", options.model, "the shapes of this model (see metallic models)");
+  command.add_option("--op", options.op, "only this operation: softmax, matmul or sdpa")->type_name("OP");
+  auto* shapes =
+      command
+          .add_option("--shapes", options.shapes, "labels (ranges allowed: rows64_seqk64..8192), or files with one label a line")
+          ->type_name("LABEL");
+  auto* model =
+      command.add_option("--model", options.model, "the shapes of this model (see metallic models)")->type_name("MODEL");
   shapes->excludes(model);
-  command.add_option("--dtype", options.dtypes, "element types, e.g. f32,bf16 [f32]")->delimiter(',');
+  command.add_option("--dtype", options.dtypes, "element types, e.g. f32,bf16 [f32]")->delimiter(',')->type_name("DTYPE");
 }
 
 // Each problem in each type that was asked for; those of a list that names their type stay as they are.

@@ -72,7 +72,7 @@ void add_list(CLI::App& app, Action& action) {
   add_command<ListOptions>(
       app, action, "list", "the variants and their tunings",
       [](CLI::App& command, ListOptions& options) {
-        command.add_option("--op", options.op, "only this operation");
+        command.add_option("--op", options.op, "only this operation: softmax, matmul or sdpa")->type_name("OP");
         command.add_flag("--json", options.json, "for programs");
       },
       list);
@@ -82,7 +82,7 @@ void add_models(CLI::App& app, Action& action) {
   add_command<ModelOptions>(
       app, action, "models", "the built-in model configurations, or the problems of one (a list that --shapes takes)",
       [](CLI::App& command, ModelOptions& options) {
-        command.add_option("model", options.model, "a model's name");
+        command.add_option("model", options.model, "a model's name")->type_name("MODEL");
         command.add_flag("--json", options.json, "for programs");
       },
       models);

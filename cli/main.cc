@@ -12,6 +12,24 @@
 namespace metallic::cli {
 namespace {
 
+// What --help of a subcommand ends with.
+constexpr std::pair<std::string_view, std::string_view> kExamples[] = {
+    {"tune", "--model llama-3.1-8b --budget 2min"},
+    {"explain", "matmul 4096x4096x8 --dtype bf16"},
+    {"devices", "--json"},
+    {"list", "--op softmax"},
+    {"models", "llama-3.1-8b"},
+    {"env", "--json"},
+    {"bench", "--shapes rows64_seqk256..4096 128x4096x4096_tb --format md"},
+    {"collect", "softmax.json matmul.json --out results.csv"},
+    {"analyze", "results.csv --output-dir tuning"},
+    {"apply", "tuning/profile.json --dry-run"},
+    {"validate", "--quick --op softmax"},
+    {"regret", "--samples other/samples.csv --profile tuning/profile.json"},
+    {"report", "tuning"},
+    {"completion", "bash > ~/.local/share/bash-completion/completions/metallic"},
+};
+
 int run(int argc, char** argv) {
   CLI::App app(
       "Runs each transformer operation with the kernel that is fastest on this machine, and finds out which one that is.");
@@ -21,8 +39,10 @@ int run(int argc, char** argv) {
   app.footer("Start with: metallic tune --model llama-3.1-8b");
   Action action;
   for (const auto add : {add_tune, add_explain, add_devices, add_list, add_models, add_env, add_bench, add_collect, add_analyze,
-                         add_apply, add_regret, add_validate, add_report})
+                         add_apply, add_regret, add_validate, add_report, add_completion})
     add(app, action);
+  for (const auto& [command, example] : kExamples)
+    app.get_subcommand(std::string(command))->footer(fmt::format("Example: metallic {} {}", command, example));
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& help) {

@@ -52,8 +52,11 @@ void add_tune(CLI::App& app, Action& action) {
       [](CLI::App& command, Options& options) {
         add_problem_options(command, options.problems);
         add_sample_options(command, options.sampling);
-        command.add_option("--output-dir", options.folder, "where samples, profile and report go [metallic-tuning/<model>]");
-        command.add_option("--device", options.device, "which device (see metallic devices)")->capture_default_str();
+        command.add_option("--output-dir", options.folder, "where samples, profile and report go [metallic-tuning/<model>]")
+            ->type_name("DIR");
+        command.add_option("--device", options.device, "which device (see metallic devices)")
+            ->type_name("DEVICE")
+            ->capture_default_str();
       },
       run);
 }

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstdint>
 #include <cstdlib>
 #include <metallic/metallic.hpp>
 #include <thread>
@@ -59,6 +60,51 @@ TEST_F(Api, SoftmaxInAndOutOfPlace) {
       const int visible = row % 3 + 3;
       EXPECT_NEAR(y[static_cast<size_t>(row * 5 + key)], key < visible ? 1.0 / visible : 0.0, 1e-6) << row << ' ' << key;
     }
+}
+
+TEST_F(Api, AttentionOverACache) {
+  const mtl::Context context(threads(2));
+  // Two heads share a cache [capacity, head_dim] of which two keys are filled; scores 0 and ln 3, then 0 and 0.
+  constexpr int64_t kCapacity = 5, kDim = 2;
+  const metallic_strides tokens = {2 * kDim, kDim, 2 * kDim}, cache = {kCapacity * kDim, kDim, kDim};
+  mtl::Plan plan = context.plan(mtl::sdpa(1, 2, 1, 1, 2, kDim).causal().scale(1).strides(tokens, cache, cache, tokens));
+  const float nan = std::nanf("");
+  const std::vector<float> q = {std::log(3.0f), 0, 0, 0}, k = {0, 0, 1, 0, nan, nan, nan, nan, nan, nan},
+                           v = {4, 8, 8, 16, nan, nan, nan, nan, nan, nan};
+  std::vector<float> out(4);
+  plan.run(q.data(), k.data(), v.data(), out.data());
+  const mtl::Workspace workspace = plan.workspace();
+  std::vector<float> again(4);
+  plan.run(q.data(), k.data(), v.data(), again.data(), workspace);
+  EXPECT_EQ(out, again);
+  for (size_t i = 0; i < 4; ++i) EXPECT_NEAR(out[i], std::vector<float>({7, 14, 6, 12})[i], 1e-5) << i;
+  const metallic_problem problem = mtl::sdpa(1, 2, 3, 4, 5, 6).causal();
+  EXPECT_EQ(problem.op, METALLIC_SDPA);
+  EXPECT_EQ(problem.batch * 100000 + problem.heads * 10000 + problem.kv_heads * 1000 + problem.seq_q * 100 + problem.seq_k * 10 +
+                problem.head_dim,
+            123456);
+  EXPECT_EQ(problem.offset, 1);
+  EXPECT_EQ(problem.scale, 0);
+}
+
+TEST_F(Api, TypesOfInputsAndOutput) {
+  const mtl::Context context(threads(1));
+  const std::vector<uint16_t> one_two_bf16 = {0x3f80, 0x4000}, one_two_f16 = {0x3c00, 0x4000};
+  float dot = 0;
+  context.plan(mtl::matmul(1, 2, 1).dtype(METALLIC_BF16, METALLIC_F32)).run(one_two_bf16.data(), one_two_bf16.data(), &dot);
+  EXPECT_EQ(dot, 5);
+  uint16_t stored = 0;
+  context.plan(mtl::matmul(1, 2, 1).dtype(METALLIC_F16)).run(one_two_f16.data(), one_two_f16.data(), &stored);
+  EXPECT_EQ(stored, 0x4500) << "5 in f16";
+  EXPECT_THROW(context.plan(mtl::matmul(1, 2, 1).dtype(METALLIC_F16, METALLIC_BF16)), mtl::Error);
+}
+
+TEST_F(Api, NumericsAreTheContexts) {
+  mtl::Options options = threads(1);
+  const auto explained = [&] { return std::string(mtl::Context(options).plan(mtl::softmax(4, 5000)).explain()); };
+  EXPECT_NE(explained().find("\"variant\": \"cpu_block\","), std::string::npos) << explained();
+  options.numerics = METALLIC_BATCH_INVARIANT;
+  EXPECT_NE(explained().find("sums in another order"), std::string::npos) << explained();
 }
 
 TEST_F(Api, BuildersSayWhatTheCallerMeant) {

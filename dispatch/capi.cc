@@ -257,6 +257,19 @@ Result<metallic_problem> from_problem(const Problem& problem) {
   return filled;
 }
 
+Result<std::optional<Numerics>> to_numerics(const metallic_numerics& given) {
+  switch (stored(given)) {
+    case METALLIC_NUMERICS_DEFAULT: return std::nullopt;
+    case METALLIC_FAST: return Numerics::fast;
+    case METALLIC_RUN_TO_RUN: return Numerics::run_to_run;
+    case METALLIC_BATCH_INVARIANT: return Numerics::batch_invariant;
+    default:
+      return fail(Code::invalid_argument,
+                  "options->numerics is {}: use METALLIC_FAST (1), METALLIC_RUN_TO_RUN (2) or METALLIC_BATCH_INVARIANT (3)",
+                  stored(given));
+  }
+}
+
 Result<std::unique_ptr<CallbackExecutor>> make_executor(const metallic_executor* given) {
   METALLIC_TRY(const metallic_executor executor, known_part(given, "options->executor"));
   METALLIC_CHECK(need(reinterpret_cast<const void*>(executor.parallel), "options->executor->parallel"));
@@ -275,6 +288,7 @@ Result<std::shared_ptr<Shared>> make_shared_context(const metallic_context_optio
   if (wanted.model) options.model = wanted.model;
   if (wanted.profile) options.profile = wanted.profile;
   options.threads = wanted.threads;
+  METALLIC_TRY(options.call.numerics, to_numerics(wanted.numerics));
   if (wanted.executor) {
     METALLIC_TRY(shared->executor, make_executor(wanted.executor));
     options.executor = shared->executor.get();
@@ -341,6 +355,8 @@ Status run(const metallic_plan* plan, const metallic_tensors* given, void* works
 using namespace metallic;
 
 extern "C" {
+
+const char* metallic_version(void) { return METALLIC_VERSION; }
 
 // Names are literals, so their data ends in a NUL.
 const char* metallic_status_name(metallic_status status) { return name(static_cast<Code>(stored(status))).data(); }

@@ -1,45 +1,10 @@
-// The C interface from outside: results, every error's status and message, executors, and runs that allocate nothing.
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
-
-#include <atomic>
-#include <cstdlib>
+// The C interface from outside: results, every error's status and message, executors.
+#include <cstring>
 #include <filesystem>
-#include <nlohmann/json.hpp>
 #include <thread>
-#include <vector>
 
 #include "core/label.h"
-#include "kernels/oracle.h"
-#include "metallic/metallic.h"
-
-// Counts allocations of the whole program, where no sanitizer has its own allocator.
-static std::atomic<size_t> allocations{0};
-#if defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-constexpr bool kCountsAllocations = true;
-extern "C" {
-void* __libc_malloc(size_t size);
-void* __libc_calloc(size_t count, size_t size);
-void* __libc_memalign(size_t alignment, size_t size);
-// Exported, or the standard library's own calls would not come here.
-#pragma GCC visibility push(default)
-void* malloc(size_t size) {
-  ++allocations;
-  return __libc_malloc(size);
-}
-void* calloc(size_t count, size_t size) {
-  ++allocations;
-  return __libc_calloc(count, size);
-}
-void* aligned_alloc(size_t alignment, size_t size) {
-  ++allocations;
-  return __libc_memalign(alignment, size);
-}
-#pragma GCC visibility pop
-}
-#else
-constexpr bool kCountsAllocations = false;
-#endif
+#include "dispatch/capi_testing.h"
 
 namespace metallic {
 namespace {
@@ -47,110 +12,10 @@ namespace {
 using testing::AllOf;
 using testing::HasSubstr;
 
-// Sets a variable for a scope.
-class Variable {
- public:
-  Variable(const char* name, const char* value) : name_(name) {
-    if (const char* before = std::getenv(name)) before_ = before;
-    setenv(name, value, 1);
-  }
-  Variable(const Variable&) = delete;
-  Variable& operator=(const Variable&) = delete;
-  ~Variable() { before_ ? setenv(name_, before_->c_str(), 1) : unsetenv(name_); }
-
- private:
-  const char* name_;
-  std::optional<std::string> before_;
-};
-
-struct DestroyContext {
-  void operator()(metallic_context* context) const { metallic_context_destroy(context); }
-};
-struct DestroyPlan {
-  void operator()(metallic_plan* plan) const { metallic_plan_destroy(plan); }
-};
-using ContextHandle = std::unique_ptr<metallic_context, DestroyContext>;
-using PlanHandle = std::unique_ptr<metallic_plan, DestroyPlan>;
-
-metallic_context_options options(int threads) { return {.struct_size = sizeof(metallic_context_options), .threads = threads}; }
-
-ContextHandle make_context(const metallic_context_options& wanted) {
-  metallic_context* context = nullptr;
-  EXPECT_EQ(metallic_context_create(&wanted, &context), METALLIC_OK) << metallic_last_error();
-  return ContextHandle(context);
-}
-
-metallic_problem from_label(const std::string& label) {
-  metallic_problem problem{.struct_size = sizeof(problem)};
-  EXPECT_EQ(metallic_problem_from_label(label.c_str(), &problem), METALLIC_OK) << metallic_last_error();
-  return problem;
-}
-
-PlanHandle make_plan(metallic_context* context, const metallic_problem& problem) {
-  metallic_plan* plan = nullptr;
-  EXPECT_EQ(metallic_plan_create(context, &problem, &plan), METALLIC_OK) << metallic_last_error();
-  return PlanHandle(plan);
-}
-
-metallic_tensors tensors(const void* a, const void* b, void* out) { return {sizeof(metallic_tensors), a, b, nullptr, out}; }
-
-// A plan's scratch memory, aligned to 64.
-class Scratch {
- public:
-  explicit Scratch(const metallic_plan* plan) {
-    EXPECT_EQ(metallic_plan_workspace(plan, &bytes_), METALLIC_OK);
-    memory_.resize(bytes_ + 63);
-  }
-  void* data() { return reinterpret_cast<void*>((reinterpret_cast<uintptr_t>(memory_.data()) + 63) / 64 * 64); }
-  size_t bytes() const { return bytes_; }
-
- private:
-  size_t bytes_ = 0;
-  std::vector<char> memory_;
-};
-
-metallic_status run(const metallic_plan* plan, const metallic_tensors& operands) {
-  Scratch scratch(plan);
-  return metallic_plan_run(plan, &operands, scratch.data(), scratch.bytes());
-}
-
-std::vector<float> random_floats(int64_t bytes, uint64_t seed) {
-  std::vector<float> values(static_cast<size_t>(bytes) / sizeof(float));
-  fill_random(DType::f32, values.data(), values.size(), seed);
-  return values;
-}
-
-nlohmann::json explain(const metallic_plan* plan) {
-  const char* text = nullptr;
-  EXPECT_EQ(metallic_plan_explain(plan, &text), METALLIC_OK);
-  return nlohmann::json::parse(text);
-}
-
-// An executor that runs each task on the calling thread and counts its calls.
-struct Counting {
-  std::atomic<int> calls{0};
-  std::atomic<size_t> tasks{0};
-  metallic_executor as_executor(int threads) {
-    return {.struct_size = sizeof(metallic_executor),
-            .user = this,
-            .threads = threads,
-            .parallel = [](void* user, size_t count, void (*task)(void*, size_t), void* context) {
-              auto* self = static_cast<Counting*>(user);
-              ++self->calls;
-              self->tasks += count;
-              for (size_t i = 0; i < count; ++i) task(context, i);
-            }};
-  }
-};
-
 size_t threads_of_this_process() {
   const auto tasks = std::filesystem::directory_iterator("/proc/self/task");
   return static_cast<size_t>(std::distance(begin(tasks), end(tasks)));
 }
-
-class CApi : public testing::Test {
-  Variable no_profile_{"METALLIC_PROFILE", "none"};  // the user's must not decide what is tested
-};
 
 TEST_F(CApi, ComputesWhatLabelsName) {
   const auto context = make_context(options(2));
@@ -254,31 +119,6 @@ TEST_F(CApi, UsesTheInjectedExecutorAndStartsNoThread) {
   EXPECT_EQ(first_difference(problem, {.in = {in.data()}, .out = out.data()}, nullptr, 32), std::nullopt);
 }
 
-TEST_F(CApi, RunsAllocateNothing) {
-  if (!kCountsAllocations) GTEST_SKIP() << "the sanitizer has its own allocator";
-  Counting counting;
-  const metallic_executor executor = counting.as_executor(2);
-  metallic_context_options wanted = options(0);
-  wanted.executor = &executor;
-  const auto context = make_context(wanted);
-  for (const char* label : {"rows64_seqk1000", "rows1_seqk40000", "300x300x2", "2x300x300_tb", "200x100x150", "64x64x64_ta"}) {
-    const auto plan = make_plan(context.get(), from_label(label));
-    const auto bytes = operand_bytes(*parse_label(label));
-    const auto a = random_floats(bytes[0], 1), b = random_floats(bytes[1], 2);
-    std::vector<float> out(static_cast<size_t>(bytes[kOut]) / sizeof(float));
-    Scratch scratch(plan.get());
-    const metallic_tensors operands = tensors(a.data(), b.data(), out.data());
-    const size_t before = allocations;
-    const metallic_status status = metallic_plan_run(plan.get(), &operands, scratch.data(), scratch.bytes());
-    EXPECT_EQ(allocations - before, 0u) << label;
-    EXPECT_EQ(status, METALLIC_OK);
-  }
-  const size_t before = allocations;
-  const int* volatile escapes = new int(10);  // volatile, or compilers drop the pair
-  delete escapes;
-  EXPECT_GE(allocations - before, 1u) << "the counter counts";
-}
-
 TEST_F(CApi, OnePlanRunsInSeveralThreads) {
   const auto context = make_context(options(2));
   for (const char* label : {"rows64_seqk1000", "rows1_seqk40000", "100x90x80", "300x200x3"}) {
@@ -295,6 +135,18 @@ TEST_F(CApi, OnePlanRunsInSeveralThreads) {
     work(200);
     other.join();
   }
+}
+
+TEST_F(CApi, PlansKeepTheThreadsOfTheirContext) {
+  auto context = make_context(options(3));
+  const Problem problem = softmax_problem(600, 1000);
+  const auto plan = make_plan(context.get(), from_label("rows600_seqk1000")),
+             other = make_plan(context.get(), from_label("4x4x4"));
+  context.reset();
+  const auto in = random_floats(operand_bytes(problem)[0], 5);
+  std::vector<float> out(in.size());
+  ASSERT_EQ(run(plan.get(), tensors(in.data(), nullptr, out.data())), METALLIC_OK) << metallic_last_error();
+  EXPECT_EQ(first_difference(problem, {.in = {in.data()}, .out = out.data()}, nullptr, 32), std::nullopt);
 }
 
 TEST_F(CApi, ContextsWithDifferentForcedVariantsCoexist) {
@@ -340,15 +192,6 @@ TEST_F(CApi, ExplainsFromAProfileWhosePathIsNoUtf8) {
   EXPECT_EQ(explain(make_plan(context.get(), from_label("rows4_seqk100")).get())["source"], "default");
 }
 
-// Expects a call to have failed, and what the error says.
-#define EXPECT_FAILS(call, status, ...)                             \
-  do {                                                              \
-    EXPECT_EQ((call), status);                                      \
-    const std::string message = metallic_last_error();              \
-    EXPECT_THAT(message, AllOf(__VA_ARGS__));                       \
-    EXPECT_EQ(message.find('\n'), std::string::npos) << "one line"; \
-  } while (false)
-
 TEST_F(CApi, RefusesWrongContexts) {
   const auto create = [](const metallic_context_options& wanted) {
     auto* context = reinterpret_cast<metallic_context*>(1);
@@ -382,6 +225,34 @@ TEST_F(CApi, RefusesWrongContexts) {
   const Variable variable("METALLIC_SOFTMAX_VARIANT", "vecc");
   EXPECT_FAILS(create(options(1)), METALLIC_INVALID_ARGUMENT, HasSubstr("METALLIC_SOFTMAX_VARIANT is \"vecc\""),
                HasSubstr("cpu_block"));
+}
+
+TEST_F(CApi, NumericsAreTheContexts) {
+  const auto chosen = [](metallic_numerics numerics) {
+    metallic_context_options wanted = options(1);
+    wanted.numerics = numerics;
+    return explain(make_plan(make_context(wanted).get(), from_label("rows4_seqk5000")).get());
+  };
+  EXPECT_EQ(chosen(METALLIC_FAST)["variant"], "cpu_block");
+  EXPECT_EQ(chosen(METALLIC_RUN_TO_RUN)["variant"], "cpu_block");
+  const auto invariant = chosen(METALLIC_BATCH_INVARIANT);
+  EXPECT_EQ(invariant["variant"], "cpu_vec");
+  EXPECT_THAT(invariant["candidates"].dump(), HasSubstr("batch_invariant: sums in another order"));
+  {
+    const Variable variable("METALLIC_DETERMINISM", "batch_invariant");
+    EXPECT_EQ(chosen(METALLIC_NUMERICS_DEFAULT)["variant"], "cpu_vec");
+    EXPECT_EQ(chosen(METALLIC_FAST)["variant"], "cpu_block") << "what the call says, not the environment";
+  }
+  metallic_context_options wanted = options(1);
+  const int four = 4;
+  std::memcpy(&wanted.numerics, &four, sizeof(four));
+  metallic_context* context = nullptr;
+  EXPECT_FAILS(metallic_context_create(&wanted, &context), METALLIC_INVALID_ARGUMENT, HasSubstr("numerics is 4"),
+               HasSubstr("METALLIC_BATCH_INVARIANT"));
+}
+
+TEST_F(CApi, SaysItsVersion) {
+  EXPECT_EQ(metallic_version(), fmt::format("{}.{}.{}", METALLIC_VERSION_MAJOR, METALLIC_VERSION_MINOR, METALLIC_VERSION_PATCH));
 }
 
 TEST_F(CApi, TakesNullOptionsAndLargerStructs) {

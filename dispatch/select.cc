@@ -53,7 +53,7 @@ class Admission {
     const auto [variant_name, tuning_text] = canonical(problem.op());
     const Variant* variant = find_variant(problem.op(), variant_name);
     const auto tuning = variant ? find_tuning(*variant, tuning_text) : std::nullopt;
-    if (!tuning) return;
+    if (!tuning || variant->rejects(problem, *tuning, facts)) return;  // of this type or layout only the reference is left
     wanted_ = variant->reduction_id(problem, *tuning, facts);
     wanted_name_ = to_string(*variant, *tuning);
   }
@@ -234,8 +234,12 @@ Result<Decision> select(const Problem& problem, const SelectionInputs& inputs) {
   }
   if (!decision.variant) {
     const Level last{.source = Source::defaults, .origin = "built-in: all others reject"};
+    // The built-in rules know nothing of numerics: where what they name is refused for its order, what fixes the order runs.
+    const auto [invariant, tuning] = canonical(problem.op());
+    const bool fixed = numerics == Numerics::batch_invariant &&
+                       accept({.use = std::string(invariant), .tuning = std::string(tuning)}, last, admission, inputs, decision);
     const Rule reference{.use = fmt::format("{}_reference", inputs.facts.backend)};
-    if (!accept(reference, last, admission, inputs, decision))
+    if (!fixed && !accept(reference, last, admission, inputs, decision))
       return fail(Code::unsupported, "no variant can run this {}: {}", name(problem.op()),
                   decision.refused.empty() ? "none exists" : decision.refused.back());
   }

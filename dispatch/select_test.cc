@@ -143,6 +143,16 @@ TEST(Select, BatchInvariantGivesOneReductionForAllShapes) {
   }
 }
 
+// The built-in rules name cpu_block for long rows, which sums in an order of its own.
+TEST(Select, BatchInvariantDecidesWhereTheRulesChoiceIsRefused) {
+  Case situation;
+  situation.environment.numerics = Numerics::batch_invariant;
+  for (const char* label : {"rows4_seqk64", "rows4_seqk5000", "batch2_seqq3_seqk5000_causal"})
+    EXPECT_EQ(situation.decide(label).variant->name, "cpu_vec") << label;
+  for (const char* label : {"batch1_h8kv2_seqq1_seqk5000_d64_causal", "batch1_h8kv8_seqq64_seqk64_d64"})
+    EXPECT_EQ(situation.decide(label).variant->name, "cpu_materialized") << label;
+}
+
 TEST(Select, UnknownNamesListTheAllowedOnes) {
   Environment environment;
   environment.softmax_variant = "fast";

@@ -17,9 +17,17 @@
 #define METALLIC_API
 #endif
 
+/* The version of this header; a library with the same MAJOR and no smaller MINOR has all that it declares. */
+#define METALLIC_VERSION_MAJOR 0
+#define METALLIC_VERSION_MINOR 1
+#define METALLIC_VERSION_PATCH 0
+
 #ifdef __cplusplus
 extern "C" {
 #endif
+
+/* The version of the library that is running, e.g. "0.1.0"; static storage. */
+METALLIC_API const char* metallic_version(void);
 
 typedef enum metallic_status {
   METALLIC_OK = 0,
@@ -38,29 +46,39 @@ METALLIC_API const char* metallic_status_name(metallic_status status);
 METALLIC_API const char* metallic_last_error(void);
 
 /* Where a plan's tasks run. parallel calls task(context, i) once for each i in [0, count), on any threads, and returns
- * when all have returned; threads is how many can run at once. */
+ * when all have returned. Runs from several threads call it from several threads. */
 typedef struct metallic_executor {
   size_t struct_size;
-  void* user;
-  int threads;
+  void* user;  /* handed to parallel; outlives the context and its plans */
+  int threads; /* how many tasks can run at once, 1 to 1024; plans are made for this number */
   void (*parallel)(void* user, size_t count, void (*task)(void* context, size_t index), void* context);
 } metallic_executor;
 
 typedef struct metallic_context metallic_context;
 
+/* What results may depend on besides their input. */
+typedef enum metallic_numerics {
+  METALLIC_NUMERICS_DEFAULT = 0, /* METALLIC_DETERMINISM, or fast */
+  METALLIC_FAST = 1,             /* whatever is fastest */
+  METALLIC_RUN_TO_RUN = 2,       /* the same bits for the same plan and input */
+  METALLIC_BATCH_INVARIANT = 3   /* the same bits for a row whatever rows, batch, n or threads there are beside it */
+} metallic_numerics;
+
 typedef struct metallic_context_options {
   size_t struct_size;
-  const char* model;                                               /* whose tuned profile to use, or NULL: the one applied last */
-  const char* profile;                                             /* a profile of the caller's, or NULL */
-  int threads;                                                     /* 0: METALLIC_NUM_THREADS, or one per core */
+  const char* model;   /* whose tuned profile to use, or NULL: the one applied last */
+  const char* profile; /* a file of the caller's, preferred to the tuned profile, or NULL; a faulty one costs a warning */
+  int threads;         /* 1 to 1024, or 0: METALLIC_NUM_THREADS, or one per core; an executor has its own number */
+  metallic_numerics numerics;
   const metallic_executor* executor;                               /* or NULL: a thread pool of the library's; copied */
-  void (*log)(void* user, const char* level, const char* message); /* or NULL: stderr */
+  void (*log)(void* user, const char* level, const char* message); /* or NULL: stderr; called from any thread */
   void* log_user;
 } metallic_context_options;
 
-/* Reads environment, device and profiles once. options may be NULL. */
+/* Reads environment, device and profiles once. options may be NULL. METALLIC_INVALID_ARGUMENT: an option or a variable of the
+ * environment has no meaning; *context is then NULL. */
 METALLIC_API metallic_status metallic_context_create(const metallic_context_options* options, metallic_context** context);
-/* Plans outlive their context only if an executor was injected. NULL is allowed. */
+/* Plans keep what they need of their context, its threads too, and may be destroyed after it. NULL is allowed. */
 METALLIC_API void metallic_context_destroy(metallic_context* context);
 
 typedef enum metallic_op { METALLIC_SOFTMAX = 0, METALLIC_MATMUL = 1, METALLIC_SDPA = 2 } metallic_op;
@@ -69,7 +87,8 @@ typedef enum metallic_op { METALLIC_SOFTMAX = 0, METALLIC_MATMUL = 1, METALLIC_S
 typedef enum metallic_dtype { METALLIC_DTYPE_DEFAULT = 0, METALLIC_F32 = 1, METALLIC_F16 = 2, METALLIC_BF16 = 3 } metallic_dtype;
 
 /* Where the elements of a tensor [batch, heads, rows, head_dim] lie: elements from one to the next; 0 is the contiguous
- * distance. head_dim is contiguous always. */
+ * distance, over the padding of what lies inside. head_dim is contiguous always. A cache [batch, capacity, heads, head_dim] has
+ * batch = capacity * heads * head_dim, head = head_dim, row = heads * head_dim; capacity may exceed seq_k. */
 typedef struct metallic_strides {
   int64_t batch, head, row;
 } metallic_strides;
@@ -108,21 +127,27 @@ typedef struct metallic_problem {
 } metallic_problem;
 
 /* Fills a problem with the shape of a label, e.g. "rows64_seqk512", "batch1_seqq64_seqk512_causal", "4096x4096x8_tb",
- * "batch1_h32kv8_seqq1_seqk4096_d128_causal"; types and strides are left at 0. */
+ * "batch1_h32kv8_seqq1_seqk4096_d128_causal"; types and strides are left at 0. METALLIC_INVALID_ARGUMENT
+ * where the label is none; the error names the column. */
 METALLIC_API metallic_status metallic_problem_from_label(const char* label, metallic_problem* problem);
 
 typedef struct metallic_plan metallic_plan;
 
-/* Chooses the kernel and prepares it. May allocate and take locks. */
+/* Chooses the kernel and prepares it. May allocate and take locks. *plan is NULL unless the status is METALLIC_OK:
+ * METALLIC_INVALID_ARGUMENT  a member of the problem has no meaning
+ * METALLIC_OUT_OF_MEMORY     operands need more bytes than there are addresses
+ * METALLIC_UNSUPPORTED       no kernel computes this */
 METALLIC_API metallic_status metallic_plan_create(metallic_context* context, const metallic_problem* problem,
                                                   metallic_plan** plan);
+/* NULL is allowed; no run may be under way. */
 METALLIC_API void metallic_plan_destroy(metallic_plan* plan);
 
 /* Bytes of scratch memory a run needs, exact; it must be aligned to 64. */
 METALLIC_API metallic_status metallic_plan_workspace(const metallic_plan* plan, size_t* bytes);
 
-/* Operands of a run. softmax: a is the input, out the output, which may be the input. matmul: a is A, b is B, out is C.
- * sdpa: a, b and c are Q, K and V. */
+/* Operands of a run, aligned as their elements are. softmax: a is the input, out the output, which may be the input if types
+ * and strides are equal. matmul: a is A, b is B, out is C. sdpa: a, b and c are Q, K and V. Operands that the operation does not
+ * have, or that have no elements, are not looked at. */
 typedef struct metallic_tensors {
   size_t struct_size;
   const void* a;
@@ -131,7 +156,9 @@ typedef struct metallic_tensors {
   void* out;
 } metallic_tensors;
 
-/* Computes. Allocates nothing, takes no lock of the library's; may run in several threads with different workspaces. */
+/* Computes. Allocates nothing and takes no lock, but for those of the thread pool where no executor was injected; may run in
+ * several threads with different workspaces. workspace_bytes may exceed what is needed; what the workspace holds before does not
+ * matter. METALLIC_INVALID_ARGUMENT: a needed operand or the workspace is NULL, too small, unaligned, or out is an input. */
 METALLIC_API metallic_status metallic_plan_run(const metallic_plan* plan, const metallic_tensors* tensors, void* workspace,
                                                size_t workspace_bytes);
 

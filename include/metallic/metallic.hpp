@@ -208,13 +208,14 @@ class Plan {
   Workspace workspace() const { return Workspace(workspace_bytes()); }
 
   /// softmax: out may be in. Pointers are to elements of the problem's types.
-  void run(const void* in, void* out) { run(in, out, workspace_); }
+  void run(const void* in, void* out) { run(in, out, own_workspace()); }
   /// matmul
-  void run(const void* a, const void* b, void* c) { run(a, b, c, workspace_); }
+  void run(const void* a, const void* b, void* c) { run(a, b, c, own_workspace()); }
   /// sdpa
-  void run(const void* q, const void* k, const void* v, void* out) { run(q, k, v, out, workspace_); }
+  void run(const void* q, const void* k, const void* v, void* out) { run(q, k, v, out, own_workspace()); }
 
-  /// The same with the caller's workspace: safe from several threads with one each, allocates nothing.
+  /// The same with the caller's workspace, which may be larger than needed: safe from several threads with one each, allocates
+  /// nothing.
   void run(const void* in, void* out, const Workspace& workspace) const { run(in, nullptr, nullptr, out, workspace); }
   void run(const void* a, const void* b, void* c, const Workspace& workspace) const { run(a, b, nullptr, c, workspace); }
   void run(const void* a, const void* b, const void* c, void* out, const Workspace& workspace) const {
@@ -236,9 +237,14 @@ class Plan {
   struct Destroy {
     void operator()(metallic_plan* plan) const noexcept { metallic_plan_destroy(plan); }
   };
-  explicit Plan(metallic_plan* plan) : plan_(plan), workspace_(workspace_bytes()) {}
+  explicit Plan(metallic_plan* plan) : plan_(plan) {}
+  // Made by the first run that needs it: plans that are run with the caller's have none.
+  const Workspace& own_workspace() {
+    if (workspace_.bytes() == 0) workspace_ = workspace();
+    return workspace_;
+  }
   std::unique_ptr<metallic_plan, Destroy> plan_;
-  Workspace workspace_;
+  Workspace workspace_{0};
 };
 
 /// Where tasks run, if not on the library's threads.
@@ -253,9 +259,10 @@ class Executor {
 };
 
 struct Options {
-  std::string model;             ///< whose tuned profile to use; empty: the one applied last
-  std::string profile;           ///< a profile of the caller's, or empty
-  int threads = 0;               ///< 0: METALLIC_NUM_THREADS, or one per core
+  std::string model;    ///< whose tuned profile to use; empty: the one applied last
+  std::string profile;  ///< a profile of the caller's, or empty
+  int threads = 0;      ///< 0: METALLIC_NUM_THREADS, or one per core
+  metallic_numerics numerics = METALLIC_NUMERICS_DEFAULT;
   Executor* executor = nullptr;  ///< outlives the context and its plans
   /// Where messages go, by level and text; unset: to stderr. Called from any thread.
   std::function<void(std::string_view level, std::string_view message)> log;
@@ -270,6 +277,7 @@ class Context {
     given.model = options.model.empty() ? nullptr : options.model.c_str();
     given.profile = options.profile.empty() ? nullptr : options.profile.c_str();
     given.threads = options.threads;
+    given.numerics = options.numerics;
     metallic_executor executor{};
     if (options.executor) {
       executor.struct_size = sizeof(executor);
@@ -289,8 +297,7 @@ class Context {
     context_.reset(made);
   }
 
-  /// Chooses and prepares a kernel. Safe from several threads. The plan must not be used after the context, unless an
-  /// executor was given.
+  /// Chooses and prepares a kernel. Safe from several threads. The plan may outlive the context.
   Plan plan(const metallic_problem& problem) const {
     metallic_plan* made = nullptr;
     check(metallic_plan_create(context_.get(), &problem, &made));
