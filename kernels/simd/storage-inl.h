@@ -53,7 +53,7 @@ HWY_INLINE hn::Vec<D> widen(D d, hwy::float16_t, hn::Vec<Bits16<D>> bits) {
 }
 
 template <class D>
-HWY_INLINE hn::Vec<Bits16<D>> narrow(D d, hwy::bfloat16_t, hn::Vec<D> value) {
+HWY_INLINE hn::Vec<Bits16<D>> narrow([[maybe_unused]] D d, hwy::bfloat16_t, hn::Vec<D> value) {
   const hn::RebindToUnsigned<D> du;
   const hn::RebindToSigned<D> di;
   const auto bits = hn::BitCast(du, value);
