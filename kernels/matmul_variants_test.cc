@@ -64,7 +64,7 @@ const std::vector<Instance>& instances() {
     for (const auto& isa : cpu::supported_isas())
       for (const Variant& variant : variants(Op::matmul))
         for (const Tuning& tuning : variant.tunings) {
-          if (variant.family == "reference" && !found.empty()) continue;  // knows no ISA; once is enough
+          if (variant.family == "reference") continue;
           DeviceFacts facts = cpu::facts();
           facts.isa = isa.name;
           facts.isa_bit = isa.bit;
@@ -78,8 +78,8 @@ const std::vector<Instance>& instances() {
 struct Types {
   DType in, out;
 };
-constexpr Types kTypes[] = {{DType::f32, DType::f32},  {DType::f16, DType::f16}, {DType::bf16, DType::bf16},
-                            {DType::f32, DType::f16},  {DType::f32, DType::bf16}, {DType::f16, DType::f32},
+constexpr Types kTypes[] = {{DType::f32, DType::f32}, {DType::f16, DType::f16},  {DType::bf16, DType::bf16},
+                            {DType::f32, DType::f16}, {DType::f32, DType::bf16}, {DType::f16, DType::f32},
                             {DType::bf16, DType::f32}};
 
 Problem typed(Problem problem, Types types) {
@@ -91,19 +91,22 @@ Problem typed(Problem problem, Types types) {
 // A problem's operands and what C holds before; everything is NaN but the elements.
 struct Operands {
   explicit Operands(const Problem& problem)
-      : a(operand_bytes(problem)[0]), b(operand_bytes(problem)[1]), c(operand_bytes(problem)[kOut]), before(c.bytes(), std::byte{0xff}) {}
+      : a(operand_bytes(problem)[0]),
+        b(operand_bytes(problem)[1]),
+        c(operand_bytes(problem)[kOut]),
+        before(c.bytes(), std::byte{0xff}) {}
 
-  // Elements of a matrix as function(i, j) gives them, i and j those of storage.
+  // The elements of stored matrices, row by row as function() gives them.
   template <typename Function>
-  static void fill(DType dtype, std::byte* data, int64_t batch, int64_t batch_stride, int64_t stride, int64_t rows, int64_t columns,
-                   const Function& function) {
+  static void fill(DType dtype, std::byte* data, int64_t batch, int64_t batch_stride, int64_t stride, int64_t rows,
+                   int64_t columns, Function& function) {
     for (int64_t matrix = 0; matrix < batch; ++matrix)
       for (int64_t i = 0; i < rows; ++i)
         for (int64_t j = 0; j < columns; ++j) set_element(dtype, data, matrix * batch_stride + i * stride + j, function());
   }
 
   template <typename A, typename B, typename C>
-  void fill(const Problem& problem, const A& of_a, const B& of_b, const C& of_c) {
+  void fill(const Problem& problem, A&& of_a, B&& of_b, C&& of_c) {
     const MatmulShape& s = problem.matmul();
     fill(problem.dtype, a.data(), s.batch, s.batch_stride_a, s.lda, s.ta ? s.k : s.m, s.ta ? s.m : s.k, of_a);
     fill(problem.dtype, b.data(), s.batch, s.batch_stride_b, s.ldb, s.tb ? s.n : s.k, s.tb ? s.k : s.n, of_b);
@@ -160,7 +163,7 @@ void check(Problem problem, Executor& executor, uint64_t seed) {
   for (const Instance& instance : instances()) {
     if (instance.variant->rejects(problem, instance.tuning, instance.facts)) continue;
     auto wrong = run(instance, problem, operands, executor);
-    if (!wrong) wrong = first_difference(problem, operands.args(), operands.before.data(), 48, seed);
+    if (!wrong) wrong = first_difference(problem, operands.args(), operands.before.data(), 24, seed);
     ASSERT_FALSE(wrong) << describe(instance, problem) << ": " << *wrong;
   }
 }
@@ -185,9 +188,15 @@ TEST(MatmulTypes, AgreeWithTheDefinitionInEveryLayout) {
   for (const Types types : kTypes)
     for (const bool ta : {false, true})
       for (const bool tb : {false, true})
-        for (const auto& [m, k, n] :
-             {std::array{50, 67, 3}, {3, 67, 50}, {39, 1100, 47}, {1, 4099, 2}, {9, 4099, 5}, {31, 257, 200}, {300, 2, 1}, {0, 5, 7}})
-          check(typed(matmul_problem(m, k, n, ta, tb), types), pools[++at % 3], at);
+        for (const auto& [m, k, n] : {std::array{50, 67, 3},
+                                      {3, 67, 50},
+                                      {23, 1100, 35},
+                                      {1, 4099, 2},
+                                      {5, 4099, 3},
+                                      {31, 257, 100},
+                                      {300, 2, 1},
+                                      {0, 5, 7}})
+          check(typed(matmul_problem(m, k, n, ta, tb), types), pools[at % 3], at), ++at;
 }
 
 TEST(MatmulTypes, KeepToTheirRowsAndMatrices) {
@@ -212,7 +221,7 @@ TEST(MatmulTypes, ScaleAndAccumulate) {
   cpu::Pool pool(3);
   for (const Types types : kTypes)
     for (const auto& [alpha, beta] : {std::array{2.0f, 0.0f}, {-0.5f, 1.0f}, {1.0f, 0.25f}, {0.0f, 1.5f}})
-      for (const auto& [m, k, n] : {std::array{37, 70, 5}, {5, 70, 37}, {70, 0, 9}, {40, 1, 35}, {20, 0, 33}, {40, 1030, 35}}) {
+      for (const auto& [m, k, n] : {std::array{37, 70, 5}, {5, 70, 37}, {70, 0, 9}, {40, 1, 35}, {20, 0, 33}, {20, 1030, 35}}) {
         Problem problem = typed(matmul_problem(m, k, n, false, m < n), types);
         auto& s = std::get<MatmulShape>(problem.shape);
         s.alpha = alpha;
@@ -228,14 +237,15 @@ TEST(MatmulTypes, RoundExactSumsOnce) {
   for (const Types types : kTypes)
     for (const double unit : {1.0, 4.0, 0x1p-24, 0x1p-133}) {
       if (unit < 0x1p-24 && (types.in == DType::f16 || types.out == DType::f16)) continue;
-      for (const auto& [m, k, n] : {std::array{40, 1000, 3}, {11, 1000, 40}, {37, 1500, 50}})
+      for (const auto& [m, k, n] : {std::array{40, 1000, 3}, {11, 1000, 40}, {25, 1500, 33}})
         for (const bool tb : {false, true}) {
           const Problem problem = typed(matmul_problem(m, k, n, !tb, tb), types);
           const MatmulShape& s = problem.matmul();
           Operands operands(problem);
           Uniform random(3);
-          operands.fill(problem, [&] { return unit * static_cast<double>(random.below(9)); },
-                        [&] { return static_cast<double>(random.below(9)); }, random);
+          operands.fill(
+              problem, [&] { return unit * static_cast<double>(random.below(9)); },
+              [&] { return static_cast<double>(random.below(9)); }, random);
           std::vector<double> exact;
           with_type(types.in, [&]<typename In>(In) {
             const auto a = matmul::operand_a<In>(s, operands.a.data(), 0), b = matmul::operand_b<In>(s, operands.b.data(), 0);
@@ -290,18 +300,18 @@ TEST(MatmulTypes, PropagateInfinitiesAndNaN) {
 TEST(MatmulTypes, EqualIdsGiveEqualBits) {
   cpu::Pool pools[] = {cpu::Pool(1), cpu::Pool(2), cpu::Pool(3)};
   for (const Types types : kTypes)
-    for (const auto& [m, k, n] : {std::array{230, 700, 16}, {16, 700, 230}, {70, 700, 90}}) {
+    for (const auto& [m, k, n] : {std::array{40, 800, 16}, {16, 800, 40}, {33, 800, 20}}) {
       const Problem whole = typed(matmul_problem(m, k, n, false, true), types);
       Operands operands(whole);
       Uniform random(5);
       operands.fill(whole, random, random, random);
       std::map<std::string, std::vector<std::byte>> seen;
       for (const Instance& instance : instances())
-        for (int part = 0; part < 4; ++part) {
+        for (int part = 0; part < 3; ++part) {
           Problem problem = whole;
           auto& s = std::get<MatmulShape>(problem.shape);
-          if (part == 3) (m > n ? s.n : s.m) = 5;  // the same matrices, fewer columns or rows
-          cpu::Pool& pool = pools[part % 3];
+          if (part == 1) (m > n ? s.n : s.m) = 5;  // the same matrices, fewer columns or rows
+          cpu::Pool& pool = pools[part];
           problem.threads = pool.threads();
           const auto id = instance.variant->reduction_id(problem, instance.tuning, instance.facts);
           if (!id || instance.variant->rejects(problem, instance.tuning, instance.facts)) continue;
