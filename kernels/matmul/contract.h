@@ -6,9 +6,11 @@
 // below 2²⁴ are exact. NaN and infinities propagate.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 #include "core/problem.h"
+#include "kernels/element.h"
 
 namespace metallic::matmul {
 
@@ -32,6 +34,41 @@ template <typename T>
 Strided<T> operand_b(const MatmulShape& shape, const void* b, int64_t batch) {
   const T* data = static_cast<const T*>(b) + batch * shape.batch_stride_b;
   return shape.tb ? Strided<T>{data, 1, shape.ldb} : Strided<T>{data, shape.ldb, 1};
+}
+
+/// The same in a type that is known when it runs.
+struct Operand {
+  DType dtype;
+  const void* data;
+  int64_t row, column;  ///< in elements, as above
+
+  const void* at(int64_t i, int64_t j) const {
+    return static_cast<const std::byte*>(data) + (i * row + j * column) * static_cast<int64_t>(size_of(dtype));
+  }
+  template <typename T>
+  Strided<T> as() const {
+    return {static_cast<const T*>(data), row, column};
+  }
+};
+
+inline Operand operand_a(const MatmulShape& shape, DType dtype, const void* a, int64_t batch) {
+  return with_type(dtype, [&]<typename T>(T) -> Operand {
+    const Strided<T> typed = operand_a<T>(shape, a, batch);
+    return {dtype, typed.data, typed.row, typed.column};
+  });
+}
+
+inline Operand operand_b(const MatmulShape& shape, DType dtype, const void* b, int64_t batch) {
+  return with_type(dtype, [&]<typename T>(T) -> Operand {
+    const Strided<T> typed = operand_b<T>(shape, b, batch);
+    return {dtype, typed.data, typed.row, typed.column};
+  });
+}
+
+/// Element (i, j) of a matrix of the output.
+inline void* output_at(const MatmulShape& shape, DType dtype, void* c, int64_t batch, int64_t i, int64_t j) {
+  const int64_t at = batch * shape.batch_stride_c + i * shape.ldc + j;
+  return static_cast<std::byte*>(c) + at * static_cast<int64_t>(size_of(dtype));
 }
 
 /// Multiply-adds that make a task worth a thread: about 5 µs of work, the price of waking one.

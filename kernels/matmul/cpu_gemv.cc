@@ -1,5 +1,5 @@
-// matmul cpu_gemv: up to 16 rows or columns against a big matrix of weights, which is streamed from memory once, as it is
-// stored; the tasks share its big dimension, and only the small operand is ever packed.
+// matmul cpu_gemv: up to 16 rows or columns against a big matrix of weights, which is streamed from memory once, in the
+// order and the type in which it is stored; the tasks share its big dimension, and only the small operand is ever packed.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/matmul/cpu_gemv.cc"
 #include <hwy/foreach_target.h>
@@ -18,6 +18,8 @@ namespace {
 HWY_EXPORT(dot);
 HWY_EXPORT(scaled);
 HWY_EXPORT(lanes);
+HWY_EXPORT(pack);
+using Pack = decltype(&HWY_STATIC_DISPATCH(pack));
 using Multiply = decltype(&HWY_STATIC_DISPATCH(dot));
 
 // Weight rows at a time: as many accumulators and streams for dot products, four times as many rows for scaled rows.
@@ -26,19 +28,22 @@ constexpr Tuning kTunings[] = {{{{{"rows", 1}}}}, {{{{"rows", 2}}}}, {{{{"rows",
 // Whether a row of weights, as it is stored, lies along K.
 bool along_k(const MatmulShape& shape) { return shape.weights_in_a() ? !shape.ta : shape.tb; }
 
-// Copying a float of X costs about as much as this many multiply-adds.
+// Copying an element of X costs about as much as this many multiply-adds.
 constexpr double kPackCost = 16;
 
 class CpuGemv final : public Kernel {
  public:
   CpuGemv(const Problem& problem, int64_t rows, int64_t isa_bit)
       : shape_(problem.matmul()),
+        dtype_(problem.dtype),
+        out_dtype_(problem.out_dtype),
         rows_(rows),
         along_k_(along_k(shape_)),
         // Dot products take X by vectors of K, scaled rows by rows of n. A single column may lie there already.
         lanes_(along_k_ ? cpu::pick(HWY_DISPATCH_TABLE(lanes), isa_bit)() : 1),
         vectors_((shape_.k + lanes_ - 1) / lanes_),
         packs_(needs_packing()),
+        pack_(cpu::pick(HWY_DISPATCH_TABLE(pack), isa_bit)),
         multiply_(along_k_ ? cpu::pick(HWY_DISPATCH_TABLE(dot), isa_bit) : cpu::pick(HWY_DISPATCH_TABLE(scaled), isa_bit)) {
     const double columns = static_cast<double>(shape_.batch) * static_cast<double>(shape_.small());
     const double work = columns * static_cast<double>(shape_.big()) * static_cast<double>(shape_.k);
@@ -54,7 +59,7 @@ class CpuGemv final : public Kernel {
     auto* packed = reinterpret_cast<float*>(workspace);
     if (packs_ && vectors_ > 0)
       over(shape_.batch, vectors_, pack_tasks_, executor, [&](int64_t batch, int64_t begin, int64_t end) {
-        pack(columns(args, batch), begin, end, packed + batch * packed_floats());
+        pack_(columns(args, batch), shape_.k, shape_.small(), lanes_, begin, end, packed + batch * packed_floats());
       });
     over(shape_.batch, units(), tasks_, executor, [&](int64_t batch, int64_t begin, int64_t end) {
       multiply_(piece(args, packed, batch), begin * unit(), std::min(end * unit(), shape_.big()));
@@ -64,21 +69,26 @@ class CpuGemv final : public Kernel {
 
  private:
   // What tasks share: rows, or cache lines of a row.
-  int64_t unit() const { return along_k_ ? 1 : 16; }
+  int64_t unit() const { return along_k_ ? 1 : 64 / static_cast<int64_t>(size_of(dtype_)); }
   int64_t units() const { return (shape_.big() + unit() - 1) / unit(); }
   int64_t packed_floats() const { return vectors_ * lanes_ * shape_.small(); }
 
   bool needs_packing() const {
+    if (dtype_ != DType::f32) return true;
     const bool contiguous_k = shape_.weights_in_a() ? shape_.tb : !shape_.ta;
     if (along_k_) return shape_.small() > 1 || !contiguous_k;
     return shape_.small() > 1 && contiguous_k;
   }
 
+  Operand weights(const Args& args, int64_t batch) const {
+    return shape_.weights_in_a() ? operand_a(shape_, dtype_, args.in[0], batch) : operand_b(shape_, dtype_, args.in[1], batch);
+  }
+
   // X as K rows of n columns.
-  Strided<float> columns(const Args& args, int64_t batch) const {
-    if (shape_.weights_in_a()) return operand_b<float>(shape_, args.in[1], batch);
-    const Strided<float> a = operand_a<float>(shape_, args.in[0], batch);
-    return {a.data, a.column, a.row};
+  Operand columns(const Args& args, int64_t batch) const {
+    if (shape_.weights_in_a()) return operand_b(shape_, dtype_, args.in[1], batch);
+    const Operand a = operand_a(shape_, dtype_, args.in[0], batch);
+    return {dtype_, a.data, a.column, a.row};
   }
 
   // Calls function(batch, begin, end) for all of batches × [0, count), each task's share in as few calls as it takes.
@@ -94,39 +104,32 @@ class CpuGemv final : public Kernel {
     });
   }
 
-  // Vectors [begin, end) of X; what lies past K is 0.
-  void pack(const Strided<float>& x, int64_t begin, int64_t end, float* to) const {
-    const int64_t n = shape_.small();
-    to += begin * n * lanes_;
-    for (int64_t v = begin; v < end; ++v) {
-      const int64_t count = std::min(lanes_, shape_.k - v * lanes_);
-      for (int64_t j = 0; j < n; ++j, to += lanes_) {
-        const float* from = x.data + v * lanes_ * x.row + j * x.column;
-        for (int64_t i = 0; i < count; ++i) to[i] = from[i * x.row];
-        std::fill(to + count, to + lanes_, 0.0f);
-      }
-    }
-  }
-
   Columns piece(const Args& args, const float* packed, int64_t batch) const {
     const bool in_a = shape_.weights_in_a();
-    const Strided<float> x = columns(args, batch);
-    Columns piece = {.k = shape_.k, .n = shape_.small(), .alpha = shape_.alpha, .beta = shape_.beta, .rows = rows_};
-    piece.w = (in_a ? operand_a<float>(shape_, args.in[0], batch) : operand_b<float>(shape_, args.in[1], batch)).data;
-    piece.w_row = in_a ? shape_.lda : shape_.ldb;
-    piece.x = packs_ ? packed + batch * packed_floats() : x.data;
-    piece.x_step = packs_ ? shape_.small() : x.row;
-    piece.y = static_cast<float*>(args.out) + batch * shape_.batch_stride_c;
-    piece.y_big = in_a ? shape_.ldc : 1;
-    piece.y_column = in_a ? 1 : shape_.ldc;
-    return piece;
+    const Operand x = columns(args, batch);
+    return {.k = shape_.k,
+            .n = shape_.small(),
+            .dtype = dtype_,
+            .w = weights(args, batch).data,
+            .w_row = in_a ? shape_.lda : shape_.ldb,
+            .x = packs_ ? packed + batch * packed_floats() : static_cast<const float*>(x.data),
+            .x_step = packs_ ? shape_.small() : x.row,
+            .out_dtype = out_dtype_,
+            .y = output_at(shape_, out_dtype_, args.out, batch, 0, 0),
+            .y_big = in_a ? shape_.ldc : 1,
+            .y_column = in_a ? 1 : shape_.ldc,
+            .alpha = shape_.alpha,
+            .beta = shape_.beta,
+            .rows = rows_};
   }
 
   MatmulShape shape_;
+  DType dtype_, out_dtype_;
   int64_t rows_;
   bool along_k_;
   int64_t lanes_, vectors_;
   bool packs_;
+  Pack pack_;
   Multiply multiply_;
   int64_t tasks_, pack_tasks_;
 };
@@ -137,7 +140,6 @@ extern const Variant cpu_gemv = {
     .family = "gemv",
     .tunings = kTunings,
     .rejects = [](const Problem& problem, const Tuning&, const DeviceFacts&) -> std::optional<std::string> {
-      if (problem.dtype != DType::f32 || problem.out_dtype != DType::f32) return "takes f32 only";
       const int64_t n = problem.matmul().small();
       if (n > kMostColumns) return fmt::format("n = {} is above {}", n, kMostColumns);
       return std::nullopt;

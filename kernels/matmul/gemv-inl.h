@@ -1,5 +1,6 @@
 // A big matrix of weights times up to 16 columns: dot products where a weight row lies along K, sums of scaled rows where
-// it lies across. Either way the weights are read once, and a result's terms are added in an order that only K fixes.
+// it lies across. Either way the weights are read once, as they are stored, and widened in registers; a result's terms are
+// added in an order that only K fixes.
 // Per-target include guard, as Highway's foreach_target needs it.
 #if defined(METALLIC_KERNELS_MATMUL_GEMV_INL_H) == defined(HWY_TARGET_TOGGLE)
 #ifdef METALLIC_KERNELS_MATMUL_GEMV_INL_H
@@ -15,10 +16,14 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
 #include <utility>
 
+#include "kernels/element.h"
+#include "kernels/matmul/contract.h"
 #include "kernels/matmul/pack-inl.h"
 #include "kernels/simd/partial-inl.h"
+#include "kernels/simd/storage-inl.h"
 
 #ifndef METALLIC_KERNELS_MATMUL_GEMV_INL_H_ONCE
 #define METALLIC_KERNELS_MATMUL_GEMV_INL_H_ONCE
@@ -27,8 +32,9 @@ namespace metallic::matmul {
 inline constexpr int64_t kMostColumns = 16;
 
 // Into the second cache level: the first is full of what is used again. Worth a quarter to a half over prefetching into
-// the first level (14336×4096 times 1, 4 and 8 columns: 19 → 26, 12 → 19, 11 → 16 GB/s on Zen 4).
-inline void prefetch_l2(const float* at) {
+// the first level (14336×4096 times 1, 4 and 8 columns: 19 → 26, 12 → 19, 11 → 16 GB/s on Zen 4). GCC drops a call to what
+// only prefetches as one without effect, unless it is inlined before.
+HWY_INLINE void prefetch_l2(const void* at) {
 #if defined(__GNUC__)
   __builtin_prefetch(at, 0, 2);
 #else
@@ -39,20 +45,22 @@ inline void prefetch_l2(const float* at) {
 /// Weights W and columns X of one matrix, Y = alpha·W·X + beta·Y.
 struct Columns {
   int64_t k, n;
-  const float* w;
+  DType dtype;  ///< of W
+  const void* w;
   int64_t w_row;  ///< from one stored row of W to the next: along `big` for dot products, along K for scaled rows
   const float* x;
   int64_t x_step;  ///< from one K to the next for scaled rows; dot products have X in vectors, [K/lanes][n][lanes]
-  float* y;
+  DType out_dtype;
+  void* y;
   int64_t y_big, y_column;
   float alpha, beta;
   int64_t rows;  ///< the tuning
 };
 
 // In double precision the products are exact, so that neither FMA nor the ISA makes a difference, nor which way Y lies.
-inline void write(const Columns& p, float sum, float& y) {
+inline float combine(const Columns& p, float sum, const float& y) {
   const double scaled = static_cast<double>(p.alpha) * sum;
-  y = static_cast<float>(p.beta == 0 ? scaled : scaled + static_cast<double>(p.beta) * y);
+  return static_cast<float>(p.beta == 0 ? scaled : scaled + static_cast<double>(p.beta) * y);
 }
 
 }  // namespace metallic::matmul
@@ -78,6 +86,78 @@ constexpr int kMostGroup = 8;
 // What is to stay in the first cache level beside the weights: 16 KiB.
 constexpr int64_t kSegmentFloats = 4096;
 
+// Results that are scaled and written at a time, at most.
+constexpr int64_t kMostSums = 128;
+
+template <typename T>
+void pack_as(const Strided<T>& x, int64_t k, int64_t n, int64_t lanes, int64_t begin, int64_t end, float* to) {
+  const Lane d;
+  // 16-bit elements are put in order first and widened by vectors then.
+  constexpr bool kWidens = !std::is_same_v<T, float>;
+  constexpr int64_t kStage = 1024;
+  HWY_ALIGN T stage[kWidens ? kStage : 1];
+  const int64_t each = n * lanes, most = kWidens ? kStage / each : end - begin;
+  for (int64_t v = begin; v < end; v += most) {
+    const int64_t last = std::min(v + most, end);
+    T* next;
+    if constexpr (kWidens)
+      next = stage;
+    else
+      next = to + v * each;
+    for (int64_t at = v * lanes; at < last * lanes; at += lanes) {
+      const int64_t count = std::min(lanes, k - at);
+      for (int64_t j = 0; j < n; ++j, next += lanes) {
+        const T* from = &x.at(at, j);
+        for (int64_t i = 0; i < count; ++i) next[i] = from[i * x.row];
+        std::fill(next + count, next + lanes, T{});
+      }
+    }
+    if constexpr (kWidens) {
+      const int64_t count = (last - v) * each;
+      int64_t i = 0;
+      for (; i + kLanes <= count; i += kLanes) hn::StoreU(load_f32(d, stage + i), d, to + v * each + i);
+      if (i < count) store_partial(load_f32(d, stage + i), d, to + v * each + i, static_cast<size_t>(count - i));
+    }
+  }
+}
+
+/// Y[i·y_big + j·y_column] from sums[i·columns + j] for `rows` times `columns` of them, at most kMostSums; y is Y's first.
+template <typename T>
+void write_as(const Columns& p, const float* sums, int64_t rows, int64_t columns, T* y) {
+  if constexpr (std::is_same_v<T, float>) {
+    if (p.alpha == 1 && p.beta == 0 && columns == 1 && p.y_big == 1) {
+      std::copy(sums, sums + rows, y);  // what the rest would give
+      return;
+    }
+    for (int64_t i = 0; i < rows; ++i)
+      for (int64_t j = 0; j < columns; ++j) {
+        float& to = y[i * p.y_big + j * p.y_column];
+        to = combine(p, sums[i * columns + j], to);
+      }
+  } else {
+    // By vectors: one at a time, an f16 takes a call of the compiler's library where the baseline does not convert it.
+    const Lane d;
+    const int64_t count = rows * columns;
+    HWY_ALIGN T stage[kMostSums] = {};
+    HWY_ALIGN float results[kMostSums] = {};
+    if (p.beta != 0) {
+      for (int64_t i = 0; i < rows; ++i)
+        for (int64_t j = 0; j < columns; ++j) stage[i * columns + j] = y[i * p.y_big + j * p.y_column];
+      for (int64_t i = 0; i < count; i += kLanes) hn::Store(load_f32(d, stage + i), d, results + i);
+    }
+    for (int64_t i = 0; i < count; ++i) results[i] = combine(p, sums[i], results[i]);
+    for (int64_t i = 0; i < count; i += kLanes) store_f32(hn::Load(d, results + i), d, stage + i);
+    for (int64_t i = 0; i < rows; ++i)
+      for (int64_t j = 0; j < columns; ++j) y[i * p.y_big + j * p.y_column] = stage[i * columns + j];
+  }
+}
+
+// Results of `rows` along `big` times `columns`, from (row, column) on.
+void write(const Columns& p, const float* sums, int64_t row, int64_t rows, int64_t column, int64_t columns) {
+  with_type(p.out_dtype,
+            [&]<typename T>(T) { write_as(p, sums, rows, columns, static_cast<T*>(p.y) + row * p.y_big + column * p.y_column); });
+}
+
 // ---- Dot products: an accumulator per result, a lane per K modulo lanes.
 
 // Columns that kRows weight rows are multiplied with at a time: with four rows, 6 of AVX-512 and 2 elsewhere.
@@ -85,8 +165,8 @@ template <int kRows>
 constexpr int kDotGroup = std::min(kMostGroup, kRows == 4 && kAccumulators == 12 ? 2 : kAccumulators / kRows);
 
 // sums[(i·n + j)·lanes] += W row i · X column j over whole vectors of K and then `tail` more; from 0 where `fresh`.
-template <int kRows, int kColumns>
-void dot_tile(const float* HWY_RESTRICT w, int64_t w_row, const float* HWY_RESTRICT x, int64_t n, int64_t vectors, size_t tail,
+template <typename T, int kRows, int kColumns>
+void dot_tile(const T* HWY_RESTRICT w, int64_t w_row, const float* HWY_RESTRICT x, int64_t n, int64_t vectors, size_t tail,
               int64_t ahead, bool fresh, float* HWY_RESTRICT sums) {
   const Lane d;
   using V = hn::Vec<Lane>;
@@ -99,7 +179,7 @@ void dot_tile(const float* HWY_RESTRICT w, int64_t w_row, const float* HWY_RESTR
     V row[kRows];
 #pragma GCC unroll 16
     for (int i = 0; i < kRows; ++i) {
-      row[i] = hn::LoadU(d, w + i * w_row);
+      row[i] = load_f32(d, w + i * w_row);
       prefetch_l2(w + i * w_row + ahead);
     }
 #pragma GCC unroll 16
@@ -114,7 +194,7 @@ void dot_tile(const float* HWY_RESTRICT w, int64_t w_row, const float* HWY_RESTR
   if (tail > 0) {
 #pragma GCC unroll 16
     for (int i = 0; i < kRows; ++i) {
-      const V row = load_partial(d, w + i * w_row, tail);
+      const V row = load_f32_partial(d, w + i * w_row, tail);
 #pragma GCC unroll 16
       for (int j = 0; j < kColumns; ++j) sum[i][j] = hn::MulAdd(row, load_partial(d, x + j * kLanes, tail), sum[i][j]);
     }
@@ -125,13 +205,14 @@ void dot_tile(const float* HWY_RESTRICT w, int64_t w_row, const float* HWY_RESTR
     for (int j = 0; j < kColumns; ++j) hn::StoreU(sum[i][j], d, sums + (i * n + j) * kLanes);
 }
 
-using DotTile = void (*)(const float*, int64_t, const float*, int64_t, int64_t, size_t, int64_t, bool, float*);
-template <int kRows, int... kColumns>
-constexpr std::array<DotTile, sizeof...(kColumns)> dot_tiles_of(std::integer_sequence<int, kColumns...>) {
-  return {&dot_tile<kRows, kColumns + 1>...};
+template <typename T>
+using DotTile = void (*)(const T*, int64_t, const float*, int64_t, int64_t, size_t, int64_t, bool, float*);
+template <typename T, int kRows, int... kColumns>
+constexpr std::array<DotTile<T>, sizeof...(kColumns)> dot_tiles_of(std::integer_sequence<int, kColumns...>) {
+  return {&dot_tile<T, kRows, kColumns + 1>...};
 }
-template <int kRows>
-constexpr auto kDotTiles = dot_tiles_of<kRows>(std::make_integer_sequence<int, kDotGroup<kRows>>());
+template <typename T, int kRows>
+constexpr auto kDotTiles = dot_tiles_of<T, kRows>(std::make_integer_sequence<int, kDotGroup<kRows>>());
 
 #if HWY_TARGET != HWY_SCALAR
 template <class D, class V>
@@ -161,9 +242,9 @@ HWY_INLINE void add_lanes(const float* HWY_RESTRICT sums, int64_t count, float* 
 #endif
 }
 
-// One block of K for `rows` rows from p.w + at on; the sums of a row lie n·lanes after those of the one before.
-template <int kRows>
-void dot_block(const Columns& p, int64_t at, int64_t rows, int64_t k, int64_t depth, int64_t ahead, float* sums) {
+// One block of K for `rows` rows from w on; the sums of a row lie n·lanes after those of the one before.
+template <typename T, int kRows>
+void dot_block(const Columns& p, const T* w, int64_t rows, int64_t k, int64_t depth, int64_t ahead, float* sums) {
   constexpr int64_t kGroup = kDotGroup<kRows>;
   const int64_t groups = (p.n + kGroup - 1) / kGroup;
   int64_t i = 0;
@@ -171,20 +252,20 @@ void dot_block(const Columns& p, int64_t at, int64_t rows, int64_t k, int64_t de
     for (int64_t g = 0, j = 0; g < groups; ++g) {
       // Equal groups; those after the first find the weights in the first cache level.
       const int64_t columns = (p.n - j + groups - g - 1) / (groups - g);
-      kDotTiles<kRows>[static_cast<size_t>(columns - 1)](p.w + at + i * p.w_row, p.w_row, p.x + k * p.n + j * kLanes, p.n,
-                                                         depth / kLanes, static_cast<size_t>(depth % kLanes), ahead, k == 0,
-                                                         sums + (i * p.n + j) * kLanes);
+      kDotTiles<T, kRows>[static_cast<size_t>(columns - 1)](w + i * p.w_row, p.w_row, p.x + k * p.n + j * kLanes, p.n,
+                                                            depth / kLanes, static_cast<size_t>(depth % kLanes), ahead, k == 0,
+                                                            sums + (i * p.n + j) * kLanes);
       j += columns;
     }
   if constexpr (kRows > 1)
-    if (i < rows) dot_block<kRows / 2>(p, at + i * p.w_row, rows - i, k, depth, ahead, sums + i * p.n * kLanes);
+    if (i < rows) dot_block<T, kRows / 2>(p, w + i * p.w_row, rows - i, k, depth, ahead, sums + i * p.n * kLanes);
 }
 
 // X is read again for each tile, so K goes by in blocks of which X fits in half of the first cache level, for as many rows
 // as 8 KiB of accumulators allow; from the second level, X would take half of the bandwidth there is.
-template <int kRows>
+template <typename T, int kRows>
 void dot_rows(const Columns& p, int64_t begin, int64_t end) {
-  constexpr int64_t kMostSums = 128;
+  const T* w = static_cast<const T*>(p.w);
   const int64_t chunk = std::clamp<int64_t>(kMostSums / p.n / 4 * 4, 8, 64);
   const int64_t blocks = std::max<int64_t>(1, (p.k * p.n + kSegmentFloats - 1) / kSegmentFloats);
   const int64_t block = std::max<int64_t>(16, ((p.k + blocks - 1) / blocks + 15) / 16 * 16);
@@ -195,47 +276,68 @@ void dot_rows(const Columns& p, int64_t begin, int64_t end) {
     for (int64_t k = 0; k == 0 || k < p.k; k += block) {
       // The same rows' next block, or the first of the next rows.
       const int64_t ahead = k + block < p.k ? block : row + 2 * chunk <= end ? chunk * p.w_row - k : 0;
-      dot_block<kRows>(p, row * p.w_row + k, rows, k, std::min(block, p.k - k), ahead, sums);
+      dot_block<T, kRows>(p, w + row * p.w_row + k, rows, k, std::min(block, p.k - k), ahead, sums);
     }
     add_lanes(sums, rows * p.n, totals);
-    for (int64_t i = 0; i < rows; ++i)
-      for (int64_t j = 0; j < p.n; ++j) write(p, totals[i * p.n + j], p.y[(row + i) * p.y_big + j * p.y_column]);
+    write(p, totals, row, rows, 0, p.n);
   }
 }
 
 /// Rows [begin, end) of Y by dot products.
 void dot(const Columns& p, int64_t begin, int64_t end) {
-  p.rows == 1 ? dot_rows<1>(p, begin, end) : p.rows == 2 ? dot_rows<2>(p, begin, end) : dot_rows<4>(p, begin, end);
+  with_type(p.dtype, [&]<typename T>(T) {
+    p.rows == 1 ? dot_rows<T, 1>(p, begin, end) : p.rows == 2 ? dot_rows<T, 2>(p, begin, end) : dot_rows<T, 4>(p, begin, end);
+  });
 }
 
 int64_t lanes() { return kLanes; }
 
+/// Vectors [begin, end) of X, each `lanes` of K times n columns, in floats; what lies past K is 0.
+void pack(const Operand& x, int64_t k, int64_t n, int64_t lanes, int64_t begin, int64_t end, float* to) {
+  with_type(x.dtype, [&]<typename T>(T) { pack_as(x.as<T>(), k, n, lanes, begin, end, to); });
+}
+
 // ---- Scaled rows: the results of a segment of `big` stay in the first cache level while K goes by.
 
 // sums[j·stride + …] += Σ over `rows` of W of W[row][…]·x[row][j], for kVecs vectors of a segment, or `count` lanes of one.
-template <int kVecs, int kColumns, bool kPartial>
-HWY_INLINE void scaled_tile(const float* HWY_RESTRICT w, int64_t w_row, int64_t rows, int64_t ahead, const float* HWY_RESTRICT x,
+template <typename T, int kVecs, int kColumns, bool kPartial>
+HWY_INLINE void scaled_tile(const T* HWY_RESTRICT w, int64_t w_row, int64_t rows, int64_t ahead, const float* HWY_RESTRICT x,
                             int64_t x_step, float* HWY_RESTRICT sums, int64_t stride, size_t count) {
   const Lane d;
   using V = hn::Vec<Lane>;
+  constexpr int64_t kLine = 64 / sizeof(T);
   V sum[kColumns][kVecs];
 #pragma GCC unroll 16
   for (int j = 0; j < kColumns; ++j)
 #pragma GCC unroll 16
     for (int v = 0; v < kVecs; ++v) sum[j][v] = hn::Load(d, sums + j * stride + v * kLanes);
   for (int64_t i = 0; i < rows; ++i) {
-    V row[kVecs];
+    // Every row of a segment starts on another page, which the hardware prefetchers do not foresee.
+    const auto vector = [&](int v) HWY_ATTR {
+      if (!kPartial && v * kLanes % kLine == 0) prefetch_l2(w + ahead + v * kLanes);
+      return kPartial ? load_f32_partial(d, w, count) : load_f32(d, w + v * kLanes);
+    };
+    if constexpr (!std::is_same_v<T, float> && kColumns < kVecs) {
+      // A multiply-add reads floats from memory again, but not what had to be widened: the fewer operands are kept.
+      V scale[kColumns];
 #pragma GCC unroll 16
-    for (int v = 0; v < kVecs; ++v) {
-      row[v] = kPartial ? load_partial(d, w, count) : hn::LoadU(d, w + v * kLanes);
-      // Every row of a segment starts on another page, which the hardware prefetchers do not foresee.
-      if (!kPartial && v * kLanes % 16 == 0) prefetch_l2(w + ahead + v * kLanes);
-    }
+      for (int j = 0; j < kColumns; ++j) scale[j] = hn::Set(d, x[j]);
 #pragma GCC unroll 16
-    for (int j = 0; j < kColumns; ++j) {
-      const V scale = hn::Set(d, x[j]);
+      for (int v = 0; v < kVecs; ++v) {
+        const V row = vector(v);
 #pragma GCC unroll 16
-      for (int v = 0; v < kVecs; ++v) sum[j][v] = hn::MulAdd(scale, row[v], sum[j][v]);
+        for (int j = 0; j < kColumns; ++j) sum[j][v] = hn::MulAdd(scale[j], row, sum[j][v]);
+      }
+    } else {
+      V row[kVecs];
+#pragma GCC unroll 16
+      for (int v = 0; v < kVecs; ++v) row[v] = vector(v);
+#pragma GCC unroll 16
+      for (int j = 0; j < kColumns; ++j) {
+        const V scale = hn::Set(d, x[j]);
+#pragma GCC unroll 16
+        for (int v = 0; v < kVecs; ++v) sum[j][v] = hn::MulAdd(scale, row[v], sum[j][v]);
+      }
     }
     w += w_row;
     x += x_step;
@@ -246,28 +348,31 @@ HWY_INLINE void scaled_tile(const float* HWY_RESTRICT w, int64_t w_row, int64_t 
     for (int v = 0; v < kVecs; ++v) hn::Store(sum[j][v], d, sums + j * stride + v * kLanes);
 }
 
-template <int kColumns>
-void scaled_block(const float* w, int64_t w_row, int64_t rows, int64_t ahead, const float* x, int64_t x_step, int64_t width,
+template <typename T, int kColumns>
+void scaled_block(const T* w, int64_t w_row, int64_t rows, int64_t ahead, const float* x, int64_t x_step, int64_t width,
                   float* sums, int64_t stride) {
   constexpr int kVecs = std::clamp(kAccumulators / kColumns, 1, 8);
   int64_t i = 0;
   for (; i + kVecs * kLanes <= width; i += kVecs * kLanes)
-    scaled_tile<kVecs, kColumns, false>(w + i, w_row, rows, ahead, x, x_step, sums + i, stride, 0);
+    scaled_tile<T, kVecs, kColumns, false>(w + i, w_row, rows, ahead, x, x_step, sums + i, stride, 0);
   for (; i + kLanes <= width; i += kLanes)
-    scaled_tile<1, kColumns, false>(w + i, w_row, rows, ahead, x, x_step, sums + i, stride, 0);
+    scaled_tile<T, 1, kColumns, false>(w + i, w_row, rows, ahead, x, x_step, sums + i, stride, 0);
   if (i < width)
-    scaled_tile<1, kColumns, true>(w + i, w_row, rows, ahead, x, x_step, sums + i, stride, static_cast<size_t>(width - i));
+    scaled_tile<T, 1, kColumns, true>(w + i, w_row, rows, ahead, x, x_step, sums + i, stride, static_cast<size_t>(width - i));
 }
 
-using ScaledBlock = void (*)(const float*, int64_t, int64_t, int64_t, const float*, int64_t, int64_t, float*, int64_t);
-template <int... kColumns>
-constexpr std::array<ScaledBlock, kMostGroup> scaled_blocks_of(std::integer_sequence<int, kColumns...>) {
-  return {&scaled_block<kColumns + 1>...};
+template <typename T>
+using ScaledBlock = void (*)(const T*, int64_t, int64_t, int64_t, const float*, int64_t, int64_t, float*, int64_t);
+template <typename T, int... kColumns>
+constexpr std::array<ScaledBlock<T>, kMostGroup> scaled_blocks_of(std::integer_sequence<int, kColumns...>) {
+  return {&scaled_block<T, kColumns + 1>...};
 }
-constexpr auto kScaledBlocks = scaled_blocks_of(std::make_integer_sequence<int, kMostGroup>());
+template <typename T>
+constexpr auto kScaledBlocks = scaled_blocks_of<T>(std::make_integer_sequence<int, kMostGroup>());
 
-/// Elements [begin, end) of Y along `big` by scaled rows.
-void scaled(const Columns& p, int64_t begin, int64_t end) {
+template <typename T>
+void scaled_rows(const Columns& p, int64_t begin, int64_t end) {
+  const T* w = static_cast<const T*>(p.w);
   const int64_t groups = (p.n + kMostGroup - 1) / kMostGroup;
   const int64_t most = kSegmentFloats / p.n / 16 * 16;
   const int64_t segments = (end - begin + most - 1) / most;
@@ -281,21 +386,20 @@ void scaled(const Columns& p, int64_t begin, int64_t end) {
       const int64_t rows = std::min(block, p.k - k), ahead = k + 2 * block <= p.k ? block * p.w_row : 0;
       for (int64_t g = 0, j = 0; g < groups; ++g) {
         const int64_t columns = (p.n - j + groups - g - 1) / (groups - g);
-        kScaledBlocks[static_cast<size_t>(columns - 1)](p.w + k * p.w_row + at, p.w_row, rows, ahead, p.x + k * p.x_step + j,
-                                                        p.x_step, width, sums + j * stride, stride);
+        kScaledBlocks<T>[static_cast<size_t>(columns - 1)](w + k * p.w_row + at, p.w_row, rows, ahead, p.x + k * p.x_step + j,
+                                                           p.x_step, width, sums + j * stride, stride);
         j += columns;
       }
     }
-    for (int64_t j = 0; j < p.n; ++j) {
-      const float* from = sums + j * stride;
-      float* to = p.y + at * p.y_big + j * p.y_column;
-      if (p.alpha == 1 && p.beta == 0 && p.y_big == 1) {
-        std::copy(from, from + width, to);  // what `write` would give
-      } else {
-        for (int64_t i = 0; i < width; ++i) write(p, from[i], to[i * p.y_big]);
-      }
-    }
+    for (int64_t j = 0; j < p.n; ++j)
+      for (int64_t i = 0; i < width; i += kMostSums)
+        write(p, sums + j * stride + i, at + i, std::min(kMostSums, width - i), j, 1);
   }
+}
+
+/// Elements [begin, end) of Y along `big` by scaled rows.
+void scaled(const Columns& p, int64_t begin, int64_t end) {
+  with_type(p.dtype, [&]<typename T>(T) { scaled_rows<T>(p, begin, end); });
 }
 
 }  // namespace

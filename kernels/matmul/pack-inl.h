@@ -1,4 +1,4 @@
-// Packing for the register tiles: a panel of rows, in whatever direction it is stored, into steps of contiguous floats.
+// Packing for the register tiles: a panel of rows, in whatever direction and type it is stored, into steps of contiguous floats.
 // Per-target include guard, as Highway's foreach_target needs it.
 #if defined(METALLIC_KERNELS_MATMUL_PACK_INL_H) == defined(HWY_TARGET_TOGGLE)
 #ifdef METALLIC_KERNELS_MATMUL_PACK_INL_H
@@ -13,8 +13,11 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <type_traits>
 
+#include "kernels/element.h"
 #include "kernels/simd/partial-inl.h"
+#include "kernels/simd/storage-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace metallic::HWY_NAMESPACE {
@@ -37,9 +40,9 @@ HWY_INLINE void transpose_blocks(D d, V (&r)[4]) {
   r[3] = hn::BitCast(d, hn::InterleaveUpper(pairs, high01, high23));
 }
 
-// The 128-bit block i of the result is the four floats at rows[4·i] + k.
-template <class D>
-HWY_INLINE hn::Vec<D> load_blocks(D d, const float* const* rows, int64_t k) {
+// Elements 4·i … 4·i + 3 of the result are the four at rows[4·i] + k.
+template <class D, typename T = hn::TFromD<D>>
+HWY_INLINE hn::Vec<D> load_blocks(D d, const T* const* rows, int64_t k) {
   if constexpr (hn::MaxLanes(d) == 4) {
     return hn::LoadU(d, rows[0] + k);
   } else {
@@ -54,8 +57,8 @@ HWY_INLINE hn::Vec<D> load_blocks(D d, const float* const* rows, int64_t k) {
 /// A step is written as kVecs whole vectors, so what lies in [width, kVecs·lanes) of it is arbitrary finite or input data,
 /// later steps overwrite what earlier ones spill over them, and the last spills up to kVecs·lanes − step floats past the
 /// panel. `readable` ≥ width is how many rows there are to read: with kVecs·lanes or more, whole vectors are.
-template <int kVecs>
-HWY_INLINE void pack_panel(const float* HWY_RESTRICT from, int64_t across, int64_t along, int64_t width, int64_t readable,
+template <int kVecs, typename T>
+HWY_INLINE void pack_panel(const T* HWY_RESTRICT from, int64_t across, int64_t along, int64_t width, int64_t readable,
                            int64_t depth, float* HWY_RESTRICT to, int64_t step) {
   const hn::ScalableTag<float> d;
   constexpr int64_t kLanes = hn::MaxLanes(d);
@@ -64,26 +67,34 @@ HWY_INLINE void pack_panel(const float* HWY_RESTRICT from, int64_t across, int64
       for (int64_t k = 0; k < depth; ++k, from += along, to += step) {
         // Each step is a short piece of another page, which the hardware prefetchers do not foresee.
         hwy::Prefetch(from + (k + 8 < depth ? 8 * along : 0));
-        for (int v = 0; v < kVecs; ++v) hn::StoreU(hn::LoadU(d, from + v * kLanes), d, to + v * kLanes);
+        for (int v = 0; v < kVecs; ++v) hn::StoreU(load_f32(d, from + v * kLanes), d, to + v * kLanes);
       }
       return;
     }
     for (int64_t k = 0; k < depth; ++k, from += along, to += step)
       for (int v = 0; v < kVecs; ++v) {
         const int64_t rest = std::clamp<int64_t>(width - v * kLanes, 0, kLanes);
-        hn::StoreU(load_partial(d, from + std::min<int64_t>(v * kLanes, width), static_cast<size_t>(rest)), d, to + v * kLanes);
+        hn::StoreU(load_f32_partial(d, from + std::min<int64_t>(v * kLanes, width), static_cast<size_t>(rest)), d,
+                   to + v * kLanes);
       }
     return;
   }
   int64_t k = 0;
 #if HWY_TARGET != HWY_SCALAR
   // Rows that do not exist are read as the last one: any finite time is well spent on results that nobody reads.
-  const float* rows[kVecs * kLanes];
-  for (int64_t i = 0; i < kVecs * kLanes; ++i) rows[i] = from + std::min(i, width - 1) * across;
+  using Bits = std::conditional_t<std::is_same_v<T, float>, float, uint16_t>;
+  const Bits* rows[kVecs * kLanes];
+  for (int64_t i = 0; i < kVecs * kLanes; ++i) rows[i] = reinterpret_cast<const Bits*>(from + std::min(i, width - 1) * across);
   for (; k + 4 <= depth; k += 4) {
     hn::Vec<decltype(d)> steps[kVecs][4];
     for (int v = 0; v < kVecs; ++v) {
-      for (int j = 0; j < 4; ++j) steps[v][j] = load_blocks(d, rows + v * kLanes + j, k);
+      for (int j = 0; j < 4; ++j) {
+        const auto bits = load_blocks(hn::Rebind<Bits, decltype(d)>(), rows + v * kLanes + j, k);
+        if constexpr (std::is_same_v<T, float>)
+          steps[v][j] = bits;
+        else
+          steps[v][j] = widen(d, T(), bits);
+      }
       transpose_blocks(d, steps[v]);
     }
     for (int j = 0; j < 4; ++j)
@@ -91,7 +102,7 @@ HWY_INLINE void pack_panel(const float* HWY_RESTRICT from, int64_t across, int64
   }
 #endif
   for (; k < depth; ++k) {
-    for (int64_t i = 0; i < width; ++i) to[k * step + i] = from[i * across + k * along];
+    for (int64_t i = 0; i < width; ++i) to[k * step + i] = to_float(from[i * across + k * along]);
     for (int64_t i = width; i < step; ++i) to[k * step + i] = 0;
   }
 }

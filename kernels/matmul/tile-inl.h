@@ -16,7 +16,9 @@
 #include <cstdint>
 #include <utility>
 
+#include "kernels/element.h"
 #include "kernels/simd/partial-inl.h"
+#include "kernels/simd/storage-inl.h"
 
 #ifndef METALLIC_KERNELS_MATMUL_TILE_INL_H_ONCE
 #define METALLIC_KERNELS_MATMUL_TILE_INL_H_ONCE
@@ -61,24 +63,29 @@ constexpr int kMr = 6;
 #endif
 constexpr int64_t kNr = kTileVecs * kLanes;
 
-// Writes accumulators that were put in memory: the edges of C, and whatever needs care.
-HWY_NOINLINE void write_tile(const float* sums, int rows, int vecs, const Tile& tile) {
+/// Writes accumulators that were put in memory, rows of `vecs` vectors of which `tile.columns` floats count: the edges of C,
+/// and whatever needs care. c = alpha·sums + keep·c, rounded to T.
+template <typename T>
+HWY_NOINLINE void write_tile(const float* sums, int64_t rows, int64_t vecs, const Tile& tile, T* c, int64_t c_row) {
   const Lane d;
   const auto alpha = hn::Set(d, tile.alpha), keep = hn::Set(d, tile.keep);
-  for (int i = 0; i < rows; ++i)
-    for (int v = 0; v < vecs; ++v, sums += kLanes) {
-      float* c = tile.c + i * tile.c_row + v * kLanes;
-      const int64_t count = std::min<int64_t>(kLanes, tile.columns - v * kLanes);
-      if (tile.exact_write) {
-        for (int64_t j = 0; j < count; ++j)
-          c[j] = static_cast<float>(static_cast<double>(tile.alpha) * sums[j] + static_cast<double>(tile.keep) * c[j]);
-        continue;
-      }
-      const auto lanes = static_cast<size_t>(count);
-      const auto sum = hn::Load(d, sums);
-      const auto result = tile.keep == 0 ? hn::Mul(alpha, sum) : hn::MulAdd(alpha, sum, hn::Mul(keep, load_partial(d, c, lanes)));
-      store_partial(result, d, c, lanes);
+  for (int64_t i = 0; i < rows; ++i, sums += vecs * kLanes, c += c_row) {
+    if (tile.exact_write) {
+      for (int64_t j = 0; j < tile.columns; ++j)
+        c[j] = from_double<T>(static_cast<double>(tile.alpha) * sums[j] + static_cast<double>(tile.keep) * to_float(c[j]));
+      continue;
     }
+    for (int64_t j = 0; j < tile.columns; j += kLanes) {
+      const auto lanes = static_cast<size_t>(std::min(kLanes, tile.columns - j));
+      const bool whole = lanes == kLanes;
+      auto result = hn::Mul(alpha, hn::Load(d, sums + j));
+      if (tile.keep != 0) {
+        const auto old = whole ? load_f32(d, c + j) : load_f32_partial(d, c + j, lanes);
+        result = hn::MulAdd(alpha, hn::Load(d, sums + j), hn::Mul(keep, old));
+      }
+      whole ? store_f32(result, d, c + j) : store_f32_partial(result, d, c + j, lanes);
+    }
+  }
 }
 
 // kPacked: A's column of kRows floats and B's row of kNr are contiguous from step to step. kPartial: the last vector of a
@@ -119,7 +126,7 @@ void compute_tile(const Tile& tile) {
     for (int i = 0; i < kRows; ++i)
 #pragma GCC unroll 16
       for (int v = 0; v < kVecs; ++v) hn::Store(sum[i][v], d, sums + (i * kVecs + v) * kLanes);
-    return write_tile(sums, kRows, kVecs, tile);
+    return write_tile(sums, kRows, kVecs, tile, tile.c, tile.c_row);
   }
   const V alpha = hn::Set(d, tile.alpha), keep = hn::Set(d, tile.keep);
   float* HWY_RESTRICT c = tile.c;
