@@ -36,11 +36,11 @@ Result<std::vector<WeightedProblem>> parse_problem_list(std::string_view text, s
     const auto dtype = parse_dtype(dtype_text);
     if (!dtype_text.empty() && !dtype)
       return fail(Code::invalid_argument, "{} line {}: type {}: use {}", where, line, in_quotes(dtype_text), kDTypeNames);
+    if (problems.size() + parsed->size() > kMostProblems)
+      return fail(Code::invalid_argument, "{} line {}: over {} problems", where, line, kMostProblems);
     for (const Problem& problem : *parsed)
       problems.push_back(
           {.problem = with_dtype(problem, dtype.value_or(DType::f32)), .weight = weight, .typed = dtype.has_value()});
-    if (problems.size() > kMostProblems)
-      return fail(Code::invalid_argument, "{} line {}: over {} problems", where, line, kMostProblems);
   }
   if (problems.empty())
     return fail(Code::invalid_argument, "{}: no problem in it: write one label a line, e.g. rows64_seqk512", where);
