@@ -17,9 +17,10 @@ struct AnalyzeOptions {
 
 Result<Exit> analyze(const AnalyzeOptions& options) {
   METALLIC_TRY(const auto ctx, context(""));
-  if (!options.model.empty()) METALLIC_CHECK(check_model_name(options.model));
+  const std::string model = model_name(options.model);
+  if (!model.empty()) METALLIC_CHECK(check_model_name(model));
   METALLIC_TRY(Loaded loaded, load_measurements(options.file, ctx->facts(), ctx->threads()));
-  if (!options.model.empty()) loaded.device.model = options.model;
+  if (!model.empty()) loaded.device.model = model;
   const Analyzed analyzed = run_analysis(loaded);
   METALLIC_CHECK(write_analysis(loaded, analyzed, options.folder));
   if (options.json) {

@@ -43,8 +43,8 @@ Result<Exit> run(Options options) {
   if (!options.out.empty()) {
     const std::filesystem::path path = options.out;
     METALLIC_CHECK(write_file(path, to_csv(sample_columns(), std::span<const SampleRow>(samples))));
-    METALLIC_CHECK(
-        write_file(path.parent_path() / kDevice, to_json(record_device(*ctx, options.problems.model, options.sampling.seed))));
+    METALLIC_CHECK(write_file(path.parent_path() / kDevice,
+                              to_json(record_device(*ctx, model_name(options.problems.model), options.sampling.seed))));
   }
   Loaded loaded;
   METALLIC_TRY(loaded.measurements, tune::from_samples(samples, "samples", ctx->threads()));

@@ -27,8 +27,10 @@ void add_problem_options(CLI::App& command, ProblemOptions& options) {
       command
           .add_option("--shapes", options.shapes, "labels (ranges allowed: rows64_seqk64..8192), or files with one label a line")
           ->type_name("LABEL");
-  auto* model =
-      command.add_option("--model", options.model, "the shapes of this model (see metallic models)")->type_name("MODEL");
+  auto* model = command
+                    .add_option("--model", options.model,
+                                "the shapes of this model: a name (see metallic models), or the path of a config.json")
+                    ->type_name("MODEL");
   shapes->excludes(model);
   command.add_option("--dtype", options.dtypes, "element types, e.g. f32,bf16 [f32]")->delimiter(',')->type_name("DTYPE");
 }
@@ -54,7 +56,7 @@ Result<std::vector<WeightedProblem>> with_dtypes(std::vector<WeightedProblem> pr
 Result<std::vector<WeightedProblem>> problems(const ProblemOptions& options) {
   std::vector<WeightedProblem> found;
   if (options.shapes.empty()) {
-    METALLIC_TRY(const ModelConfig model, find_model(options.model.empty() ? model_names().front() : options.model));
+    METALLIC_TRY(const ModelConfig model, find_model(options.model.empty() ? kDefaultModel : options.model));
     found = model_problems(model);
   }
   for (const std::string& shape : options.shapes) {
@@ -91,7 +93,7 @@ Result<Problem> one_problem(const std::vector<std::string>& words, const std::st
 
 Result<std::unique_ptr<Context>> context(const std::string& model, const std::string& profile) {
   ContextOptions options;
-  options.model = model;
+  options.model = model_name(model);
   options.profile = profile;
   return Context::create(std::move(options));
 }

@@ -10,7 +10,7 @@
 
 #include "dispatch/context.h"
 #include "formats/device_json.h"
-#include "models/model.h"
+#include "models/problems.h"
 #include "tune/analysis.h"
 
 namespace metallic::cli {
@@ -31,7 +31,7 @@ Result<std::vector<WeightedProblem>> problems(const ProblemOptions& options);
 /// One problem from `[op] label` and --dtype; an op that contradicts the label is an error.
 Result<Problem> one_problem(const std::vector<std::string>& words, const std::string& dtype);
 
-/// A context that reads the process environment.
+/// A context that reads the process environment; `model` is a model's name or the path of its config.json.
 Result<std::unique_ptr<Context>> context(const std::string& model, const std::string& profile = "");
 
 /// Samples or results with the device they were taken on.

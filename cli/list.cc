@@ -80,9 +80,10 @@ void add_list(CLI::App& app, Action& action) {
 
 void add_models(CLI::App& app, Action& action) {
   add_command<ModelOptions>(
-      app, action, "models", "the built-in model configurations, or the problems of one (a list that --shapes takes)",
+      app, action, "models",
+      "the built-in model configurations, or the problems of one or of a config.json (a list that --shapes takes)",
       [](CLI::App& command, ModelOptions& options) {
-        command.add_option("model", options.model, "a model's name")->type_name("MODEL");
+        command.add_option("model", options.model, "a model's name, or the path of a config.json")->type_name("MODEL");
         command.add_flag("--json", options.json, "for programs");
       },
       models);

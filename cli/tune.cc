@@ -17,8 +17,8 @@ struct Options {
 
 Result<Exit> run(Options options) {
   if (options.device != "cpu") return fail(Code::not_found, "--device {}: this machine has: cpu", in_quotes(options.device));
-  if (options.problems.shapes.empty() && options.problems.model.empty()) options.problems.model = model_names().front();
-  const std::string model = options.problems.model.empty() ? "any" : options.problems.model;
+  if (options.problems.shapes.empty() && options.problems.model.empty()) options.problems.model = kDefaultModel;
+  const std::string model = options.problems.model.empty() ? "any" : model_name(options.problems.model);
   METALLIC_TRY(const auto problem_list, problems(options.problems));
   METALLIC_TRY(const auto ctx, context(""));
   const std::filesystem::path folder =

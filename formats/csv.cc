@@ -88,7 +88,7 @@ std::string csv_line(std::span<const std::string> fields) {
   for (size_t i = 0; i < fields.size(); ++i) {
     const std::string& field = fields[i];
     if (i > 0) line += ',';
-    if (field.find_first_of(",\"\r\n ") == std::string::npos) {
+    if (field.find_first_of(",\"\r\n\t ") == std::string::npos) {
       line += field;
       continue;
     }

@@ -58,8 +58,9 @@ TEST(Csv, ReadsQuotesLineEndsAndTellsLines) {
   EXPECT_EQ(rows[1].line, 2u);
   EXPECT_EQ(rows[2].fields, (std::vector<std::string>{"3", "4"}));
   EXPECT_EQ(rows[2].line, 5u);
-  const std::vector<std::string> fields = {"plain", "with,comma", "with \"quotes\"", ""};
-  EXPECT_EQ(csv_line(fields), "plain,\"with,comma\",\"with \"\"quotes\"\"\",\n");
+  const std::vector<std::string> fields = {"plain", "with,comma", "with \"quotes\"", "", "\ttab"};
+  EXPECT_EQ(csv_line(fields), "plain,\"with,comma\",\"with \"\"quotes\"\"\",,\"\ttab\"\n")
+      << "blanks at the ends are kept in quotes only";
 }
 
 TEST(Csv, RefusesWhatIsBroken) {
@@ -216,8 +217,10 @@ TEST(GoogleBenchmark, BecomesResults) {
 TEST(GoogleBenchmark, RefusesOtherFiles) {
   EXPECT_FALSE(parse_google_benchmark("{}", "g.json"));
   EXPECT_FALSE(parse_google_benchmark("[1,2]", "g.json"));
-  for (const char* name :
-       {"BM_Foo/8", "a/b/f32/nolabel", "a/b/f99/rows1_seqk1", "a//f32/rows1_seqk1", "a/b/f32/rows1_seqk1/extra"}) {
+  const std::string too_long(300, 'a');  // results.csv could not be read again
+  for (const std::string& name : {std::string("BM_Foo/8"), std::string("a/b/f32/nolabel"), std::string("a/b/f99/rows1_seqk1"),
+                                  std::string("a//f32/rows1_seqk1"), std::string("a/b/f32/rows1_seqk1/extra"),
+                                  std::string("a\\u0000/b/f32/rows1_seqk1"), too_long + "/b/f32/rows1_seqk1"}) {
     const std::string text = std::string(R"({"context": {}, "benchmarks": [{"name": ")") + name +
                              R"(", "run_type": "iteration", "real_time": 1, "time_unit": "ns"}]})";
     EXPECT_FALSE(parse_google_benchmark(text, "g.json")) << name;

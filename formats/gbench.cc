@@ -27,12 +27,15 @@ std::string_view without_suffixes(std::string_view benchmark_name) {
 }
 
 Result<std::array<std::string_view, 4>> split(std::string_view benchmark_name, std::string_view path) {
+  constexpr size_t kLongest = 250;  // a column of results.csv takes 256, and the type is appended to the group
   std::array<std::string_view, 4> parts;
   for (size_t i = 0; i < 4; ++i) {
     const size_t slash = i < 3 ? benchmark_name.find('/') : benchmark_name.size();
-    if (slash == std::string_view::npos || slash == 0 || (i == 3 && benchmark_name.find('/') != std::string_view::npos))
-      return fail(Code::invalid_argument, "{} is {}: expected <group>/<variant>[@k=v;k=v]/<dtype>/<label>", path,
-                  in_quotes(benchmark_name));
+    if (slash == std::string_view::npos || slash == 0 || slash > kLongest ||
+        (i == 3 && benchmark_name.find('/') != std::string_view::npos))
+      return fail(Code::invalid_argument,
+                  "{} is {}: expected <group>/<variant>[@k=v;k=v]/<dtype>/<label> of at most {} bytes each", path,
+                  in_quotes(benchmark_name), kLongest);
     parts[i] = benchmark_name.substr(0, slash);
     benchmark_name.remove_prefix(std::min(slash + 1, benchmark_name.size()));
   }

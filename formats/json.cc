@@ -40,8 +40,10 @@ tl::unexpected<Error> JsonObject::wrong(const char* key, std::string_view expect
 
 Result<std::string> JsonObject::text(const char* key, size_t longest) const {
   const Json* found = find(key);
-  if (!found || !found->is_string() || found->get_ref<const std::string&>().size() > longest)
-    return wrong(key, fmt::format("a text of at most {} bytes", longest));
+  // No file of ours can hold a zero byte, so that none may come in where it would be written later.
+  const auto fits = [longest](const std::string& text) { return text.size() <= longest && text.find('\0') == std::string::npos; };
+  if (!found || !found->is_string() || !fits(found->get_ref<const std::string&>()))
+    return wrong(key, fmt::format("a text of at most {} bytes, none of them zero", longest));
   return found->get<std::string>();
 }
 

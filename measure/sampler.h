@@ -14,7 +14,7 @@
 #include "core/planner.h"
 #include "core/status.h"
 #include "formats/records.h"
-#include "models/model.h"
+#include "models/problems.h"
 
 namespace metallic {
 

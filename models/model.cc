@@ -4,161 +4,121 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
-#include <cmath>
+#include <filesystem>
 
-#include "core/label.h"
+#include "formats/file.h"
 #include "formats/json.h"
-
-extern "C" {
-extern const char metallic_llama_3_1_8b[];
-extern const char metallic_llama_3_1_8b_end[];
-}
+#include "models/built_in.h"
 
 namespace metallic {
 namespace {
 
-constexpr int64_t kLargest = 1 << 24;  // of any dimension in a configuration
+constexpr size_t kMostBytes = 1 << 20;
+constexpr int64_t kWidest = 1 << 20;   // of hidden states and feed-forward parts
+constexpr int64_t kLargest = 1 << 24;  // of vocabularies and contexts
+constexpr int64_t kMostHeads = 65536;  // and layers
 
-struct BuiltIn {
-  std::string_view name;
-  std::string_view text;
-};
+// Types whose feed-forward part is two projections without a gate, though their configurations read like the others'.
+constexpr std::array<std::string_view, 8> kUngated = {"codegen", "gpt2",     "gpt_bigcode", "gpt_neox",
+                                                      "gptj",    "nemotron", "phi",         "starcoder2"};
 
-std::vector<BuiltIn> built_in() {
-  return {{"llama-3.1-8b", {metallic_llama_3_1_8b, static_cast<size_t>(metallic_llama_3_1_8b_end - metallic_llama_3_1_8b)}}};
+bool looks_like_path(std::string_view argument) {
+  return argument.find('/') != std::string_view::npos || argument.ends_with(".json");
 }
 
-struct Projection {
-  std::string_view role;
-  int64_t out;
-  int64_t in;
-  double per_token;  // how often one token runs it
-};
+bool given(const JsonObject& object, const char* key) { return object.has(key) && !object.value()[key].is_null(); }
 
-void add_matmuls(const ModelConfig& model, std::vector<WeightedProblem>& problems) {
-  constexpr int64_t kSlices = 8;
-  const auto layers = static_cast<double>(model.layers);
-  const std::array<Projection, 5> projections = {{
-      {"qkv", (model.heads + 2 * model.kv_heads) * model.head_dim, model.hidden, layers},
-      {"o", model.hidden, model.heads * model.head_dim, layers},
-      {"gate_up", 2 * model.intermediate, model.hidden, layers},
-      {"down", model.hidden, model.intermediate, layers},
-      {"lm_head (1/8 proxy)", model.vocabulary / kSlices, model.hidden, kSlices},
-  }};
-  // Weights count each projection by the share of a token's multiply-adds it is, so that all of them sum to 1 per T.
-  double total = 0;
-  for (const auto& p : projections) total += static_cast<double>(p.out) * static_cast<double>(p.in) * p.per_token;
-  for (const int64_t tokens : {1, 2, 4, 8, 16, 32, 64})
-    for (const auto& p : projections) {
-      const double share = static_cast<double>(p.out) * static_cast<double>(p.in) * p.per_token / total;
-      problems.push_back(
-          {.problem = matmul_problem(tokens, p.in, p.out, false, true), .weight = share, .role = std::string(p.role)});
-    }
-  // The guide's orientation, weights first, N varied at fixed M and K: one projection stands for all.
-  for (const int64_t n : {1, 2, 3, 4, 8, 16, 32, 64})
-    problems.push_back({.problem = matmul_problem(model.hidden, model.hidden, n), .weight = 0.5, .role = "o, weights first"});
-  // Around the packing thresholds; attention's products over short contexts are of this size.
-  for (const int64_t m : {32, 64, 128, 256})
-    for (const int64_t n : {17, 32})
-      problems.push_back({.problem = matmul_problem(m, model.head_dim, n), .weight = 0.05, .role = "small GEMM"});
-}
-
-void add_softmaxes(const ModelConfig& model, std::vector<WeightedProblem>& problems) {
-  constexpr int64_t kMostElements = int64_t{1} << 23;  // 32 MiB in f32: beyond every common cache, within every budget
-  constexpr double kWeight = 0.1;
-  const std::array<std::pair<int64_t, std::string_view>, 3> row_counts = {
-      {{1, "one row"}, {model.heads, "decode, all heads"}, {model.heads * 16, "prefill tile"}}};
-  for (const auto& [rows, role] : row_counts)
-    for (int64_t seq_k = 64; seq_k <= model.context && rows * seq_k <= kMostElements; seq_k *= 2)
-      problems.push_back({.problem = softmax_problem(rows, seq_k), .weight = kWeight, .role = std::string(role)});
-  for (const int64_t seq_k : {256, 1024, 4096}) {
-    Problem problem = softmax_problem(model.heads, 64, seq_k);
-    make_causal(std::get<SoftmaxShape>(problem.shape));
-    problems.push_back({.problem = problem, .weight = kWeight, .role = "prefill, causal"});
-  }
+// A whole number from 1 under its usual name, or under GPT-2's.
+Result<int64_t> dimension(const JsonObject& object, const char* usual, const char* of_gpt2, int64_t high) {
+  return object.integer(given(object, of_gpt2) && !given(object, usual) ? of_gpt2 : usual, 1, high);
 }
 
 }  // namespace
 
 std::vector<std::string> model_names() {
   std::vector<std::string> names;
-  for (const auto& model : built_in()) names.emplace_back(model.name);
+  for (const BuiltInModel& model : built_in_models()) names.emplace_back(model.name);
   return names;
 }
 
-Result<ModelConfig> find_model(std::string_view name) {
-  for (const auto& model : built_in())
-    if (model.name == name) return parse_model(model.text, name, name);
-  return fail(Code::not_found, "unknown model {}: use {}", in_quotes(name), fmt::join(model_names(), ", "));
+Result<ModelConfig> find_model(std::string_view name_or_path) {
+  for (const BuiltInModel& model : built_in_models())
+    if (model.name == name_or_path) return parse_model(model.text, model.name, model.name);
+  if (!looks_like_path(name_or_path))
+    return fail(Code::not_found, "unknown model {}: use {} or the path of a config.json", in_quotes(name_or_path),
+                fmt::join(model_names(), ", "));
+  METALLIC_TRY(const std::string text, read_file(name_or_path, kMostBytes));
+  return parse_model(text, model_name(name_or_path), name_or_path);
+}
+
+std::string model_name(std::string_view name_or_path) {
+  constexpr size_t kLongest = 64;
+  std::error_code error;
+  if (!looks_like_path(name_or_path) || !std::filesystem::is_regular_file(name_or_path, error)) return std::string(name_or_path);
+  const std::filesystem::path path = std::filesystem::absolute(name_or_path, error).lexically_normal();
+  std::string name = path.stem();
+  if (name == "config") {
+    const std::filesystem::path folder = path.parent_path(), above = folder.parent_path();
+    if (above.filename() == "snapshots") {  // models--<owner>--<name>/snapshots/<commit>/config.json
+      name = above.parent_path().filename();
+      if (const size_t owner = name.rfind("--"); owner != std::string::npos) name.erase(0, owner + 2);
+    } else if (folder.has_filename()) {
+      name = folder.filename();
+    }
+  }
+  for (char& c : name) {
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+    const bool fine = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-';
+    if (!fine) c = '-';
+  }
+  name.erase(0, name.find_first_not_of('.'));
+  name.resize(std::min(name.size(), kLongest));
+  return name.empty() ? "config" : name;
 }
 
 Result<ModelConfig> parse_model(std::string_view text, std::string_view name, std::string_view where) {
-  METALLIC_TRY(const Json json, parse_json(text, where, 1 << 20));
+  METALLIC_TRY(const Json json, parse_json(text, where, kMostBytes));
   const JsonObject root(json, fmt::format("{}:", where));
+  const bool nested = root.has("text_config") && !root.has("hidden_size") && !root.has("n_embd");
+  METALLIC_TRY(const JsonObject object, nested ? root.object("text_config") : Result<JsonObject>(root));
+
   ModelConfig model{.name = std::string(name)};
-  METALLIC_TRY(model.hidden, root.integer("hidden_size", 1, kLargest));
-  METALLIC_TRY(model.intermediate, root.integer("intermediate_size", 1, kLargest));
-  METALLIC_TRY(model.heads, root.integer("num_attention_heads", 1, 65536));
-  METALLIC_TRY(model.layers, root.integer("num_hidden_layers", 1, 65536));
-  METALLIC_TRY(model.vocabulary, root.integer("vocab_size", 1, kLargest));
-  METALLIC_TRY(model.context, root.integer("max_position_embeddings", 1, kLargest));
+  METALLIC_TRY(model.hidden, dimension(object, "hidden_size", "n_embd", kWidest));
+  METALLIC_TRY(model.heads, dimension(object, "num_attention_heads", "n_head", kMostHeads));
+  METALLIC_TRY(model.layers, dimension(object, "num_hidden_layers", "n_layer", kMostHeads));
+  METALLIC_TRY(model.vocabulary, object.integer("vocab_size", 1, kLargest));
+  METALLIC_TRY(model.context, dimension(object, "max_position_embeddings", "n_positions", kLargest));
+
+  const bool gpt2 = given(object, "n_embd");
+  if (gpt2 && !given(object, "n_inner") && !given(object, "intermediate_size")) {
+    model.intermediate = 4 * model.hidden;
+  } else {
+    METALLIC_TRY(model.intermediate, dimension(object, "intermediate_size", "n_inner", kWidest));
+  }
+  model.gated = !gpt2;
+  if (given(object, "model_type")) {
+    METALLIC_TRY(const std::string type, object.text("model_type"));
+    model.gated = model.gated && std::ranges::find(kUngated, type) == kUngated.end();
+  }
+
   model.kv_heads = model.heads;
-  if (root.has("num_key_value_heads") && !root.value()["num_key_value_heads"].is_null()) {
-    METALLIC_TRY(model.kv_heads, root.integer("num_key_value_heads", 1, model.heads));
+  if (given(object, "num_key_value_heads")) {
+    METALLIC_TRY(model.kv_heads, object.integer("num_key_value_heads", 1, model.heads));
   }
+  if (model.heads % model.kv_heads != 0)
+    return fail(Code::invalid_argument, "{} num_key_value_heads is {}: expected a divisor of num_attention_heads, {}",
+                object.path(), model.kv_heads, model.heads);
   model.head_dim = model.hidden / model.heads;
-  if (root.has("head_dim") && !root.value()["head_dim"].is_null()) {
-    METALLIC_TRY(model.head_dim, root.integer("head_dim", 1, 65536));
+  if (given(object, "head_dim")) {
+    METALLIC_TRY(model.head_dim, object.integer("head_dim", 1, kMostHeads));
+  } else if (model.hidden % model.heads != 0) {
+    return fail(Code::invalid_argument, "{} head_dim is missing: expected, since {} heads do not divide the hidden size {}",
+                object.path(), model.heads, model.hidden);
   }
+  if (model.heads * model.head_dim > kWidest)
+    return fail(Code::invalid_argument, "{} head_dim is {}: expected at most {} for all {} heads together", object.path(),
+                model.head_dim, kWidest, model.heads);
   return model;
-}
-
-std::vector<WeightedProblem> model_problems(const ModelConfig& model) {
-  std::vector<WeightedProblem> problems;
-  add_matmuls(model, problems);
-  add_softmaxes(model, problems);
-  return problems;
-}
-
-Result<std::vector<WeightedProblem>> parse_problem_list(std::string_view text, std::string_view where) {
-  constexpr size_t kMostProblems = 10'000;
-  std::vector<WeightedProblem> problems;
-  for (size_t line = 1; !text.empty(); ++line) {
-    std::string_view rest = text.substr(0, text.find('\n'));
-    text.remove_prefix(std::min(text.size(), rest.size() + 1));
-    rest = rest.substr(0, rest.find('#'));
-    const auto word = [&rest] {
-      rest.remove_prefix(std::min(rest.size(), rest.find_first_not_of(" \t\r")));
-      const std::string_view found = rest.substr(0, rest.find_first_of(" \t\r"));
-      rest.remove_prefix(found.size());
-      return found;
-    };
-    const std::string_view label_text = word(), weight_text = word(), dtype_text = word(), extra = word();
-    if (label_text.empty()) continue;
-    const auto parsed = parse_labels(label_text);
-    if (!parsed) return fail(parsed.error().code, "{} line {}: {}", where, line, parsed.error().message);
-    double weight = 1;
-    if (!weight_text.empty()) {
-      const auto [stop, status] = std::from_chars(weight_text.data(), weight_text.data() + weight_text.size(), weight);
-      if (status != std::errc() || stop != weight_text.data() + weight_text.size() || !(weight > 0) || !std::isfinite(weight))
-        return fail(Code::invalid_argument, "{} line {}: weight {} is not a number above 0", where, line, in_quotes(weight_text));
-    }
-    if (!extra.empty())
-      return fail(Code::invalid_argument, "{} line {}: {} after label, weight and type: comments begin with #", where, line,
-                  in_quotes(extra));
-    const auto dtype = parse_dtype(dtype_text);
-    if (!dtype_text.empty() && !dtype)
-      return fail(Code::invalid_argument, "{} line {}: type {}: use {}", where, line, in_quotes(dtype_text), kDTypeNames);
-    for (const Problem& problem : *parsed)
-      problems.push_back(
-          {.problem = with_dtype(problem, dtype.value_or(DType::f32)), .weight = weight, .typed = dtype.has_value()});
-    if (problems.size() > kMostProblems)
-      return fail(Code::invalid_argument, "{} line {}: over {} problems", where, line, kMostProblems);
-  }
-  if (problems.empty())
-    return fail(Code::invalid_argument, "{}: no problem in it: write one label a line, e.g. rows64_seqk512", where);
-  return problems;
 }
 
 }  // namespace metallic

@@ -2,11 +2,17 @@
 #include "models/model.h"
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
+#include <cstring>
+#include <filesystem>
 #include <map>
 #include <set>
 
 #include "core/label.h"
+#include "formats/file.h"
+#include "models/problems.h"
 
 namespace metallic {
 namespace {
@@ -69,31 +75,187 @@ TEST(Models, FaultsNameFileAndField) {
   EXPECT_FALSE(parse_model(config().substr(0, 60), "m", "c"));
 }
 
-TEST(Models, ProblemsOfLlamaAreItsProjections) {
-  const auto problems = model_problems(*find_model("llama-3.1-8b"));
-  std::map<std::string, std::string> roles;
-  std::map<int64_t, double> weight_of_tokens;
-  std::set<std::string> labels;
-  for (const auto& [problem, weight, typed, role] : problems) {
-    EXPECT_TRUE(validate(problem)) << label(problem);
-    EXPECT_GT(weight, 0) << label(problem);
-    EXPECT_TRUE(labels.insert(label(problem)).second) << label(problem) << " twice";
-    EXPECT_TRUE(parse_label(label(problem)) == problem) << label(problem);
-    roles[label(problem)] = role;
-    if (problem.op() == Op::matmul && problem.matmul().tb) weight_of_tokens[problem.matmul().m] += weight;
+TEST(Models, HeadsMustDivide) {
+  EXPECT_NE(error_of(parse_model(config("num_key_value_heads", "5"), "m", "c")).find("c: num_key_value_heads is 5"),
+            std::string::npos);
+  const auto uneven = parse_model(config("hidden_size", "4100"), "m", "c");
+  EXPECT_NE(error_of(uneven).find("c: head_dim is missing"), std::string::npos) << error_of(uneven);
+  std::string given = config("hidden_size", "4100");
+  given.replace(given.size() - 1, 1, ", \"head_dim\": 96}");
+  EXPECT_EQ(parse_model(given, "m", "c")->head_dim, 96);
+  EXPECT_NE(error_of(parse_model(config("head_dim", "65536"), "m", "c")).find("c: head_dim is 65536"), std::string::npos);
+}
+
+TEST(Models, KnowsNestedConfigurationsAndGpt2sNames) {
+  const auto nested = parse_model("{\"vision_config\": {\"hidden_size\": 1}, \"text_config\": " + config() + "}", "m", "c");
+  ASSERT_TRUE(nested) << error_of(nested);
+  EXPECT_EQ(nested->hidden, 4096);
+  EXPECT_TRUE(nested->gated);
+  const auto fault = parse_model("{\"text_config\": " + config("vocab_size", "") + "}", "m", "c");
+  EXPECT_NE(error_of(fault).find("c: text_config.vocab_size is missing"), std::string::npos) << error_of(fault);
+  EXPECT_FALSE(parse_model("{\"text_config\": 1}", "m", "c"));
+
+  for (const std::string_view inner : {"", ", \"n_inner\": null", ", \"n_inner\": 3072"}) {
+    const auto gpt2 = parse_model(fmt::format("{{\"n_embd\": 768, \"n_head\": 12, \"n_layer\": 12, \"n_positions\": 1024, "
+                                              "\"vocab_size\": 50257{}}}",
+                                              inner),
+                                  "m", "c");
+    ASSERT_TRUE(gpt2) << error_of(gpt2);
+    EXPECT_EQ(gpt2->intermediate, 3072);
+    EXPECT_EQ(gpt2->head_dim, 64);
+    EXPECT_EQ(gpt2->layers, 12);
+    EXPECT_EQ(gpt2->context, 1024);
+    std::map<std::string, std::string> roles;
+    for (const auto& each : model_problems(*gpt2)) roles[label(each.problem)] = each.role;
+    EXPECT_EQ(roles["1x768x3072_tb"], "up") << "without a gate";
   }
+  EXPECT_FALSE(parse_model(config("model_type", "\"phi\""), "m", "c")->gated);
+  EXPECT_TRUE(parse_model(config("model_type", "\"qwen2\""), "m", "c")->gated);
+}
+
+TEST(Models, HostileFilesAreRefused) {
+  const auto refuses = [](const std::string& text, std::string_view fragment) {
+    const auto model = parse_model(text, "m", "c");
+    EXPECT_NE(error_of(model).find(fragment), std::string::npos) << error_of(model);
+  };
+  refuses(std::string(2 << 20, ' '), "at most 1048576");
+  refuses(std::string(100'000, '['), "nested deeper");
+  refuses("{\"text_config\": " + std::string(100, '{'), "not valid JSON");
+  refuses(
+      "\x7f"
+      "ELF",
+      "not valid JSON");
+  refuses(config("hidden_size", "1e999"), "number is out of range");
+  refuses(config("hidden_size", "1048577"), "hidden_size is");
+}
+
+TEST(Models, AreFoundByPath) {
+  const auto root = std::filesystem::path(testing::TempDir()) / fmt::format("models_{}", getpid());
+  const auto put = [&](const std::string& place, const std::string& text) {
+    EXPECT_TRUE(write_file(root / place, text));
+    return (root / place).native();
+  };
+  const std::pair<std::string, std::string> kNames[] = {
+      {"Qwen2.5-7B/config.json", "qwen2.5-7b"},
+      {"My Model (new)/config.json", "my-model--new-"},
+      {"small.v2.json", "small.v2"},
+      {".hidden.json", "hidden"},
+      {"hub/models--meta-llama--Llama-3.1-8B/snapshots/0123abcd/config.json", "llama-3.1-8b"},
+      {std::string(100, 'x') + "/config.json", std::string(64, 'x')},
+      {"deep/../other/config.json", "other"},
+      {"plain", "plain"},
+  };
+  std::filesystem::create_directories(root / "deep");
+  for (const auto& [place, name] : kNames) {
+    const auto model = find_model(put(place, config()));
+    ASSERT_TRUE(model) << place << ": " << error_of(model);
+    EXPECT_EQ(model->name, name);
+    EXPECT_EQ(model->hidden, 4096);
+    EXPECT_EQ(model_name((root / place).native()), name);
+  }
+  for (const std::string name : {"llama-3.1-8b", "", "../x", "gone.json"})
+    EXPECT_EQ(model_name(name), name) << "no path of a file";
+
+  const auto bad = find_model(put("bad.json", config("vocab_size", "-1")));
+  EXPECT_NE(error_of(bad).find("bad.json: vocab_size is"), std::string::npos) << error_of(bad);
+  EXPECT_FALSE(find_model(put("large.json", std::string(2 << 20, ' '))));
+  EXPECT_EQ(find_model((root / "missing/config.json").native()).error().code, Code::not_found);
+  EXPECT_NE(error_of(find_model(root.native())).find("not a regular file"), std::string::npos);
+  ASSERT_EQ(mkfifo((root / "pipe.json").c_str(), 0600), 0);
+  EXPECT_FALSE(find_model((root / "pipe.json").native())) << "a pipe without a writer must not hang";
+  std::filesystem::remove_all(root);
+}
+
+TEST(Models, BuiltInOnesAreThePublicOnes) {
+  struct Public {
+    int64_t hidden, intermediate, heads, kv_heads, head_dim, layers, vocabulary, context;
+  };
+  const std::map<std::string, Public> kPublic = {
+      {"llama-2-7b", {4096, 11008, 32, 32, 128, 32, 32000, 4096}},
+      {"llama-2-13b", {5120, 13824, 40, 40, 128, 40, 32000, 4096}},
+      {"llama-3.1-8b", {4096, 14336, 32, 8, 128, 32, 128256, 131072}},
+      {"llama-3.1-70b", {8192, 28672, 64, 8, 128, 80, 128256, 131072}},
+      {"mistral-7b", {4096, 14336, 32, 8, 128, 32, 32768, 32768}},  // v0.3
+      {"qwen2.5-0.5b", {896, 4864, 14, 2, 64, 24, 151936, 32768}},
+      {"qwen2.5-7b", {3584, 18944, 28, 4, 128, 28, 152064, 131072}},
+      {"qwen2.5-72b", {8192, 29568, 64, 8, 128, 80, 152064, 131072}},
+  };
+  for (const auto& [name, p] : kPublic) {
+    const auto model = find_model(name);
+    ASSERT_TRUE(model) << error_of(model);
+    const Public built_in = {model->hidden,   model->intermediate, model->heads,      model->kv_heads,
+                             model->head_dim, model->layers,       model->vocabulary, model->context};
+    EXPECT_EQ(memcmp(&built_in, &p, sizeof p), 0) << name;
+    EXPECT_TRUE(model->gated);
+  }
+  EXPECT_TRUE(kPublic.contains(std::string(kDefaultModel)));
+}
+
+TEST(Models, ProblemsOfLlamaAreItsProjections) {
+  std::map<std::string, std::string> roles;
+  for (const auto& each : model_problems(*find_model("llama-3.1-8b"))) roles[label(each.problem)] = each.role;
   EXPECT_EQ(roles["1x4096x6144_tb"], "qkv");  // 32 heads and twice 8 key heads of 128
   EXPECT_EQ(roles["1x4096x4096_tb"], "o");
-  EXPECT_EQ(roles["16x4096x28672_tb"], "gate_up");
-  EXPECT_EQ(roles["64x14336x4096_tb"], "down");
+  EXPECT_EQ(roles["16x4096x14336_tb"], "gate_up (1/2 proxy)");  // 448 MiB as a whole
+  EXPECT_EQ(roles["32x14336x4096_tb"], "down");
   EXPECT_EQ(roles["1x4096x16032_tb"], "lm_head (1/8 proxy)");
   EXPECT_EQ(roles["4096x4096x8"], "o, weights first");
   EXPECT_EQ(roles["256x128x17"], "small GEMM");
   EXPECT_EQ(roles["rows1_seqk131072"], "one row");
   EXPECT_EQ(roles["rows32_seqk64"], "decode, all heads");
   EXPECT_EQ(roles["batch32_seqq64_seqk1024_causal"], "prefill, causal");
-  ASSERT_EQ(weight_of_tokens.size(), 7u);
-  for (const auto& [tokens, weight] : weight_of_tokens) EXPECT_NEAR(weight, 1, 1e-12) << tokens << " tokens";
+  EXPECT_EQ(roles["batch1_h32kv8_seqq1_seqk8192_d128"], "decode, batch 1");
+  EXPECT_EQ(roles["batch4_h32kv8_seqq1_seqk512_d128"], "decode, batch 4");
+  EXPECT_EQ(roles["batch1_h32kv8_seqq512_seqk512_d128_causal"], "prefill, causal");
+}
+
+TEST(Models, ProblemsAreDistinctAffordableAndWeighedByRuns) {
+  for (const std::string& name : model_names()) {
+    const ModelConfig model = *find_model(name);
+    const auto problems = model_problems(model);
+    EXPECT_GE(problems.size(), 70u) << name;
+    EXPECT_LE(problems.size(), 110u) << name;
+    std::map<std::string, double> weight_of;
+    std::set<std::string> labels;
+    for (const auto& [problem, weight, typed, role] : problems) {
+      EXPECT_TRUE(validate(problem)) << label(problem);
+      EXPECT_GT(weight, 0) << label(problem);
+      EXPECT_TRUE(labels.insert(label(problem)).second) << label(problem) << " twice";
+      EXPECT_TRUE(parse_label(label(problem)) == problem) << label(problem);
+      for (const int64_t bytes : operand_bytes(problem)) EXPECT_LE(bytes, int64_t{256} << 20) << label(problem);
+      if (problem.op() == Op::matmul) {
+        EXPECT_LE(work(problem).operations, 4.3e9) << label(problem);
+        const bool whole_model = problem.matmul().tb;
+        weight_of[whole_model ? "projections" : role == "small GEMM" ? "small" : "weights first"] += weight;
+      } else {
+        weight_of[std::string(metallic::name(problem.op()))] += weight;
+      }
+      if (problem.op() == Op::sdpa) {
+        EXPECT_LE(problem.sdpa().seq_k, model.context);
+      }
+    }
+    EXPECT_NEAR(weight_of["projections"], 4 + 0.75 / static_cast<double>(model.layers), 1e-12) << name;
+    EXPECT_NEAR(weight_of["weights first"], 1, 1e-12) << name;
+    EXPECT_NEAR(weight_of["small"], 0.1, 1e-12) << name;
+    EXPECT_NEAR(weight_of["softmax"], 1, 1e-12) << name;
+    EXPECT_NEAR(weight_of["sdpa"], 1, 1e-12) << name;
+  }
+}
+
+TEST(Models, OneProblemInTwoRolesIsTimedOnce) {
+  ModelConfig model{.hidden = 64,
+                    .intermediate = 64,
+                    .heads = 1,
+                    .kv_heads = 1,
+                    .head_dim = 64,
+                    .layers = 2,
+                    .vocabulary = 100,
+                    .context = 512};
+  std::map<std::string, WeightedProblem> problems;
+  for (const auto& each : model_problems(model)) EXPECT_TRUE(problems.emplace(label(each.problem), each).second);
+  const auto& shared = problems["1x64x64_tb"];  // one row for each of the five batches
+  EXPECT_EQ(shared.role, "o; down");
+  EXPECT_NEAR(shared.weight, 2 * 0.75 / 5, 1e-12);
 }
 
 TEST(ProblemList, TakesRangesWeightsAndComments) {

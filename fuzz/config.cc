@@ -1,0 +1,31 @@
+// config.json: the problems of any model that is accepted are valid, distinct, affordable, and a list that --shapes takes.
+#include <cmath>
+#include <set>
+
+#include "core/label.h"
+#include "models/problems.h"
+#include "property.h"
+
+using namespace metallic;
+
+void run(std::string_view text) {
+  const auto model = parse_model(text, "model", "input");
+  if (!model) return ONE_LINE(model);
+  const auto problems = model_problems(*model);
+  PROPERTY(!problems.empty() && problems.size() <= 150);
+  std::set<std::string> labels;
+  std::string list;
+  for (const WeightedProblem& each : problems) {
+    PROPERTY(validate(each.problem).has_value());
+    PROPERTY(std::isfinite(each.weight) && each.weight > 0);
+    for (const int64_t bytes : operand_bytes(each.problem)) PROPERTY(bytes > 0 || each.problem.op() != Op::sdpa);
+    for (const int64_t bytes : operand_bytes(each.problem)) PROPERTY(bytes <= int64_t{256} << 20);
+    PROPERTY(labels.insert(label(each.problem)).second);
+    list += fmt::format("{} {} # {}\n", label(each.problem), each.weight, each.role);
+  }
+  const auto again = parse_problem_list(list, "again");
+  PROPERTY(again.has_value());
+  PROPERTY(again->size() == problems.size());
+  for (size_t i = 0; i < problems.size(); ++i)
+    PROPERTY((*again)[i].problem == problems[i].problem && (*again)[i].weight == problems[i].weight);
+}

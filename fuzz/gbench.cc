@@ -1,0 +1,22 @@
+// Google Benchmark's JSON: the rows of what is accepted are finite, and results.csv takes them.
+#include "formats/gbench.h"
+
+#include <cmath>
+
+#include "formats/records.h"
+#include "property.h"
+
+using namespace metallic;
+
+void run(std::string_view text) {
+  const auto rows = parse_google_benchmark(text, "input");
+  if (!rows) return ONE_LINE(rows);
+  for (const ResultRow& row : *rows) {
+    PROPERTY(row.ci_low <= row.median_time && row.median_time <= row.ci_high && row.samples > 0);
+    PROPERTY(std::isfinite(row.mean_time) && row.mean_time >= 0);
+    PROPERTY(std::isfinite(row.throughput) && row.throughput >= 0);
+  }
+  const auto again = parse_results(to_csv(result_columns(), std::span<const ResultRow>(*rows)), "again");
+  PROPERTY(again.has_value());
+  PROPERTY(again->size() == rows->size());
+}

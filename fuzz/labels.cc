@@ -1,0 +1,23 @@
+// Labels: whatever is accepted is a valid problem whose label reads back as the same problem.
+#include "core/label.h"
+#include "property.h"
+
+using namespace metallic;
+
+void run(std::string_view text) {
+  const auto problems = parse_labels(text);
+  if (!problems) return ONE_LINE(problems);
+  PROPERTY(!problems->empty() && problems->size() <= 10'000);
+  // A few of them: a range of thousands would only take time.
+  for (size_t i = 0; i < problems->size(); i += 1 + problems->size() / 16) {
+    const Problem& problem = (*problems)[i];
+    PROPERTY(validate(problem).has_value());
+    const auto again = parse_label(label(problem));
+    PROPERTY(again.has_value());
+    PROPERTY(*again == problem);
+    const Work done = work(problem);
+    PROPERTY(done.operations >= 0 && done.flops >= 0 && done.bytes >= 0);
+    for (const int64_t bytes : operand_bytes(problem)) PROPERTY(bytes >= 0);
+    for (const Axis axis : kAxes) PROPERTY(value(problem, axis).value_or(0) >= 0);
+  }
+}

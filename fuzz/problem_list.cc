@@ -1,0 +1,24 @@
+// Problem lists: what is accepted is valid, bounded, and reads back the same when it is written a label a line.
+#include "core/label.h"
+#include "models/problems.h"
+#include "property.h"
+
+using namespace metallic;
+
+void run(std::string_view text) {
+  const auto problems = parse_problem_list(text, "input");
+  if (!problems) return ONE_LINE(problems);
+  PROPERTY(!problems->empty() && problems->size() <= 10'000);
+  std::string list;
+  for (const WeightedProblem& each : *problems) {
+    PROPERTY(validate(each.problem).has_value());
+    PROPERTY(each.weight > 0);
+    list += fmt::format("{} {} {}\n", label(each.problem), each.weight, each.typed ? name(each.problem.dtype) : "");
+  }
+  if (problems->size() > 100) return;  // a range of thousands would only take time
+  const auto again = parse_problem_list(list, "again");
+  PROPERTY(again.has_value());
+  PROPERTY(again->size() == problems->size());
+  for (size_t i = 0; i < problems->size(); ++i)
+    PROPERTY((*again)[i].problem == (*problems)[i].problem && (*again)[i].weight == (*problems)[i].weight);
+}

@@ -1,0 +1,22 @@
+// profile.json: what is accepted is written in a form that reads back the same.
+#include "formats/profile.h"
+
+#include "property.h"
+
+using namespace metallic;
+
+void run(std::string_view text) {
+  const auto profile = parse_profile(text, "input");
+  if (!profile) return ONE_LINE(profile);
+  const std::string written = to_json(*profile);
+  const auto again = parse_profile(written, "again");
+  PROPERTY(again.has_value());
+  PROPERTY(again->lists == profile->lists);
+  PROPERTY(again->thresholds == profile->thresholds);
+  PROPERTY(to_json(*again) == written);
+  for (const RuleList& list : profile->lists)
+    for (const Rule& rule : list.rules) {
+      PROPERTY(!to_string(rule).empty());
+      matches(rule, matmul_problem(16, 64, 32));
+    }
+}
