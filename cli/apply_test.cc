@@ -12,7 +12,8 @@ namespace {
 std::string profile_with(std::string use, std::string tuning, std::string model = "any") {
   Profile profile{.device = cpu::facts(), .model = std::move(model), .build = "b", .date = "2026-01-01T00:00:00Z"};
   profile.fingerprint = fingerprint(profile.device);
-  profile.lists = {{{.op = Op::softmax, .threads = 2, .layout = "contiguous"}, {{.use = std::move(use), .tuning = std::move(tuning)}}}};
+  profile.lists = {
+      {{.op = Op::softmax, .threads = 2, .layout = "contiguous"}, {{.use = std::move(use), .tuning = std::move(tuning)}}}};
   profile.thresholds = {{.op = Op::softmax,
                          .threads = 2,
                          .layout = "contiguous",
@@ -67,9 +68,11 @@ TEST_F(Program, ApplyWritesConstantsForCAndCpp) {
   const std::string softmax = "metallic_softmax_vec_block_f32_contiguous_threads2_rows_le_22",
                     matmul = "metallic_matmul_smalln_max_n_f32_nn_threads2";
   write("use.c", fmt::format("#include \"deep/tuned.h\"\n#include \"deep/tuned.h\"\n"
-                             "int main(void) {{ return {} == 1280 && {} == INT64_C(1) << 40 ? 0 : 1; }}\n", softmax, matmul));
+                             "int main(void) {{ return {} == 1280 && {} == INT64_C(1) << 40 ? 0 : 1; }}\n",
+                             softmax, matmul));
   write("use.cc", fmt::format("#include \"deep/tuned.h\"\n#include \"deep/tuned.h\"\n"
-                              "static_assert({} == 1280 && {} == INT64_C(1) << 40, \"\");\nint main() {{}}\n", softmax, matmul));
+                              "static_assert({} == 1280 && {} == INT64_C(1) << 40, \"\");\nint main() {{}}\n",
+                              softmax, matmul));
   const std::string strict = " -Wall -Wextra -pedantic -Werror -I" + (root_ / "work").native();
   const auto compiles = [&](const std::string& compiler, const std::string& file) {
     const std::string program = path("use").native();

@@ -9,7 +9,8 @@ namespace metallic::cli {
 namespace {
 
 TEST_F(Program, WhatAnApplicationRecordsIsAListForShapes) {
-  const std::map<std::string, int> runs = {{"rows4_seqk64", 3}, {"batch2_seqq3_seqk5_causal", 7}, {"2x8x4_tb", 5}, {"2x8x4_a0.5_b2", 1}};
+  const std::map<std::string, int> runs = {
+      {"rows4_seqk64", 3}, {"batch2_seqq3_seqk5_causal", 7}, {"2x8x4_tb", 5}, {"2x8x4_a0.5_b2", 1}};
   setenv("METALLIC_RECORD", path("record").c_str(), 1);
   setenv("METALLIC_PROFILE", "none", 1);
   {

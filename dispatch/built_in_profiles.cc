@@ -29,8 +29,8 @@ std::vector<ProfileLevel> built_in_levels(std::span<const BuiltInProfile> availa
     const size_t before = levels.size();
     for (const auto& [name, profile] : available)
       if (family(profile.device) == wanted)
-        levels.push_back(
-            {Source::family, fmt::format("built-in profile of family {}, measured on {}", wanted, profile.device.model), profile});
+        levels.push_back({Source::family,
+                          fmt::format("built-in profile of family {}, measured on {}", wanted, profile.device.model), profile});
     if (levels.size() > before) break;
   }
   return levels;

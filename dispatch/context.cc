@@ -200,7 +200,10 @@ std::string to_string(const Decision& decision) {
   std::string text = fmt::format("{} {} {} threads={} -> {} [{}: {}]", name(p.op()), label(p), name(p.dtype), p.threads,
                                  to_string(*decision.variant, decision.tuning), name(decision.source), decision.rule);
   if (decision.margin) text += fmt::format(" margin {:.1f} %", *decision.margin * 100);
-  for (const Decision& part : decision.parts) text += "; " + to_string(part);
+  // Briefly, so that the line is not cut; explain has the rest.
+  for (const Decision& part : decision.parts)
+    text += fmt::format("; {} {} -> {} [{}]", name(part.problem.op()), label(part.problem), to_string(*part.variant, part.tuning),
+                        name(part.source));
   return text;
 }
 

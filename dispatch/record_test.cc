@@ -44,7 +44,8 @@ TEST(Record, WhatAListCannotTakeIsLeftOutAndSaid) {
   Record many;
   for (int64_t i = 1; i <= 10'050; ++i) many[record_key(softmax_problem(1, i))] = static_cast<uint64_t>(i);
   const std::string text = to_text(many);
-  EXPECT_TRUE(text.ends_with("# 50 further problems, with at most 50 runs each, are left out.\n")) << text.substr(text.size() - 90);
+  EXPECT_TRUE(text.ends_with("# 50 further problems, with at most 50 runs each, are left out.\n"))
+      << text.substr(text.size() - 90);
   EXPECT_EQ(parse_record(text, "file")->size(), 10'000u);
   Record wide;
   for (int64_t i = 1; i <= 10'000; ++i) wide[{label(softmax_problem(1, i)), DType::f32, std::string(200, 'x')}] = 1;

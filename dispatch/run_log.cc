@@ -154,17 +154,22 @@ std::string RunLog::summary() const {
   if (ran.empty()) return {};
   std::ranges::stable_sort(ran, std::greater(), [](const Entry* entry) { return entry->second.total_ns.load(); });
   const auto us = [](uint64_t time) { return static_cast<double>(time) / 1e3; };
-  std::string text = fmt::format("metallic profiler: time of runs, longest total first\n{:<8} {:<36} {:<5} {:<32} {:>9} {:>12} {:>6} {:>11} {:>11} {:>11}\n",
-                                 "op", "label", "dtype", "variant", "runs", "total ms", "share", "mean us", "min us", "max us");
-  for (size_t i = 0; i < std::min(ran.size(), kMostRows); ++i) {
-    const auto& [key, series] = *ran[i];
-    text += fmt::format("{:<8} {:<36} {:<5} {:<32} {:>9} {:>12.3f} {:>5.1f}% {:>11.2f} {:>11.2f} {:>11.2f}{}{}\n", series.op,
-                        key.problem.label, name(key.problem.dtype), key.candidate, series.runs.load(), us(series.total_ns) / 1e3,
-                        total_ns == 0 ? 0 : 100 * us(series.total_ns) / us(total_ns),
+  const size_t more = ran.size() - std::min(ran.size(), kMostRows);
+  ran.resize(ran.size() - more);
+  size_t wide = 0;
+  for (const Entry* entry : ran) wide = std::max(wide, entry->first.problem.label.size());
+  std::string text = fmt::format(
+      "metallic profiler: time of runs, longest total first\n{:<8} {:<{}} {:<5} {:<32} {:>9} {:>12} {:>6} {:>11} {:>11} {:>11}\n",
+      "op", "label", wide, "dtype", "variant", "runs", "total ms", "share", "mean us", "min us", "max us");
+  for (const Entry* entry : ran) {
+    const auto& [key, series] = *entry;
+    text += fmt::format("{:<8} {:<{}} {:<5} {:<32} {:>9} {:>12.3f} {:>5.1f}% {:>11.2f} {:>11.2f} {:>11.2f}{}{}\n", series.op,
+                        key.problem.label, wide, name(key.problem.dtype), key.candidate, series.runs.load(),
+                        us(series.total_ns) / 1e3, total_ns == 0 ? 0 : 100 * us(series.total_ns) / us(total_ns),
                         us(series.total_ns) / static_cast<double>(series.runs), us(series.least_ns), us(series.most_ns),
                         key.problem.rest.empty() ? "" : "  ", key.problem.rest);
   }
-  if (ran.size() > kMostRows) text += fmt::format("and {} more\n", ran.size() - kMostRows);
+  if (more > 0) text += fmt::format("and {} more\n", more);
   if (unwatched_ > 0) text += fmt::format("{} plans of further problems were not watched\n", unwatched_);
   return text;
 }
@@ -181,7 +186,10 @@ std::string RunLog::trace() const {
     std::string& what = described[event.entry];
     if (what.empty()) {
       const auto& [key, series] = *event.entry;
-      Json args = {{"label", key.problem.label}, {"dtype", name(key.problem.dtype)}, {"variant", series.variant}, {"tuning", series.tuning}};
+      Json args = {{"label", key.problem.label},
+                   {"dtype", name(key.problem.dtype)},
+                   {"variant", series.variant},
+                   {"tuning", series.tuning}};
       if (!key.problem.rest.empty()) args["rest"] = key.problem.rest;
       what = fmt::format("\"name\": {}, \"args\": {}", Json(series.op).dump(), args.dump());
     }
