@@ -1,8 +1,9 @@
-// metallic apply: installs a profile for this device and prints what changes.
+// metallic apply: installs a profile for this device, takes the last install back, or writes thresholds as constants.
 #include <fmt/format.h>
 
 #include "cli/command.h"
 #include "cli/pipeline.h"
+#include "formats/constants.h"
 #include "formats/file.h"
 
 namespace metallic::cli {
@@ -11,13 +12,43 @@ namespace {
 struct Options {
   std::string file;
   bool dry_run = false;
+  bool rollback = false;
+  std::string constants;
   bool force = false;
 };
 
-Result<Exit> run(const Options& options) {
-  METALLIC_TRY(const auto ctx, context(""));
+Result<Profile> profile_of(const Options& options) {
   METALLIC_TRY(const std::string text, read_file(options.file, Profile::kMostBytes));
-  METALLIC_TRY(Profile profile, parse_profile(text, options.file));
+  return parse_profile(text, options.file);
+}
+
+Result<Exit> write_constants(const Options& options) {
+  METALLIC_TRY(const Profile profile, profile_of(options));
+  const auto header = constants_header(profile);
+  if (!header) return fail(header.error().code, "{}: {}", options.file, header.error().message);
+  METALLIC_CHECK(write_file(options.constants, *header));
+  fmt::print("wrote {} thresholds to {}\n", profile.thresholds.size(), options.constants);
+  return Exit::done;
+}
+
+Result<Exit> roll_back(const Options& options) {
+  std::string model;
+  if (!options.file.empty()) {
+    METALLIC_TRY(const Profile profile, profile_of(options));
+    model = profile.model;
+  }
+  METALLIC_TRY(const auto ctx, context(""));
+  METALLIC_TRY(const auto changes, rollback(*ctx, model, options.dry_run));
+  fmt::print("{}\n", fmt::join(changes, "\n"));
+  return Exit::done;
+}
+
+Result<Exit> run(const Options& options) {
+  if (options.rollback) return roll_back(options);
+  if (options.file.empty()) return fail(Code::invalid_argument, "apply needs a file: a profile.json that analyze or tune wrote");
+  if (!options.constants.empty()) return write_constants(options);
+  METALLIC_TRY(const auto ctx, context(""));
+  METALLIC_TRY(Profile profile, profile_of(options));
   const auto changes = install(std::move(profile), *ctx, options.force, options.dry_run);
   if (!changes) return fail(changes.error().code, "{}: {}", options.file, changes.error().message);
   fmt::print("{}\n", fmt::join(*changes, "\n"));
@@ -30,9 +61,18 @@ void add_apply(CLI::App& app, Action& action) {
   add_command<Options>(
       app, action, "apply", "install a profile for this device",
       [](CLI::App& command, Options& options) {
-        command.add_option("file", options.file, "a profile.json")->required()->type_name("FILE");
-        command.add_flag("--dry-run", options.dry_run, "only print what would change");
-        command.add_flag("--force", options.force, "install an unpaired profile, or one that does not say where it was measured");
+        command.add_option("file", options.file, "a profile.json; --rollback needs none")->type_name("FILE");
+        auto* dry_run = command.add_flag("--dry-run", options.dry_run, "only print what would change");
+        auto* force = command.add_flag("--force", options.force,
+                                       "install an unpaired profile, or one that does not say where it was measured");
+        auto* rollback = command.add_flag("--rollback", options.rollback,
+                                          "go back to the profile that the last one replaced; twice: forth again");
+        auto* constants = command
+                              .add_option("--defaults", options.constants,
+                                          "install nothing: write the thresholds to this C and C++ header, as constants")
+                              ->type_name("FILE");
+        rollback->excludes(force, constants);
+        constants->excludes(dry_run, force);
       },
       run);
 }

@@ -18,19 +18,26 @@ Result<Exit> run(const Options& options) {
   const auto any = profile_path(facts, "any", ctx->lookup());
   std::error_code ignored;
   const bool installed = any && std::filesystem::exists(*any, ignored);
+  // Of several of the family the one with the nearest number of threads counts, operation by operation.
+  std::vector<std::string> built_in;
+  for (const ProfileLevel& level : ctx->profiles())
+    if (level.source == Source::device || level.source == Source::family) built_in.push_back(level.path);
   if (options.json) {
     auto device = facts_json(facts);
     device["fingerprint"] = fingerprint(facts);
+    device["family"] = family(facts);
     device["threads"] = ctx->threads();
     device["profile"] = installed ? Json(any->native()) : Json(nullptr);
+    device["built_in_profiles"] = built_in;
     fmt::print("{}\n", Json::array({device}).dump(2, ' ', false, Json::error_handler_t::replace));
     return Exit::done;
   }
   fmt::print("{}  {}, {} cores, {}, L1d {} KiB, L2 {} KiB, last level {} KiB, memory {:.1f} GiB\n", facts.id, facts.model,
              facts.cores, facts.isa, facts.l1d_bytes >> 10, facts.l2_bytes >> 10, facts.llc_bytes >> 10,
              static_cast<double>(facts.memory_bytes) / (1 << 30));
-  fmt::print("     fingerprint {}\n     threads {}\n     profile {}\n", fingerprint(facts), ctx->threads(),
-             installed ? any->native() : "none: run metallic tune");
+  fmt::print("     fingerprint {}\n     family {}\n     threads {}\n     profile {}\n", fingerprint(facts), family(facts),
+             ctx->threads(), installed ? any->native() : "none: run metallic tune");
+  for (const std::string& profile : built_in) fmt::print("     {}\n", profile);
   return Exit::done;
 }
 

@@ -18,10 +18,34 @@ struct Options {
   bool json = false;
 };
 
+// Each part of a composed variant is explained like the whole, two columns further in.
+void print(const Decision& decision, int indent) {
+  const auto line = [indent](std::string_view text) { fmt::print("{:{}}{}\n", "", indent, text); };
+  line(fmt::format("  runs    {}", to_string(*decision.variant, decision.tuning)));
+  line(fmt::format("  because {}", decision.rule));
+  line(fmt::format("  source  {}", name(decision.source)));
+  line(fmt::format("  margin  {}",
+                   decision.margin ? fmt::format("{:.1f} % faster than the best other variant, measured", *decision.margin * 100)
+                                   : "not measured"));
+  for (const std::string& refused : decision.refused) line(fmt::format("  passed over  {}", refused));
+  line("candidates");
+  for (const Candidate& candidate : decision.candidates)
+    line(fmt::format("  {:<28} {}", to_string(*candidate.variant, candidate.tuning),
+                     candidate.rejected.empty() ? "chosen" : candidate.rejected));
+  if (!decision.parts.empty()) line("parts");
+  for (const Decision& part : decision.parts) {
+    const Problem& p = part.problem;
+    line(fmt::format("  {} {} {}, {} thread{}", name(p.op()), label(p), name(p.dtype), p.threads, p.threads == 1 ? "" : "s"));
+    print(part, indent + 2);
+  }
+}
+
 Result<Exit> run(const Options& options) {
   METALLIC_TRY(const Problem problem, one_problem(options.words, options.dtype));
   METALLIC_TRY(const auto ctx, context(options.model, options.profile));
-  METALLIC_TRY(const Decision decision, ctx->decide(problem, {.variant = options.variant, .numerics = std::nullopt}));
+  // A plan rather than a mere decision: only a composed variant's preparation asks for its parts.
+  METALLIC_TRY(const Plan plan, ctx->plan(problem, {.variant = options.variant, .numerics = std::nullopt}));
+  const Decision& decision = plan.decision;
   if (options.json) {
     fmt::print("{}\n", to_json(decision, ctx->facts()).dump(2, ' ', false, Json::error_handler_t::replace));
     return Exit::done;
@@ -29,17 +53,7 @@ Result<Exit> run(const Options& options) {
   const Problem& p = decision.problem;
   fmt::print("{} {} {} on {}, {} thread{}\n", name(p.op()), label(p), name(p.dtype), ctx->facts().model, p.threads,
              p.threads == 1 ? "" : "s");
-  fmt::print("  runs    {}\n", to_string(*decision.variant, decision.tuning));
-  fmt::print("  because {}\n", decision.rule);
-  fmt::print("  source  {}\n", name(decision.source));
-  fmt::print("  margin  {}\n", decision.margin
-                                   ? fmt::format("{:.1f} % faster than the best other variant, measured", *decision.margin * 100)
-                                   : "not measured");
-  for (const std::string& refused : decision.refused) fmt::print("  passed over  {}\n", refused);
-  fmt::print("candidates\n");
-  for (const Candidate& candidate : decision.candidates)
-    fmt::print("  {:<28} {}\n", to_string(*candidate.variant, candidate.tuning),
-               candidate.rejected.empty() ? "chosen" : candidate.rejected);
+  print(decision, 0);
   return Exit::done;
 }
 

@@ -32,6 +32,26 @@ std::string key_text(const RuleKey& key) {
   return fmt::format("{} {} {} threads={}", name(key.op), name(key.dtype), key.layout, key.threads);
 }
 
+// A profile's rules, each with its key on one line.
+using RuleLines = std::set<std::string>;
+
+RuleLines rule_lines(const Result<Profile>& profile) {
+  RuleLines lines;
+  if (!profile) return lines;
+  for (const RuleList& list : profile->lists)
+    for (const Rule& rule : list.rules) lines.insert(fmt::format("{}: {}", key_text(list.key), to_string(rule)));
+  return lines;
+}
+
+std::vector<std::string> rule_changes(const RuleLines& before, const RuleLines& after) {
+  std::vector<std::string> changes;
+  for (const std::string& rule : before)
+    if (!after.contains(rule)) changes.push_back("- " + rule);
+  for (const std::string& rule : after)
+    if (!before.contains(rule)) changes.push_back("+ " + rule);
+  return changes;
+}
+
 }  // namespace
 
 void add_sample_options(CLI::App& command, SampleOptions& options) {
@@ -197,21 +217,28 @@ Result<std::vector<std::string>> install(Profile profile, const Context& context
   profile.fingerprint = here;
   profile.device = context.facts();
 
-  std::vector<std::string> changes;
   METALLIC_TRY(const auto path, installed_path(context, profile.model));
-  std::set<std::string> before;
-  if (const auto installed = load_profile(path, context.facts()))
-    for (const RuleList& list : installed->lists)
-      for (const Rule& rule : list.rules) before.insert(fmt::format("{}: {}", key_text(list.key), to_string(rule)));
-  std::set<std::string> after;
-  for (const RuleList& list : profile.lists)
-    for (const Rule& rule : list.rules) after.insert(fmt::format("{}: {}", key_text(list.key), to_string(rule)));
-  for (const std::string& rule : before)
-    if (!after.contains(rule)) changes.push_back("- " + rule);
-  for (const std::string& rule : after)
-    if (!before.contains(rule)) changes.push_back("+ " + rule);
+  std::vector<std::string> changes = rule_changes(rule_lines(load_profile(path, context.facts())), rule_lines(profile));
   if (!dry_run) METALLIC_CHECK(install_profile(profile, context.facts(), context.lookup()));
   changes.push_back(fmt::format("{} {}", dry_run ? "would write" : "installed", path.native()));
+  return changes;
+}
+
+Result<std::vector<std::string>> rollback(const Context& context, const std::string& model, bool dry_run) {
+  METALLIC_TRY(const auto replaced, replaced_profiles(context.facts(), context.lookup()));
+  if (!model.empty() && std::ranges::find(replaced, model, &Replaced::model) == replaced.end())
+    return fail(Code::not_found, "the last install was not of model {}: apply --rollback without a file undoes that one", model);
+  std::vector<std::string> changes;
+  for (const Replaced& one : replaced) {
+    // The model's own profile and any.json seldom differ; what differs is said once.
+    for (std::string& change :
+         rule_changes(rule_lines(load_profile(one.path, context.facts())), one.profile ? rule_lines(*one.profile) : RuleLines()))
+      if (std::ranges::find(changes, change) == changes.end()) changes.push_back(std::move(change));
+  }
+  if (!dry_run) METALLIC_CHECK(rollback_profiles(context.facts(), context.lookup()));
+  for (const Replaced& one : replaced)
+    changes.push_back(fmt::format("{}{} {}{}", dry_run ? "would have " : "", one.profile ? "restored" : "removed",
+                                  one.path.native(), one.profile ? "" : ", which replaced nothing"));
   return changes;
 }
 

@@ -57,4 +57,8 @@ Result<std::filesystem::path> installed_path(const Context& context, std::string
 /// changed, a line each; with `dry_run` nothing is written.
 Result<std::vector<std::string>> install(Profile profile, const Context& context, bool force, bool dry_run);
 
+/// Exchanges the installed profiles for those that the last install replaced. Returns what changed, a line each; with `dry_run`
+/// nothing is written. A `model` that the last install was not of is an error; empty: whichever it was.
+Result<std::vector<std::string>> rollback(const Context& context, const std::string& model, bool dry_run);
+
 }  // namespace metallic::cli

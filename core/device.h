@@ -20,6 +20,7 @@ struct DeviceFacts {
   std::string model;    ///< marketing name, e.g. "AMD EPYC"
   std::string isa;      ///< widest SIMD target that kernels may use, e.g. "AVX3"
   int64_t isa_bit = 0;  ///< the same as Highway's target bit; a fact rather than a global, so that tests can choose it
+  bool amx = false;     ///< AMX tiles of bf16, which the kernel lets programs use; Highway has no target for them
   int cores = 1;
   int64_t l1d_bytes = 32 << 10;
   int64_t l2_bytes = 1 << 20;
@@ -32,5 +33,12 @@ struct DeviceFacts {
 
 /// The name under which profiles of equal devices are kept: model, ISA, cores and caches in letters, digits, '-' and '_'.
 std::string fingerprint(const DeviceFacts& facts);
+
+/// The families that a device belongs to by what its SIMD unit can do, the closest first: its own, then those it contains.
+/// x86_amx ⊃ x86_avx512 ⊃ x86_avx2 ⊃ x86_sse; arm64_sve ⊃ arm64_neon; any other ISA is a family of its own.
+std::vector<std::string> families(const DeviceFacts& facts);
+
+/// The device's own family.
+std::string family(const DeviceFacts& facts);
 
 }  // namespace metallic

@@ -33,6 +33,18 @@ Status read_text(std::string_view value, std::string_view, Environment& environm
   return {};
 }
 
+template <std::optional<std::string> Environment::*field>
+Status read_path(std::string_view value, std::string_view, Environment& environment) {
+  environment.*field = std::string(value);
+  return {};
+}
+
+Status read_profiler(std::string_view value, std::string_view name, Environment& environment) {
+  if (value != "true" && value != "false") return wrong(name, value, "true or false");
+  environment.profiler = value == "true";
+  return {};
+}
+
 Status read_numerics(std::string_view value, std::string_view name, Environment& environment) {
   const auto numerics = parse_numerics(value);
   if (!numerics) return wrong(name, value, kNumericsNames);
@@ -70,12 +82,18 @@ constexpr auto kTable = std::to_array<EnvironmentVariable>({
      read_threshold<&Environment::matmul_simd_m_min>},
     {"METALLIC_MATMUL_SIMD_N_MIN", "a whole number", "matmul packs from this min(M, N) on",
      read_threshold<&Environment::matmul_simd_n_min>},
-    {"METALLIC_PROFILE", "a path, or none", "a profile in place of the user's; none: built-in rules only",
+    {"METALLIC_PROFILE", "a path, or none", "a profile in place of the user's; none: no profile at all, built-in ones included",
      read_text<&Environment::profile>},
     {"METALLIC_DETERMINISM", "fast, run_to_run, batch_invariant", "what results may depend on besides their input",
      read_numerics},
     {"METALLIC_LOG_LEVEL", "error, warning, info, debug, trace", "what is logged; debug prints each new decision on one line",
      read_log_level},
+    {"METALLIC_GPU_PROFILER", "true, false", "times every run of a plan, on the CPU too; a summary on stderr at the end",
+     read_profiler},
+    {"METALLIC_TRACE", "a path", "the timed runs as Chrome trace JSON, for Perfetto; the context that ends last writes it",
+     read_path<&Environment::trace>},
+    {"METALLIC_RECORD", "a path", "the problems that ran with their counts, added to those in the file: a list for --shapes",
+     read_path<&Environment::record>},
     {"METALLIC_NUM_THREADS", "a whole number from 1 to 1024", "CPU threads; unset: one per core", read_threads},
 });
 

@@ -25,6 +25,9 @@ struct Environment {
   Numerics numerics = Numerics::fast;
   std::string log_level = "warning";
   std::optional<int> threads;
+  bool profiler = false;              ///< times every run of a plan
+  std::optional<std::string> trace;   ///< a file for the timed runs
+  std::optional<std::string> record;  ///< a file for the problems that ran
 };
 
 /// One row of the table.

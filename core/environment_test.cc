@@ -34,6 +34,9 @@ TEST(Environment, ReadsEveryVariableOfTheTable) {
                                                   {"METALLIC_PROFILE", "none"},
                                                   {"METALLIC_DETERMINISM", "batch_invariant"},
                                                   {"METALLIC_LOG_LEVEL", "debug"},
+                                                  {"METALLIC_GPU_PROFILER", "true"},
+                                                  {"METALLIC_TRACE", "trace.json"},
+                                                  {"METALLIC_RECORD", "auto"},
                                                   {"METALLIC_NUM_THREADS", "3"}}));
   ASSERT_TRUE(environment) << environment.error().message;
   EXPECT_EQ(environment->softmax_variant, "block");
@@ -47,7 +50,10 @@ TEST(Environment, ReadsEveryVariableOfTheTable) {
   EXPECT_EQ(environment->numerics, Numerics::batch_invariant);
   EXPECT_EQ(environment->log_level, "debug");
   EXPECT_EQ(environment->threads, 3);
-  EXPECT_EQ(environment_table().size(), 11u) << "a new variable belongs into this test";
+  EXPECT_TRUE(environment->profiler);
+  EXPECT_EQ(environment->trace, "trace.json");
+  EXPECT_EQ(environment->record, "auto") << "a file may have this name";
+  EXPECT_EQ(environment_table().size(), 14u) << "a new variable belongs into this test";
 }
 
 TEST(Environment, AutoAndEmptyAreTheSameAsUnset) {
@@ -63,6 +69,7 @@ TEST(Environment, ErrorsNameVariableValueAndWhatIsAllowed) {
                                                                       {"METALLIC_MATMUL_SIMD_M_MIN", "99999999999999999999"},
                                                                       {"METALLIC_DETERMINISM", "yes"},
                                                                       {"METALLIC_LOG_LEVEL", "loud\n\x1b[31m"},
+                                                                      {"METALLIC_GPU_PROFILER", "1"},
                                                                       {"METALLIC_NUM_THREADS", "0"}}) {
     const auto environment = read_environment(fake({{name, value}}));
     ASSERT_FALSE(environment) << name;

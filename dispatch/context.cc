@@ -10,7 +10,9 @@
 #include "backends/cpu/facts.h"
 #include "backends/cpu/pool.h"
 #include "core/label.h"
+#include "dispatch/built_in_profiles.h"
 #include "dispatch/profile_store.h"
+#include "dispatch/run_log.h"
 
 namespace metallic {
 namespace {
@@ -44,22 +46,23 @@ std::shared_ptr<spdlog::logger> make_logger(const ContextOptions& options, const
   return logger;
 }
 
-// Plans the parts of a composed variant and keeps what was decided about each.
-class PartsPlanner final : public Planner {
+}  // namespace
+
+// Plans the parts of a composed variant and keeps what was decided about each. What a call forces is meant for the whole.
+class Context::PartsPlanner final : public Planner {
  public:
-  explicit PartsPlanner(Planner& planner) : planner_(planner) {}
+  PartsPlanner(Context& context, const CallOptions& options) : context_(context), options_(options) { options_.variant.clear(); }
   Result<Plan> plan_part(const Problem& part) override {
-    METALLIC_TRY(Plan made, planner_.plan_part(part));
+    METALLIC_TRY(Plan made, context_.make(part, options_));
     decisions.push_back(made.decision);
     return made;
   }
   std::vector<Decision> decisions;
 
  private:
-  Planner& planner_;
+  Context& context_;
+  CallOptions options_;
 };
-
-}  // namespace
 
 Context::Context(ContextOptions options) : options_(std::move(options)) {}
 Context::~Context() = default;
@@ -73,6 +76,7 @@ Result<std::unique_ptr<Context>> Context::create(ContextOptions options) {
   if (!wanted.model.empty()) METALLIC_CHECK(check_model_name(wanted.model));
   if (wanted.threads < 0 || wanted.threads > 1024)
     return fail(Code::invalid_argument, "threads is {}: use 1 to 1024, or 0 for one per core", wanted.threads);
+  METALLIC_TRY(context->run_log_, RunLog::create(context->environment_));
   context->log_ = make_logger(wanted, context->environment_.log_level);
   if (wanted.executor) {
     context->executor_ = wanted.executor;
@@ -103,6 +107,11 @@ void Context::load_profiles() {
     load(Source::user, *environment_.profile, true);
   else if (const auto path = profile_path(facts_, options_.model, options_.environment))
     load(Source::user, *path, false);
+  for (ProfileLevel& level : built_in_levels(built_in_profiles(), facts_)) {
+    if (level.source == Source::family && level.profile.fingerprint != fingerprint(facts_))
+      log_->info("{}", one_line(fmt::format("another machine's rules stand in where this one has none: {}", level.path)));
+    profiles_.push_back(std::move(level));
+  }
 }
 
 Result<Decision> Context::decide(Problem problem, const CallOptions& options) const {
@@ -111,18 +120,28 @@ Result<Decision> Context::decide(Problem problem, const CallOptions& options) co
   return decision;
 }
 
-Result<Plan> Context::plan(const Problem& problem) {
+Result<Plan> Context::plan(const Problem& problem, const CallOptions& options) {
   Problem whole = problem;
   whole.threads = threads();
-  return plan_part(whole);
+  METALLIC_TRY(Plan made, make(whole, options));
+  report(made.decision);
+  if (run_log_) made.kernel = watch(run_log_, made.decision, std::move(made.kernel));
+  return made;
 }
 
-Result<Plan> Context::plan_part(const Problem& problem) {
-  METALLIC_TRY(Decision decision, select(problem, {facts_, environment_, options_.call, profiles_}));
-  PartsPlanner parts(*this);
+Result<Plan> Context::plan_part(const Problem& part) {
+  CallOptions options = options_.call;
+  options.variant.clear();
+  METALLIC_TRY(Plan made, make(part, options));
+  report(made.decision);
+  return made;
+}
+
+Result<Plan> Context::make(const Problem& problem, const CallOptions& options) {
+  METALLIC_TRY(Decision decision, select(problem, {facts_, environment_, options, profiles_}));
+  PartsPlanner parts(*this, options);
   METALLIC_TRY(auto kernel, decision.variant->prepare(decision.problem, decision.tuning, facts_, parts));
   decision.parts = std::move(parts.decisions);
-  report(decision);
   return Plan{std::move(decision), std::move(kernel)};
 }
 
@@ -163,11 +182,16 @@ size_t Context::Hash::operator()(const Problem& problem) const {
   return 0;
 }
 
-void Context::report(const Decision& decision) const {
+void Context::report_refused(const Decision& decision) const {
   // Built-in rules pass variants over by design; only what somebody asked for and does not get is worth a warning.
   for (const std::string& refused : decision.refused)
-    log_->log(refused.starts_with("built-in") ? spdlog::level::debug : spdlog::level::warn, "{}",
+    log_->log(refused.starts_with("built-in") ? spdlog::level::trace : spdlog::level::warn, "{}",
               one_line(fmt::format("{} is passed over for {}", refused, label(decision.problem))));
+  for (const Decision& part : decision.parts) report_refused(part);
+}
+
+void Context::report(const Decision& decision) const {
+  report_refused(decision);
   if (log_->should_log(spdlog::level::debug)) log_->debug("{}", one_line(to_string(decision)));
 }
 
@@ -176,7 +200,10 @@ std::string to_string(const Decision& decision) {
   std::string text = fmt::format("{} {} {} threads={} -> {} [{}: {}]", name(p.op()), label(p), name(p.dtype), p.threads,
                                  to_string(*decision.variant, decision.tuning), name(decision.source), decision.rule);
   if (decision.margin) text += fmt::format(" margin {:.1f} %", *decision.margin * 100);
-  for (const Decision& part : decision.parts) text += "; " + to_string(part);
+  // Briefly, so that the line is not cut; explain has the rest.
+  for (const Decision& part : decision.parts)
+    text += fmt::format("; {} {} -> {} [{}]", name(part.problem.op()), label(part.problem), to_string(*part.variant, part.tuning),
+                        name(part.source));
   return text;
 }
 

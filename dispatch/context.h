@@ -19,6 +19,8 @@ class logger;
 
 namespace metallic {
 
+class RunLog;
+
 struct ContextOptions {
   std::string model;             ///< whose profile to use; empty: the one applied last
   std::string profile;           ///< a profile of the caller's, or empty
@@ -43,7 +45,8 @@ class Context final : public Planner {
   Result<Decision> decide(const Problem& problem) const { return decide(problem, options_.call); }
 
   /// A new plan, owned by the caller, independent of the context but for its executor.
-  Result<Plan> plan(const Problem& problem);
+  Result<Plan> plan(const Problem& problem, const CallOptions& options);
+  Result<Plan> plan(const Problem& problem) { return plan(problem, options_.call); }
   Result<Plan> plan_part(const Problem& part) override;
 
   /// The plan of a problem, made at its first use and kept; safe from several threads. The problem's thread count is the
@@ -62,8 +65,12 @@ class Context final : public Planner {
     size_t operator()(const Problem& problem) const;
   };
 
+  class PartsPlanner;
+
   explicit Context(ContextOptions options);
   void load_profiles();
+  Result<Plan> make(const Problem& problem, const CallOptions& options);
+  void report_refused(const Decision& decision) const;
   void report(const Decision& decision) const;
 
   ContextOptions options_;
@@ -73,6 +80,7 @@ class Context final : public Planner {
   std::unique_ptr<Executor> own_executor_;
   Executor* executor_ = nullptr;
   std::shared_ptr<spdlog::logger> log_;
+  std::shared_ptr<RunLog> run_log_;  // null where runs are not logged; what it watches shares it
   mutable std::shared_mutex mutex_;
   std::unordered_map<Problem, std::shared_ptr<const Plan>, Hash> plans_;
 };

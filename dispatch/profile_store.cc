@@ -9,6 +9,39 @@
 
 namespace metallic {
 
+namespace {
+
+tl::unexpected<Error> no_home() {
+  return fail(Code::invalid_argument, "neither XDG_DATA_HOME nor HOME is set: set one to say where profiles live");
+}
+
+// Where an installed profile's predecessor is kept. An empty file there stands for no predecessor, so that a rollback of a
+// model's first profile removes it.
+std::filesystem::path previous_of(const std::filesystem::path& installed) {
+  return installed.parent_path() / "previous" / installed.filename();
+}
+
+Result<std::string> read_or_empty(const std::filesystem::path& path) {
+  auto text = read_file(path, Profile::kMostBytes);
+  if (!text && text.error().code == Code::not_found) return std::string();
+  return text;
+}
+
+// Keeps what these paths hold, and forgets the rest of an earlier generation.
+Status keep_previous(const std::vector<std::filesystem::path>& paths) {
+  for (const auto& path : paths) {
+    METALLIC_TRY(const std::string text, read_or_empty(path));
+    METALLIC_CHECK(write_file(previous_of(path), text));
+  }
+  std::error_code failed;
+  for (const auto& entry : std::filesystem::directory_iterator(previous_of(paths.front()).parent_path(), failed))
+    if (std::ranges::find(paths, entry.path().filename(), &std::filesystem::path::filename) == paths.end())
+      std::filesystem::remove(entry.path(), failed);
+  return {};
+}
+
+}  // namespace
+
 std::optional<std::filesystem::path> profile_path(const DeviceFacts& facts, std::string_view model, const Lookup& environment) {
   const auto folder = [&]() -> std::optional<std::filesystem::path> {
     // The XDG specification: relative paths are to be ignored.
@@ -53,10 +86,52 @@ std::vector<std::string> stale_entries(const Profile& profile) {
 Status install_profile(const Profile& profile, const DeviceFacts& facts, const Lookup& environment) {
   METALLIC_CHECK(check_model_name(profile.model));
   const auto own = profile_path(facts, profile.model, environment), any = profile_path(facts, "any", environment);
-  if (!own) return fail(Code::invalid_argument, "neither XDG_DATA_HOME nor HOME is set: set one to say where profiles live");
+  if (!own) return no_home();
+  std::vector<std::filesystem::path> paths = {*own};
+  if (*any != *own) paths.push_back(*any);
+  METALLIC_CHECK(keep_previous(paths));
   const std::string text = to_json(profile);
-  METALLIC_CHECK(write_file(*own, text));
-  return *own == *any ? Status() : write_file(*any, text);
+  for (const auto& path : paths) METALLIC_CHECK(write_file(path, text));
+  return {};
+}
+
+Result<std::vector<Replaced>> replaced_profiles(const DeviceFacts& facts, const Lookup& environment) {
+  const auto any = profile_path(facts, "any", environment);
+  if (!any) return no_home();
+  std::vector<Replaced> replaced;
+  std::error_code failed;
+  for (const auto& entry : std::filesystem::directory_iterator(previous_of(*any).parent_path(), failed)) {
+    const std::filesystem::path& kept = entry.path();
+    if (kept.extension() != ".json" || !check_model_name(kept.stem().native())) continue;
+    Replaced one{.model = kept.stem(), .path = any->parent_path() / kept.filename(), .profile = std::nullopt};
+    METALLIC_TRY(const std::string text, read_file(kept, Profile::kMostBytes));
+    if (!text.empty()) {
+      METALLIC_TRY(one.profile, load_profile(kept, facts));
+    }
+    replaced.push_back(std::move(one));
+  }
+  std::ranges::sort(replaced, {}, &Replaced::model);
+  if (std::ranges::none_of(replaced, [](const Replaced& one) { return one.profile.has_value(); }))
+    return fail(Code::not_found, "no profile was installed before the present one: there is nothing in {} to go back to",
+                in_quotes(previous_of(*any).parent_path().native()));
+  return replaced;
+}
+
+Status rollback_profiles(const DeviceFacts& facts, const Lookup& environment) {
+  METALLIC_TRY(const auto replaced, replaced_profiles(facts, environment));
+  for (const Replaced& one : replaced) {
+    METALLIC_TRY(const std::string before, read_file(previous_of(one.path), Profile::kMostBytes));
+    METALLIC_TRY(const std::string now, read_or_empty(one.path));
+    if (before.empty()) {
+      std::error_code failed;
+      std::filesystem::remove(one.path, failed);
+      if (failed) return fail(Code::io, "cannot remove {}: {}", in_quotes(one.path.native()), failed.message());
+    } else {
+      METALLIC_CHECK(write_file(one.path, before));
+    }
+    METALLIC_CHECK(write_file(previous_of(one.path), now));
+  }
+  return {};
 }
 
 }  // namespace metallic

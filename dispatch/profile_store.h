@@ -26,7 +26,21 @@ Result<Profile> load_profile(const std::filesystem::path& path, const DeviceFact
 /// Names of variants and tunings that this build does not have, one line each.
 std::vector<std::string> stale_entries(const Profile& profile);
 
-/// Installs a profile as its model's and as any.json; both or, on an error, as many as were written whole.
+/// Installs a profile as its model's and as any.json; both or, on an error, as many as were written whole. What they replace is
+/// kept in the folder `previous` beside them, in place of what was kept there before.
 Status install_profile(const Profile& profile, const DeviceFacts& facts, const Lookup& environment);
+
+/// What the last install put in the place of something else.
+struct Replaced {
+  std::string model;               ///< a model's name, or "any"
+  std::filesystem::path path;      ///< of the installed profile
+  std::optional<Profile> profile;  ///< what was there before; nothing where nothing was
+};
+
+/// What a rollback would bring back. An error where nothing was installed before the last install.
+Result<std::vector<Replaced>> replaced_profiles(const DeviceFacts& facts, const Lookup& environment);
+
+/// Exchanges the installed profiles for those that the last install replaced; a second rollback undoes the first.
+Status rollback_profiles(const DeviceFacts& facts, const Lookup& environment);
 
 }  // namespace metallic

@@ -2,6 +2,7 @@
 #include <dlfcn.h>
 #include <pthread.h>
 
+#include <filesystem>
 #include <mutex>
 #include <shared_mutex>
 
@@ -111,6 +112,26 @@ TEST_F(RunPromises, RunsAllocateNothingAndTakeNoLock) {
       EXPECT_EQ(status, METALLIC_OK) << metallic_last_error();
     }
   EXPECT_GT(counting.tasks, 3u) << "nothing was split";
+}
+
+// Noting times, events and counts takes memory of the context's, claimed before.
+TEST_F(RunPromises, WatchedRunsDoNeitherEither) {
+  const std::string folder = testing::TempDir() + "metallic_run_promises_test";
+  const Variable profiler("METALLIC_GPU_PROFILER", "true"), trace("METALLIC_TRACE", (folder + "/trace").c_str()),
+      record("METALLIC_RECORD", (folder + "/record").c_str());
+  {
+    const auto context = make_context(options(1));
+    const auto plan = make_plan(context.get(), from_label("rows4_seqk64"));
+    const auto in = random_floats(operand_bytes(softmax_problem(4, 64))[0], 1);
+    std::vector<float> out(in.size());
+    const metallic_tensors operands = tensors(in.data(), nullptr, out.data());
+    const size_t allocated = allocations, locked = locks;
+    const metallic_status status = metallic_plan_run(plan.get(), &operands, nullptr, 0);
+    EXPECT_EQ(allocations - allocated, 0u);
+    EXPECT_EQ(locks - locked, 0u);
+    EXPECT_EQ(status, METALLIC_OK);
+  }
+  std::filesystem::remove_all(folder);
 }
 
 }  // namespace

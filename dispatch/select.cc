@@ -93,21 +93,42 @@ std::vector<Level> threshold_levels(const Problem& problem, const SelectionInput
   return {{.source = Source::environment, .origin = set, .rules = default_rules(problem.op(), thresholds, in.facts.backend)}};
 }
 
+double times_apart(int a, int b) { return static_cast<double>(std::max(a, b)) / std::min(a, b); }
+
+// The first list of a profile with this key. That of another machine of the family stands for any number of threads: the
+// list of the nearest one, by ratio, is taken.
+const RuleList* find_list(const ProfileLevel& level, const RuleKey& key) {
+  const RuleList* nearest = nullptr;
+  for (const RuleList& list : level.profile.lists) {
+    RuleKey same = key;
+    if (level.source == Source::family) same.threads = list.key.threads;
+    if (list.key != same) continue;
+    if (!nearest || times_apart(list.key.threads, key.threads) < times_apart(nearest->key.threads, key.threads)) nearest = &list;
+  }
+  return nearest;
+}
+
 // All levels from the highest precedence down, without the forced ones.
 std::vector<Level> rule_levels(const Problem& problem, Numerics numerics, const SelectionInputs& in) {
   std::vector<Level> levels = threshold_levels(problem, in);
-  RuleKey key = rule_key(problem, numerics);
+  const RuleKey key = rule_key(problem, numerics), fastest = rule_key(problem, Numerics::fast);
+  std::vector<std::pair<double, Level>> family;
   for (const ProfileLevel& level : in.profiles) {
-    const auto find = [&]() { return std::ranges::find(level.profile.lists, key, &RuleList::key); };
-    auto list = find();
-    if (list == level.profile.lists.end() && numerics != Numerics::fast) {
-      // No list of its own: the fastest candidates in order, of which admission leaves what the numerics allow.
-      key.numerics = Numerics::fast;
-      list = find();
-      key.numerics = numerics;
+    const RuleList* list = find_list(level, key);
+    // No list of its own: the fastest candidates in order, of which admission leaves what the numerics allow.
+    if (!list) list = find_list(level, fastest);
+    if (!list) continue;
+    Level found{.source = level.source, .origin = level.path, .rules = list->rules};
+    if (level.source == Source::family) {
+      found.origin += fmt::format(" with {} thread{}", list->key.threads, list->key.threads == 1 ? "" : "s");
+      family.emplace_back(times_apart(list->key.threads, key.threads), std::move(found));
+    } else {
+      levels.push_back(std::move(found));
     }
-    if (list != level.profile.lists.end()) levels.push_back({.source = level.source, .origin = level.path, .rules = list->rules});
   }
+  // Of several machines of the family, the one with the nearest number of threads comes first.
+  std::ranges::stable_sort(family, {}, &std::pair<double, Level>::first);
+  for (auto& [distance, level] : family) levels.push_back(std::move(level));
   levels.push_back(
       {.source = Source::defaults, .origin = "built-in", .rules = default_rules(problem.op(), {}, in.facts.backend)});
   return levels;
@@ -176,7 +197,9 @@ bool accept(const Rule& rule, const Level& level, const Admission& admission, co
     decision.source = level.source;
     decision.rule =
         level.forced ? fmt::format("forced by {}", level.origin) : fmt::format("{} ({})", to_string(rule), level.origin);
-    decision.margin = level.source == Source::environment ? std::nullopt : rule.evidence.margin;
+    // What another machine measured says which variant to try first, not by how much it wins here.
+    const bool measured_here = level.source != Source::environment && level.source != Source::family;
+    decision.margin = measured_here ? rule.evidence.margin : std::nullopt;
     return true;
   }
   return pass_over(reason);

@@ -20,10 +20,11 @@ struct CallOptions {
   std::optional<Numerics> numerics;  ///< in place of the environment's
 };
 
-/// A profile and where it came from, for the record.
+/// A profile and where it came from, for the record. Those of source `family` are other machines': their lists count for any
+/// number of threads, the nearest first.
 struct ProfileLevel {
   Source source;
-  std::string path;
+  std::string path;  ///< or which built-in profile it is
   Profile profile;
 };
 
@@ -31,7 +32,7 @@ struct SelectionInputs {
   const DeviceFacts& facts;
   const Environment& environment;
   const CallOptions& options;
-  /// In order of precedence: caller's, then user's.
+  /// In order of precedence: caller's, user's, then built-in ones.
   std::span<const ProfileLevel> profiles;
 };
 

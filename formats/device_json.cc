@@ -7,6 +7,7 @@ Json facts_json(const DeviceFacts& facts) {
           {"backend", facts.backend},
           {"model", facts.model},
           {"isa", facts.isa},
+          {"amx", facts.amx},
           {"cores", facts.cores},
           {"l1d_bytes", facts.l1d_bytes},
           {"l2_bytes", facts.l2_bytes},
@@ -21,6 +22,9 @@ Result<DeviceFacts> parse_facts(const JsonObject& object) {
   METALLIC_TRY(facts.backend, object.text("backend"));
   METALLIC_TRY(facts.model, object.text("model"));
   METALLIC_TRY(facts.isa, object.text("isa"));
+  if (object.has("amx")) {
+    METALLIC_TRY(facts.amx, object.boolean("amx"));
+  }
   METALLIC_TRY(const int64_t cores, object.integer("cores", 1, 1 << 20));
   facts.cores = static_cast<int>(cores);
   METALLIC_TRY(facts.l1d_bytes, object.integer("l1d_bytes", 0, kMostBytes));

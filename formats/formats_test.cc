@@ -230,7 +230,7 @@ TEST(GoogleBenchmark, RefusesOtherFiles) {
 }
 
 TEST(DeviceJson, RoundTrips) {
-  const DeviceRecord record{.facts = {.id = "cpu", .backend = "cpu", .model = "m", .isa = "AVX2", .cores = 4},
+  const DeviceRecord record{.facts = {.id = "cpu", .backend = "cpu", .model = "m", .isa = "AVX2", .amx = true, .cores = 4},
                             .ceilings = {1e9, 2e9, 3e9},
                             .threads = 2,
                             .model = "any",

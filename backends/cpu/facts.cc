@@ -2,7 +2,11 @@
 
 #include <cpuinfo.h>
 #include <sched.h>
+#include <sys/syscall.h>
 #include <unistd.h>
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
 
 #include <algorithm>
 
@@ -16,6 +20,22 @@ int usable_cores() {
   cpu_set_t set;
   if (sched_getaffinity(0, sizeof set, &set) == 0) return std::max(1, CPU_COUNT(&set));
   return std::max(1L, sysconf(_SC_NPROCESSORS_ONLN));
+}
+
+// Whether programs can have AMX tiles of bf16: the CPU must have them and the kernel must hand out their registers. Debian's
+// cpuinfo does not know them yet.
+bool has_amx() {
+#if defined(__x86_64__) && defined(SYS_arch_prctl)
+  constexpr unsigned kAmxBf16 = 1u << 22, kAmxTile = 1u << 24;  // leaf 7, EDX
+  constexpr int kSupportedStates = 0x1021;                      // ARCH_GET_XCOMP_SUPP, of Linux 5.16
+  constexpr uint64_t kTileData = uint64_t{1} << 18;
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  uint64_t states = 0;
+  return __get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 && (d & kAmxBf16) != 0 && (d & kAmxTile) != 0 &&
+         syscall(SYS_arch_prctl, kSupportedStates, &states) == 0 && (states & kTileData) != 0;
+#else
+  return false;
+#endif
 }
 
 }  // namespace
@@ -36,6 +56,7 @@ DeviceFacts facts() {
   const Isa isa = supported_isas().front();
   facts.isa = isa.name;
   facts.isa_bit = isa.bit;
+  facts.amx = has_amx();
   facts.cores = usable_cores();
   facts.memory_bytes = static_cast<int64_t>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGESIZE);
   if (!cpuinfo_initialize()) return facts;

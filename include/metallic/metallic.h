@@ -78,7 +78,8 @@ typedef struct metallic_context_options {
 /* Reads environment, device and profiles once. options may be NULL. METALLIC_INVALID_ARGUMENT: an option or a variable of the
  * environment has no meaning; *context is then NULL. */
 METALLIC_API metallic_status metallic_context_create(const metallic_context_options* options, metallic_context** context);
-/* Plans keep what they need of their context, its threads too, and may be destroyed after it. NULL is allowed. */
+/* Plans keep what they need of their context, its threads too, and may be destroyed after it. NULL is allowed. What
+ * METALLIC_GPU_PROFILER, METALLIC_TRACE and METALLIC_RECORD ask for is written when the context and all its plans are gone. */
 METALLIC_API void metallic_context_destroy(metallic_context* context);
 
 typedef enum metallic_op { METALLIC_SOFTMAX = 0, METALLIC_MATMUL = 1, METALLIC_SDPA = 2 } metallic_op;

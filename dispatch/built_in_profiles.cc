@@ -1,0 +1,39 @@
+#include "dispatch/built_in_profiles.h"
+
+#include <fmt/format.h>
+
+#include <string_view>
+#include <utility>
+
+namespace metallic {
+
+std::vector<std::pair<std::string_view, std::string_view>> built_in_profile_texts();  // generated
+
+std::span<const BuiltInProfile> built_in_profiles() {
+  static const std::vector<BuiltInProfile> profiles = [] {
+    std::vector<BuiltInProfile> parsed;
+    // That each one parses is tested; one that did not would be no reason to refuse a context.
+    for (const auto& [name, text] : built_in_profile_texts())
+      if (auto profile = parse_profile(text, name)) parsed.push_back({std::string(name), std::move(*profile)});
+    return parsed;
+  }();
+  return profiles;
+}
+
+std::vector<ProfileLevel> built_in_levels(std::span<const BuiltInProfile> available, const DeviceFacts& facts) {
+  std::vector<ProfileLevel> levels;
+  for (const auto& [name, profile] : available)
+    if (profile.fingerprint == fingerprint(facts))
+      levels.push_back({Source::device, fmt::format("built-in profile {} of this device", name), profile});
+  for (const std::string& wanted : families(facts)) {
+    const size_t before = levels.size();
+    for (const auto& [name, profile] : available)
+      if (family(profile.device) == wanted)
+        levels.push_back({Source::family,
+                          fmt::format("built-in profile of family {}, measured on {}", wanted, profile.device.model), profile});
+    if (levels.size() > before) break;
+  }
+  return levels;
+}
+
+}  // namespace metallic
