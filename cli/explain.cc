@@ -5,6 +5,7 @@
 #include "cli/inputs.h"
 #include "core/label.h"
 #include "dispatch/decision_json.h"
+#include "kernels/variants.h"
 
 namespace metallic::cli {
 namespace {
@@ -20,7 +21,7 @@ struct Options {
 
 Result<Exit> run(const Options& options) {
   METALLIC_TRY(const Problem problem, one_problem(options.words, options.dtype));
-  METALLIC_TRY(const auto ctx, context(options.model, options.profile));
+  METALLIC_TRY(const auto ctx, context(options.model, options.profile, calls_library(options.variant)));
   METALLIC_TRY(const Decision decision, ctx->decide(problem, {.variant = options.variant, .numerics = std::nullopt}));
   if (options.json) {
     fmt::print("{}\n", to_json(decision, ctx->facts()).dump(2, ' ', false, Json::error_handler_t::replace));
