@@ -2,10 +2,9 @@
 //
 // With x = scale·in, row i of the output is exp(x − max) / Σ exp(x − max) over the visible keys, those j ≤ (i mod seq_q) +
 // offset under a causal mask and all otherwise; masked keys give 0, a row without a visible key gives zeros. An unmasked row of
-// −∞, or one with a NaN or +∞ among its visible keys, gives NaN in all visible places (as torch.softmax); libraries spread NaN in
-// their own way. Input and output may be
-// the same memory with equal types and strides. Arithmetic is f32 whatever the storage, and the result is rounded once. Source of
-// the crossover: the tuning guide.
+// −∞, or one with a NaN or +∞ among its visible keys, gives NaN in all visible places (as torch.softmax); libraries spread NaN
+// in their own way. Input and output may be the same memory with equal types and strides. Arithmetic is f32 whatever the
+// storage, and the result is rounded once. Source of the crossover: the tuning guide.
 #pragma once
 
 #include <algorithm>
