@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include "backends/cpu/libraries.h"
 #include "core/label.h"
 #include "dispatch/context.h"
 #include "dispatch/profile_store.h"
@@ -234,6 +235,22 @@ TEST(Select, RulesOfALibrarysOtherVersionAreStale) {
   EXPECT_EQ(dropped({{"blis", "0.9.0"}}, 3),
             std::vector<std::string>{R"(measured with openblas "0.3.21", this machine has none: 1 rule is passed over)"});
   EXPECT_EQ(dropped({}, 1).size(), 2u);
+}
+
+TEST(Context, LoadsLibrariesOnlyWhenAsked) {
+  const auto loaded = [](std::string forced, bool asked) {
+    const Lookup lookup = [&](std::string_view name) -> std::optional<std::string> {
+      if (name == "METALLIC_PROFILE") return "none";
+      return name == "METALLIC_MATMUL_BACKEND" ? std::optional(forced) : std::nullopt;
+    };
+    auto context = Context::create({.threads = 1, .libraries = asked, .environment = lookup});
+    EXPECT_TRUE(context) << context.error().message;
+    return (*context)->facts().libraries;
+  };
+  EXPECT_TRUE(loaded("auto", false).empty());
+  EXPECT_TRUE(loaded("cpu_gemm", false).empty());
+  EXPECT_EQ(loaded("auto", true), cpu::libraries());
+  EXPECT_EQ(loaded("cpu_blis", false), cpu::libraries());
 }
 
 }  // namespace

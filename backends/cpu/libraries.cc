@@ -91,7 +91,8 @@ std::optional<std::string> load_onednn(Onednn& api) {
       find(handle, "dnnl_primitive_create", api.primitive_create) &&
       find(handle, "dnnl_primitive_destroy", api.primitive_destroy) &&
       find(handle, "dnnl_primitive_execute", api.primitive_execute) &&
-      find(handle, "omp_set_num_threads", api.omp_set_num_threads) && find(handle, "omp_get_max_threads", api.omp_get_max_threads);
+      find(handle, "omp_set_num_threads", api.omp_set_num_threads) &&
+      find(handle, "omp_get_max_threads", api.omp_get_max_threads);
   if (!complete || api.engine_create(&api.engine, dnnl_cpu, 0) != dnnl_success ||
       api.stream_create(&api.stream, api.engine, dnnl_stream_default_flags) != dnnl_success)
     return std::nullopt;

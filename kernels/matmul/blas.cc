@@ -10,8 +10,7 @@ namespace {
 
 class BlasMatmul final : public Kernel {
  public:
-  BlasMatmul(const cpu::Blas& blas, const Problem& problem)
-      : blas_(blas), shape_(problem.matmul()), threads_(problem.threads) {}
+  BlasMatmul(const cpu::Blas& blas, const Problem& problem) : blas_(blas), shape_(problem.matmul()), threads_(problem.threads) {}
 
   Code run(const Args& args, std::byte*, Executor&) const override {
     blas_.set_threads(&threads_);

@@ -25,11 +25,11 @@ Description description_of(const Problem& problem) {
   const MatmulShape& s = problem.matmul();
   dnnl_memory_desc_t a, b, c;
   dnnl_matmul_desc_t operation;
-  const bool fine =
-      cpu::onednn() && layout(s, problem.dtype, s.m, s.k, s.ta ? 1 : s.lda, s.ta ? s.lda : 1, s.batch_stride_a, a) &&
-      layout(s, problem.dtype, s.k, s.n, s.tb ? 1 : s.ldb, s.tb ? s.ldb : 1, s.batch_stride_b, b) &&
-      layout(s, problem.out_dtype, s.m, s.n, s.ldc, 1, s.batch_stride_c, c) &&
-      cpu::onednn()->matmul_desc_init(&operation, &a, &b, nullptr, &c) == dnnl_success;
+  const bool fine = cpu::onednn() &&
+                    layout(s, problem.dtype, s.m, s.k, s.ta ? 1 : s.lda, s.ta ? s.lda : 1, s.batch_stride_a, a) &&
+                    layout(s, problem.dtype, s.k, s.n, s.tb ? 1 : s.ldb, s.tb ? s.ldb : 1, s.batch_stride_b, b) &&
+                    layout(s, problem.out_dtype, s.m, s.n, s.ldc, 1, s.batch_stride_c, c) &&
+                    cpu::onednn()->matmul_desc_init(&operation, &a, &b, nullptr, &c) == dnnl_success;
   return fine ? describe(&operation, problem.threads, s.alpha, s.beta) : nullptr;
 }
 
@@ -48,8 +48,10 @@ extern const Variant cpu_onednn = {
       return std::nullopt;
     },
     .prefer = [](const Problem&, const DeviceFacts&) { return kTunings[0]; },
-    .prepare = [](const Problem& problem, const Tuning&, const DeviceFacts&,
-                  Planner&) { return onednn_kernel(description_of(problem), {DNNL_ARG_SRC, DNNL_ARG_WEIGHTS}, problem.threads); },
+    .prepare =
+        [](const Problem& problem, const Tuning&, const DeviceFacts&, Planner&) {
+          return onednn_kernel(description_of(problem), {DNNL_ARG_SRC, DNNL_ARG_WEIGHTS}, problem.threads);
+        },
     .reduction_id = [](const Problem&, const Tuning&, const DeviceFacts&) -> std::optional<std::string> { return std::nullopt; },
 };
 
