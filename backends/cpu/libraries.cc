@@ -13,10 +13,10 @@
 
 #if defined(__SANITIZE_ADDRESS__)
 // At the end of a process LeakSanitizer crashes in the thread-local storage of OpenMP's threads (GCC 12, glibc 2.36). Where it
-// keeps out of that, it takes what the loader of libraries keeps there for lost.
+// keeps out of that, it takes what the loader and OpenMP keep there for lost.
 #define METALLIC_LSAN extern "C" __attribute__((visibility("default"), no_sanitize("address"))) const char*
 METALLIC_LSAN __lsan_default_options() { return "use_tls=0:print_suppressions=0"; }
-METALLIC_LSAN __lsan_default_suppressions() { return "leak:_dl\nleak:ld-linux\n"; }
+METALLIC_LSAN __lsan_default_suppressions() { return "leak:_dl\nleak:ld-linux\nleak:libgomp\n"; }
 #endif
 
 namespace metallic::cpu {
