@@ -18,23 +18,24 @@ struct Options {
 
 std::string table(const std::vector<ResultRow>& rows, bool markdown) {
   std::string text =
-      markdown ? "| problem | cache | variant | median µs | 95 % | GB/s | GFLOP/s |\n|---|---|---|---:|---:|---:|---:|\n"
-               : fmt::format("{:<34} {:<5} {:<26} {:>12} {:>21} {:>8} {:>9}\n", "problem", "cache", "variant", "median µs",
-                             "95 %", "GB/s", "GFLOP/s");
+      markdown
+          ? "| problem | dtype | cache | variant | median µs | 95 % | GB/s | GFLOP/s |\n|---|---|---|---|---:|---:|---:|---:|\n"
+          : fmt::format("{:<34} {:<5} {:<5} {:<26} {:>12} {:>21} {:>8} {:>9}\n", "problem", "dtype", "cache", "variant",
+                        "median µs", "95 %", "GB/s", "GFLOP/s");
   for (const ResultRow& row : rows) {
     const std::string variant = row.tuning.empty() ? row.variant : fmt::format("{}@{}", row.variant, row.tuning);
     const std::string interval = fmt::format("{:.1f}–{:.1f}", row.ci_low / 1e3, row.ci_high / 1e3);
-    constexpr std::string_view kMarkdown = "| {} | {} | {} | {:.1f} | {} | {:.1f} | {:.1f} |\n";
-    constexpr std::string_view kColumns = "{:<34} {:<5} {:<26} {:>11.1f} {:>21} {:>8.1f} {:>9.1f}\n";
-    text += fmt::format(fmt::runtime(markdown ? kMarkdown : kColumns), row.parameters, row.cache, variant, row.median_time / 1e3,
-                        interval, row.bytes / row.median_time, row.flops / row.median_time);
+    constexpr std::string_view kMarkdown = "| {} | {} | {} | {} | {:.1f} | {} | {:.1f} | {:.1f} |\n";
+    constexpr std::string_view kColumns = "{:<34} {:<5} {:<5} {:<26} {:>11.1f} {:>21} {:>8.1f} {:>9.1f}\n";
+    text += fmt::format(fmt::runtime(markdown ? kMarkdown : kColumns), row.parameters, row.dtype, row.cache, variant,
+                        row.median_time / 1e3, interval, row.bytes / row.median_time, row.flops / row.median_time);
   }
   return text;
 }
 
 Result<Exit> run(Options options) {
   METALLIC_TRY(const auto problem_list, problems(options.problems));
-  METALLIC_TRY(const auto ctx, context(options.problems.model));
+  METALLIC_TRY(const auto ctx, context(options.problems.model, "", options.sampling.peers));
   if (!options.out.empty())
     for (const auto& path : {std::filesystem::path(options.out), std::filesystem::path(options.out).replace_filename(kDevice)})
       METALLIC_CHECK(check_writable(path));

@@ -4,6 +4,7 @@
 #include <random>
 #include <set>
 
+#include "backends/cpu/libraries.h"
 #include "cli/program.h"
 #include "dispatch/context.h"
 #include "formats/profile.h"
@@ -239,17 +240,18 @@ TEST_F(Program, DebugLogsEachNewDecisionOnce) {
 
 TEST_F(Program, HelpNamesEveryOption) {
   const std::pair<std::string, Words> kOptions[] = {
-      {"tune", {"--op", "--shapes", "--model", "--dtype", "--budget", "--seed", "--cache", "--output-dir", "--device"}},
+      {"tune",
+       {"--op", "--shapes", "--model", "--dtype", "--budget", "--seed", "--cache", "--peers", "--output-dir", "--device"}},
       {"explain", {"--dtype", "--variant", "--model", "--profile", "--json", "problem"}},
       {"devices", {"--json"}},
       {"list", {"--op", "--json"}},
       {"models", {"--json"}},
       {"env", {"--json"}},
-      {"bench", {"--op", "--shapes", "--model", "--budget", "--format", "--out", "--json"}},
+      {"bench", {"--op", "--shapes", "--model", "--budget", "--peers", "--format", "--out", "--json"}},
       {"collect", {"files", "--out", "--json"}},
       {"analyze", {"file", "--output-dir", "--model", "--json"}},
       {"apply", {"file", "--dry-run", "--rollback", "--defaults", "--force"}},
-      {"regret", {"--samples", "--profile", "--json", "--budget"}},
+      {"regret", {"--samples", "--profile", "--json", "--budget", "--peers"}},
       {"report", {"folder"}}};
   const std::string all = good({"--help"});
   for (const auto& [command, options] : kOptions) {
@@ -292,6 +294,52 @@ TEST_F(Program, JsonForPrograms) {
   EXPECT_EQ(wrong.code, 2);
   EXPECT_TRUE(has(wrong.out, "METALLIC_DETERMINISM")) << "the table comes also where it is wrong";
   EXPECT_TRUE(has(wrong.err, "METALLIC_LOG_LEVEL is \"loud\"")) << wrong.err;
+}
+
+TEST_F(Program, PeersAreCandidatesOnRequest) {
+  const std::vector<Library> libraries = cpu::libraries();
+  const Json listed = json({"devices", "--json"})[0]["libraries"];
+  const std::string text = good({"devices"});
+  ASSERT_EQ(listed.size(), cpu::known_libraries().size());
+  for (const Json& library : listed) {
+    const std::string name = library["name"];
+    const Library* found = find_library(libraries, name);
+    EXPECT_EQ(library["version"], found ? Json(found->version) : Json(nullptr));
+    EXPECT_TRUE(has(text, found ? "library " + name + " " + found->version + "\n"
+                                : "library " + name + " is missing: install Debian's " + library["package"].get<std::string>()))
+        << text;
+  }
+  const auto timed = [&](Words words) {
+    for (const char* word : {"--shapes", "64x64x64", "rows8_seqk256", "--budget", "0.01s", "--seed", "1"}) words.push_back(word);
+    std::set<std::string> names;
+    for (const Json& row : json(words)) names.insert(row["variant"]);
+    return names;
+  };
+  for (const std::string& name : timed({"bench", "--json"}))
+    EXPECT_TRUE(find_variant(Op::matmul, name) ? !calls_library(name) : true) << name;
+  const auto with_peers = timed({"bench", "--json", "--peers"});
+  for (const Library& library : libraries) EXPECT_TRUE(with_peers.contains("cpu_" + library.name)) << library.name;
+  if (libraries.empty()) GTEST_SKIP() << "no library on this machine";
+
+  // A tuned profile remembers what it was measured with, and a decision may be a library's only in that version.
+  good({"tune", "--peers", "--shapes", "64x64x64", "--budget", "0.01s", "--output-dir", "D"});
+  Json profile = *parse_json(read(installed()), "profile", 1 << 20);
+  fs::remove(installed());
+  EXPECT_EQ(profile["device"]["libraries"].size(), libraries.size());
+  const std::string use = "cpu_" + libraries.front().name;
+  for (Json& list : profile["rules"]) list["rules"] = Json::array({{{"when", Json::object()}, {"use", use}, {"tuning", ""}}});
+  write("p.json", profile.dump());
+  EXPECT_EQ(json({"explain", "64x64x64", "--json", "--profile", "p.json"})["variant"], use);
+  EXPECT_EQ(json({"explain", "64x64x64", "--json"}, {{"METALLIC_MATMUL_BACKEND", use}})["variant"], use);
+  EXPECT_EQ(json({"explain", "64x64x64", "--json", "--variant", use})["variant"], use);
+  profile["device"]["libraries"][0]["version"] = "0.0.1";
+  write("p.json", profile.dump());
+  const Ended stale = run({"explain", "64x64x64", "--profile", "p.json"}, {{"METALLIC_LOG_LEVEL", "warning"}});
+  EXPECT_EQ(stale.code, 0) << stale.err;
+  EXPECT_TRUE(has(stale.err, "\"0.0.1\", this machine has \"" + libraries.front().version + "\": 1 rule is passed over\n"))
+      << stale.err;
+  EXPECT_EQ(std::ranges::count(stale.err, '\n'), 1) << stale.err;
+  EXPECT_FALSE(has(stale.out, "runs    " + use)) << stale.out;
 }
 
 TEST_F(Program, RefusesWrongWords) {

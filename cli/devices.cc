@@ -1,6 +1,7 @@
 // metallic devices: what this machine has, and which profiles are installed for it.
 #include <fmt/format.h>
 
+#include "backends/cpu/libraries.h"
 #include "cli/command.h"
 #include "cli/inputs.h"
 #include "dispatch/profile_store.h"
@@ -12,8 +13,18 @@ struct Options {
   bool json = false;
 };
 
+// All that kernels are written for: a missing one has no version.
+Json libraries_json(const DeviceFacts& facts) {
+  auto libraries = Json::array();
+  for (const auto& [name, package] : cpu::known_libraries()) {
+    const Library* library = find_library(facts.libraries, name);
+    libraries.push_back({{"name", name}, {"version", library ? Json(library->version) : Json(nullptr)}, {"package", package}});
+  }
+  return libraries;
+}
+
 Result<Exit> run(const Options& options) {
-  METALLIC_TRY(const auto ctx, context(""));
+  METALLIC_TRY(const auto ctx, context("", "", /*libraries=*/true));
   const DeviceFacts& facts = ctx->facts();
   const auto any = profile_path(facts, "any", ctx->lookup());
   std::error_code ignored;
@@ -26,6 +37,7 @@ Result<Exit> run(const Options& options) {
     auto device = facts_json(facts);
     device["fingerprint"] = fingerprint(facts);
     device["family"] = family(facts);
+    device["libraries"] = libraries_json(facts);
     device["threads"] = ctx->threads();
     device["profile"] = installed ? Json(any->native()) : Json(nullptr);
     device["built_in_profiles"] = built_in;
@@ -38,6 +50,11 @@ Result<Exit> run(const Options& options) {
   fmt::print("     fingerprint {}\n     family {}\n     threads {}\n     profile {}\n", fingerprint(facts), family(facts),
              ctx->threads(), installed ? any->native() : "none: run metallic tune");
   for (const std::string& profile : built_in) fmt::print("     {}\n", profile);
+  for (const auto& [name, package] : cpu::known_libraries()) {
+    const Library* library = find_library(facts.libraries, name);
+    fmt::print("     library {} {}\n", name,
+               library ? library->version : fmt::format("is missing: install Debian's {} to compare with it", package));
+  }
   return Exit::done;
 }
 

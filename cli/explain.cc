@@ -5,6 +5,7 @@
 #include "cli/inputs.h"
 #include "core/label.h"
 #include "dispatch/decision_json.h"
+#include "kernels/variants.h"
 
 namespace metallic::cli {
 namespace {
@@ -42,7 +43,7 @@ void print(const Decision& decision, int indent) {
 
 Result<Exit> run(const Options& options) {
   METALLIC_TRY(const Problem problem, one_problem(options.words, options.dtype));
-  METALLIC_TRY(const auto ctx, context(options.model, options.profile));
+  METALLIC_TRY(const auto ctx, context(options.model, options.profile, calls_library(options.variant)));
   // A plan rather than a mere decision: only a composed variant's preparation asks for its parts.
   METALLIC_TRY(const Plan plan, ctx->plan(problem, {.variant = options.variant, .numerics = std::nullopt}));
   const Decision& decision = plan.decision;

@@ -91,10 +91,11 @@ Result<Problem> one_problem(const std::vector<std::string>& words, const std::st
   return problem;
 }
 
-Result<std::unique_ptr<Context>> context(const std::string& model, const std::string& profile) {
+Result<std::unique_ptr<Context>> context(const std::string& model, const std::string& profile, bool libraries) {
   ContextOptions options;
   options.model = model_name(model);
   options.profile = profile;
+  options.libraries = libraries;
   return Context::create(std::move(options));
 }
 

@@ -31,8 +31,9 @@ Result<std::vector<WeightedProblem>> problems(const ProblemOptions& options);
 /// One problem from `[op] label` and --dtype; an op that contradicts the label is an error.
 Result<Problem> one_problem(const std::vector<std::string>& words, const std::string& dtype);
 
-/// A context that reads the process environment; `model` is a model's name or the path of its config.json.
-Result<std::unique_ptr<Context>> context(const std::string& model, const std::string& profile = "");
+/// A context that reads the process environment; `model` is a model's name or the path of its config.json; with `libraries` it
+/// has loaded those of the machine.
+Result<std::unique_ptr<Context>> context(const std::string& model, const std::string& profile = "", bool libraries = false);
 
 /// Samples or results with the device they were taken on.
 struct Loaded {

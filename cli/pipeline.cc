@@ -87,6 +87,7 @@ void add_sample_options(CLI::App& command, SampleOptions& options) {
       ->type_name("UINT");
   command.add_option("--cache", options.caches, "warm, cold or both; default: softmax both, matmul weights and sdpa keys cold")
       ->check(CLI::IsMember({"warm", "cold"}));
+  command.add_flag("--peers", options.peers, "time the libraries of this machine too (see metallic devices)");
 }
 
 void draw_seed(SampleOptions& options) {
@@ -96,6 +97,9 @@ void draw_seed(SampleOptions& options) {
 Result<std::vector<SampleRow>> run_sampler(std::span<const WeightedProblem> problems, Context& context,
                                            const SampleOptions& options) {
   SamplerOptions sampler{.budget_s = options.budget_s, .seed = options.seed};
+  sampler.wanted = [peers = options.peers](const Variant& variant) {
+    return variant.family != "reference" && (peers || variant.library().empty());
+  };
   if (!options.caches.empty()) {
     std::vector<Cache> caches;
     for (const Cache cache : {Cache::warm, Cache::cold})
@@ -215,7 +219,9 @@ Result<std::vector<std::string>> install(Profile profile, const Context& context
   if (const auto stale = stale_entries(profile); !stale.empty() && !force)
     return fail(Code::invalid_argument, "the profile is of another build: {}: tune again, or add --force", stale.front());
   profile.fingerprint = here;
+  const auto libraries = std::move(profile.device.libraries);  // those that it was measured with
   profile.device = context.facts();
+  profile.device.libraries = libraries;
 
   METALLIC_TRY(const auto path, installed_path(context, profile.model));
   std::vector<std::string> changes = rule_changes(rule_lines(load_profile(path, context.facts())), rule_lines(profile));

@@ -18,6 +18,7 @@ struct SampleOptions {
   double budget_s = 60;
   uint64_t seed = 0;  ///< 0: `draw_seed` sets one from the clock
   std::vector<std::string> caches;
+  bool peers = false;  ///< libraries are candidates too
 };
 
 void add_sample_options(CLI::App& command, SampleOptions& options);

@@ -92,7 +92,7 @@ void print(std::vector<Score> scores) {
 Result<Exit> run(Options options) {
   if (!options.profile.empty())
     METALLIC_CHECK(load_profile(options.profile, cpu::facts()));  // asked for: a fault is an error here, not a warning
-  METALLIC_TRY(const auto ctx, context(options.problems.model, options.profile));
+  METALLIC_TRY(const auto ctx, context(options.problems.model, options.profile, options.sampling.peers));
   Loaded loaded;
   if (!options.samples.empty()) {
     METALLIC_TRY(loaded, load_measurements(options.samples, ctx->facts(), ctx->threads()));
@@ -103,6 +103,7 @@ Result<Exit> run(Options options) {
   } else {
     METALLIC_TRY(const auto problem_list, problems(options.problems));
     draw_seed(options.sampling);
+    if (!ctx->facts().libraries.empty()) options.sampling.peers = true;  // what a rule may choose is timed
     METALLIC_TRY(const auto samples, run_sampler(problem_list, *ctx, options.sampling));
     METALLIC_TRY(loaded.measurements, tune::from_samples(samples, "samples", ctx->threads()));
   }

@@ -10,6 +10,7 @@
 #include <memory>
 
 #include "backends/cpu/facts.h"
+#include "backends/cpu/libraries.h"
 #include "backends/cpu/pool.h"
 #include "cli/command.h"
 #include "cli/inputs.h"
@@ -34,6 +35,7 @@ struct Options {
   std::string model;
   std::string write_memory;
   bool quick = false;
+  bool peers = false;
   bool json = false;
 };
 
@@ -103,13 +105,17 @@ Result<std::vector<Group>> edge_groups(const Options& options) {
 
 class Runner {
  public:
+  explicit Runner(bool peers) : facts_(cpu::facts()) {
+    if (peers) facts_.libraries = cpu::libraries();
+  }
+
   void run(Group& group, const Case& each) {
     const auto& all = instances(group.op);
     Trial trial(each);
     auto& pool = pools_[each.problem.threads];
     if (!pool) pool = std::make_unique<cpu::Pool>(each.problem.threads);
     for (const Instance& instance : all) {
-      if (instance.variant->rejects(each.problem, instance.tuning, instance.facts)) continue;
+      if (!trial.concerns(instance)) continue;
       const std::string what = trial.describe(instance);
       current[what.copy(current.data(), current.size() - 1)] = 0;
       if (const auto wrong = trial.run(instance, *pool)) group.failures.push_back(fmt::format("{}: {}", what, *wrong));
@@ -120,9 +126,10 @@ class Runner {
  private:
   const std::vector<Instance>& instances(Op op) {
     auto& known = instances_[op];
-    if (known.empty()) known = validation::instances(op, cpu::facts());
+    if (known.empty()) known = validation::instances(op, facts_);
     return known;
   }
+  DeviceFacts facts_;
   std::map<Op, std::vector<Instance>> instances_;
   std::map<int, std::unique_ptr<cpu::Pool>> pools_;
 };
@@ -182,7 +189,7 @@ Result<Exit> run(const Options& options) {
     // Memory first, before trials leave freed pages behind.
     Progress progress("validating");
     METALLIC_TRY(growth, check_memory(memory_rows));
-    Runner runner;
+    Runner runner(options.peers);
     for (Group& group : groups)
       for (const Case& each : group.cases) {
         progress.update(done++ / total, fmt::format("{} {}", title(group), label(each.problem)));
@@ -209,6 +216,7 @@ void add_validate(CLI::App& app, Action& action) {
             command.add_option("--shapes", options.shapes, "these labels or files of labels instead of the edge cases");
         command.add_option("--model", options.model, "this model's shapes instead of the edge cases")->excludes(shapes);
         command.add_flag("--quick", options.quick, "a selection of the edge cases that takes seconds");
+        command.add_flag("--peers", options.peers, "the libraries of this machine too");
         command.add_option("--write-memory", options.write_memory,
                            "write the table of memory as it is now to this file, and end");
         command.add_flag("--json", options.json, "for programs");

@@ -2,10 +2,16 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <span>
 
 namespace metallic {
+
+const Library* find_library(std::span<const Library> libraries, std::string_view name) {
+  const auto found = std::ranges::find(libraries, name, &Library::name);
+  return found == libraries.end() ? nullptr : &*found;
+}
 
 std::string fingerprint(const DeviceFacts& facts) {
   std::string text = fmt::format("{}_{}_{}c_l1d{}k_l2-{}k_llc{}k", facts.model, facts.isa, facts.cores, facts.l1d_bytes >> 10,

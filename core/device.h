@@ -2,7 +2,9 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace metallic {
@@ -30,6 +32,9 @@ struct DeviceFacts {
 
   bool operator==(const DeviceFacts&) const = default;
 };
+
+/// The library of that name among those that were found, or null.
+const Library* find_library(std::span<const Library> libraries, std::string_view name);
 
 /// The name under which profiles of equal devices are kept: model, ISA, cores and caches in letters, digits, '-' and '_'.
 std::string fingerprint(const DeviceFacts& facts);

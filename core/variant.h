@@ -43,7 +43,8 @@ struct Variant {
   /// `<backend>_<what>`, e.g. "cpu_vec": the name of its file, written by the generated table.
   std::string_view name{};
 
-  /// The group in which variants stand in for one another: vec, block, gemv, gemm; "reference" is never timed.
+  /// The group in which variants stand in for one another: vec, block, gemv, gemm; "reference" is never timed, "library" is
+  /// code of others that runs on threads of its own.
   std::string_view family;
 
   /// All points that are worth measuring; at least one.
@@ -63,6 +64,9 @@ struct Variant {
   std::optional<std::string> (*reduction_id)(const Problem&, const Tuning&, const DeviceFacts&);
 
   std::string_view backend() const { return name.substr(0, name.find('_')); }
+
+  /// The name of the library that it calls, "openblas" for cpu_openblas; empty for our own code.
+  std::string_view library() const { return family == "library" ? name.substr(name.find('_') + 1) : std::string_view(); }
 };
 
 /// `cpu_block@segment=4096;unroll=4`, or the bare name where there is nothing to tune.

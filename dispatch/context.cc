@@ -5,14 +5,17 @@
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <mutex>
 
 #include "backends/cpu/facts.h"
+#include "backends/cpu/libraries.h"
 #include "backends/cpu/pool.h"
 #include "core/label.h"
 #include "dispatch/built_in_profiles.h"
 #include "dispatch/profile_store.h"
 #include "dispatch/run_log.h"
+#include "kernels/variants.h"
 
 namespace metallic {
 namespace {
@@ -44,6 +47,17 @@ std::shared_ptr<spdlog::logger> make_logger(const ContextOptions& options, const
   auto logger = std::make_shared<spdlog::logger>("metallic", sink);
   logger->set_level(spdlog::level::from_str(level));
   return logger;
+}
+
+bool names_library(const Environment& environment) {
+  return calls_library(environment.softmax_variant.value_or("")) || calls_library(environment.matmul_backend.value_or("")) ||
+         calls_library(environment.sdpa_variant.value_or(""));
+}
+
+bool names_library(const Profile& profile) {
+  return std::ranges::any_of(profile.lists, [](const RuleList& list) {
+    return std::ranges::any_of(list.rules, [](const Rule& rule) { return calls_library(rule.use); });
+  });
 }
 
 }  // namespace
@@ -85,8 +99,13 @@ Result<std::unique_ptr<Context>> Context::create(ContextOptions options) {
     context->own_executor_ = std::make_unique<cpu::Pool>(threads);
     context->executor_ = context->own_executor_.get();
   }
+  if (wanted.libraries || names_library(context->environment_) || calls_library(wanted.call.variant)) context->use_libraries();
   context->load_profiles();
   return context;
+}
+
+void Context::use_libraries() {
+  if (!options_.facts) facts_.libraries = cpu::libraries();
 }
 
 void Context::load_profiles() {
@@ -99,6 +118,9 @@ void Context::load_profiles() {
     }
     for (const std::string& stale : stale_entries(*profile))
       log_->warn("{}", one_line(fmt::format("{}: {}: this rule is passed over", path.native(), stale)));
+    if (names_library(*profile)) use_libraries();
+    for (const std::string& stale : drop_stale_libraries(*profile, facts_))
+      log_->warn("{}", one_line(fmt::format("{}: {}", path.native(), stale)));
     profiles_.push_back({source, path.native(), std::move(*profile)});
   };
   if (environment_.profile == "none") return;

@@ -27,6 +27,7 @@ struct ContextOptions {
   int threads = 0;               ///< CPU threads; 0: METALLIC_NUM_THREADS, or one per core. Ignored with an executor
   Executor* executor = nullptr;  ///< the caller's; must outlive the context
   CallOptions call;              ///< defaults of every call
+  bool libraries = false;        ///< load them; else only where a profile, the environment or `call` names a library's variant
   Lookup environment = process_environment();
   std::optional<DeviceFacts> facts;  ///< for tests: in place of this machine's
   /// Where messages go, by level name and text; unset: to stderr. Called from any thread.
@@ -68,6 +69,7 @@ class Context final : public Planner {
   class PartsPlanner;
 
   explicit Context(ContextOptions options);
+  void use_libraries();
   void load_profiles();
   Result<Plan> make(const Problem& problem, const CallOptions& options);
   void report_refused(const Decision& decision) const;

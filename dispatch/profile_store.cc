@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 
 #include "formats/file.h"
 #include "kernels/variants.h"
@@ -80,6 +81,30 @@ std::vector<std::string> stale_entries(const Profile& profile) {
       else if (!rule.tuning.empty() && !find_tuning(*variant, rule.tuning))
         stale.push_back(fmt::format("{} has no tuning {}", rule.use, in_quotes(rule.tuning)));
     }
+  return stale;
+}
+
+std::vector<std::string> drop_stale_libraries(Profile& profile, const DeviceFacts& facts) {
+  std::map<std::string_view, size_t> dropped;
+  for (RuleList& list : profile.lists)
+    std::erase_if(list.rules, [&](const Rule& rule) {
+      const Variant* variant = find_variant(list.key.op, rule.use);
+      if (!variant || variant->library().empty()) return false;
+      const Library* then = find_library(profile.device.libraries, variant->library());
+      const Library* now = find_library(facts.libraries, variant->library());
+      if (then && now && then->version == now->version) return false;
+      ++dropped[variant->library()];
+      return true;
+    });
+  const auto version = [](const std::vector<Library>& libraries, std::string_view name) {
+    const Library* library = find_library(libraries, name);
+    return library ? in_quotes(library->version) : "none";
+  };
+  std::vector<std::string> stale;
+  for (const auto& [name, rules] : dropped)
+    stale.push_back(fmt::format("measured with {} {}, this machine has {}: {} rule{} passed over", name,
+                                version(profile.device.libraries, name), version(facts.libraries, name), rules,
+                                rules == 1 ? " is" : "s are"));
   return stale;
 }
 

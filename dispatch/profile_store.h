@@ -26,6 +26,10 @@ Result<Profile> load_profile(const std::filesystem::path& path, const DeviceFact
 /// Names of variants and tunings that this build does not have, one line each.
 std::vector<std::string> stale_entries(const Profile& profile);
 
+/// Removes the rules that name a library which is not among the facts' in the version that the profile was measured with; says
+/// which, one line for each library.
+std::vector<std::string> drop_stale_libraries(Profile& profile, const DeviceFacts& facts);
+
 /// Installs a profile as its model's and as any.json; both or, on an error, as many as were written whole. What they replace is
 /// kept in the folder `previous` beside them, in place of what was kept there before.
 Status install_profile(const Profile& profile, const DeviceFacts& facts, const Lookup& environment);

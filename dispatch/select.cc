@@ -48,7 +48,8 @@ Forcing forcing(Op op) {
 // Why a candidate may not run the problem, or nothing.
 class Admission {
  public:
-  Admission(const Problem& problem, const DeviceFacts& facts, Numerics numerics) : problem_(problem), facts_(facts) {
+  Admission(const Problem& problem, const DeviceFacts& facts, Numerics numerics)
+      : problem_(problem), facts_(facts), numerics_(numerics) {
     if (numerics != Numerics::batch_invariant) return;
     const auto [variant_name, tuning_text] = canonical(problem.op());
     const Variant* variant = find_variant(problem.op(), variant_name);
@@ -61,6 +62,8 @@ class Admission {
   std::optional<std::string> refusal(const Variant& variant, const Tuning& tuning) const {
     if (variant.backend() != facts_.backend) return fmt::format("made for {}, not for {}", variant.backend(), facts_.backend);
     if (auto reason = variant.rejects(problem_, tuning, facts_)) return reason;
+    if (numerics_ != Numerics::fast && !variant.library().empty())
+      return fmt::format("{}: {} does not promise it", name(numerics_), variant.library());
     if (wanted_ && variant.reduction_id(problem_, tuning, facts_) != wanted_)
       return fmt::format("batch_invariant: sums in another order than {}", wanted_name_);
     return std::nullopt;
@@ -69,6 +72,7 @@ class Admission {
  private:
   const Problem& problem_;
   const DeviceFacts& facts_;
+  Numerics numerics_;
   std::optional<std::string> wanted_;
   std::string wanted_name_;
 };

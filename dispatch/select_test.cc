@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include "backends/cpu/libraries.h"
 #include "core/label.h"
 #include "dispatch/context.h"
 #include "dispatch/profile_store.h"
@@ -14,6 +15,7 @@ namespace {
 DeviceFacts facts() { return {.id = "cpu", .backend = "cpu", .model = "test", .isa = "AVX2", .isa_bit = 0, .cores = 2}; }
 
 struct Case {
+  std::vector<Library> libraries{};
   Environment environment;
   CallOptions options;
   std::vector<ProfileLevel> profiles;
@@ -21,7 +23,9 @@ struct Case {
   Decision decide(const char* label, int threads = 2) const {
     Problem problem = *parse_label(label);
     problem.threads = threads;
-    auto decision = select(problem, {facts(), environment, options, profiles});
+    DeviceFacts here = facts();
+    here.libraries = libraries;
+    auto decision = select(problem, {here, environment, options, profiles});
     EXPECT_TRUE(decision) << decision.error().message;
     return *decision;
   }
@@ -210,6 +214,60 @@ TEST(Context, KeepsPlans) {
   ASSERT_TRUE(first && second);
   EXPECT_EQ(first->get(), second->get());
   EXPECT_NE(first->get(), (*context)->cached_plan(*parse_label("rows4_seqk65"))->get());
+}
+
+TEST(Select, LibrariesRunOnlyWhereTheyAreLoadedAndNothingIsPromised) {
+  Case situation;
+  situation.profiles = {level(Source::user, {{.use = "cpu_openblas"}}, "nn", Op::matmul)};
+  const Decision without = situation.decide("64x64x64");
+  EXPECT_EQ(without.variant->name, "cpu_gemm");
+  ASSERT_FALSE(without.refused.empty());
+  EXPECT_EQ(without.refused.front(), "/p.json: cpu_openblas: library openblas is not loaded");
+  situation.libraries = {{"openblas", "0.3.21"}};
+  EXPECT_EQ(situation.decide("64x64x64").variant->name, "cpu_openblas");
+  for (const char* text : {"64x0x64", "64x64x64_a0_b1"}) EXPECT_NE(situation.decide(text).variant->name, "cpu_openblas") << text;
+  situation.environment.numerics = Numerics::run_to_run;
+  EXPECT_EQ(situation.decide("64x64x64").variant->name, "cpu_gemm");
+  EXPECT_EQ(Case{.libraries = situation.libraries}.decide("64x64x64").variant->name, "cpu_gemm") << "no built-in rule has them";
+}
+
+TEST(Select, RulesOfALibrarysOtherVersionAreStale) {
+  const std::vector<Rule> rules = {{.when = {{.axis = Axis::n, .high = 4}}, .use = "cpu_blis"},
+                                   {.when = {{.axis = Axis::n, .high = 16}}, .use = "cpu_gemv"},
+                                   {.when = {{.axis = Axis::n, .high = 64}}, .use = "cpu_openblas"},
+                                   {.use = "cpu_blis"}};
+  Profile measured = level(Source::user, rules, "nn", Op::matmul).profile;
+  measured.device.libraries = {{"blis", "0.9.0"}, {"openblas", "0.3.21"}};
+  const auto dropped = [&](std::vector<Library> now, size_t left) {
+    DeviceFacts here = facts();
+    here.libraries = std::move(now);
+    Profile profile = measured;
+    const auto lines = drop_stale_libraries(profile, here);
+    EXPECT_EQ(profile.lists.front().rules.size(), left);
+    return lines;
+  };
+  EXPECT_TRUE(dropped(measured.device.libraries, 4).empty());
+  EXPECT_EQ(dropped({{"openblas", "0.3.21"}, {"blis", "0.8.1"}}, 2),
+            std::vector<std::string>{R"(measured with blis "0.9.0", this machine has "0.8.1": 2 rules are passed over)"});
+  EXPECT_EQ(dropped({{"blis", "0.9.0"}}, 3),
+            std::vector<std::string>{R"(measured with openblas "0.3.21", this machine has none: 1 rule is passed over)"});
+  EXPECT_EQ(dropped({}, 1).size(), 2u);
+}
+
+TEST(Context, LoadsLibrariesOnlyWhenAsked) {
+  const auto loaded = [](std::string forced, bool asked) {
+    const Lookup lookup = [&](std::string_view name) -> std::optional<std::string> {
+      if (name == "METALLIC_PROFILE") return "none";
+      return name == "METALLIC_MATMUL_BACKEND" ? std::optional(forced) : std::nullopt;
+    };
+    auto context = Context::create({.threads = 1, .libraries = asked, .environment = lookup});
+    EXPECT_TRUE(context) << context.error().message;
+    return (*context)->facts().libraries;
+  };
+  EXPECT_TRUE(loaded("auto", false).empty());
+  EXPECT_TRUE(loaded("cpu_gemm", false).empty());
+  EXPECT_EQ(loaded("auto", true), cpu::libraries());
+  EXPECT_EQ(loaded("cpu_blis", false), cpu::libraries());
 }
 
 }  // namespace

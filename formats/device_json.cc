@@ -2,7 +2,15 @@
 
 namespace metallic {
 
+namespace {
+
+constexpr size_t kMostLibraries = 16;
+
+}  // namespace
+
 Json facts_json(const DeviceFacts& facts) {
+  auto libraries = Json::array();
+  for (const Library& library : facts.libraries) libraries.push_back({{"name", library.name}, {"version", library.version}});
   return {{"id", facts.id},
           {"backend", facts.backend},
           {"model", facts.model},
@@ -12,7 +20,8 @@ Json facts_json(const DeviceFacts& facts) {
           {"l1d_bytes", facts.l1d_bytes},
           {"l2_bytes", facts.l2_bytes},
           {"llc_bytes", facts.llc_bytes},
-          {"memory_bytes", facts.memory_bytes}};
+          {"memory_bytes", facts.memory_bytes},
+          {"libraries", libraries}};
 }
 
 Result<DeviceFacts> parse_facts(const JsonObject& object) {
@@ -31,6 +40,14 @@ Result<DeviceFacts> parse_facts(const JsonObject& object) {
   METALLIC_TRY(facts.l2_bytes, object.integer("l2_bytes", 0, kMostBytes));
   METALLIC_TRY(facts.llc_bytes, object.integer("llc_bytes", 0, kMostBytes));
   METALLIC_TRY(facts.memory_bytes, object.integer("memory_bytes", 0, kMostBytes));
+  if (!object.has("libraries")) return facts;
+  METALLIC_TRY(const Json* libraries, object.array("libraries", kMostLibraries));
+  for (size_t i = 0; i < libraries->size(); ++i) {
+    const JsonObject library((*libraries)[i], fmt::format("{}.libraries[{}]", object.path(), i));
+    METALLIC_TRY(std::string name, library.text("name"));
+    METALLIC_TRY(std::string version, library.text("version"));
+    facts.libraries.push_back({std::move(name), std::move(version)});
+  }
   return facts;
 }
 

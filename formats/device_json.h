@@ -28,7 +28,7 @@ struct DeviceRecord {
   uint64_t seed = 0;
 };
 
-/// The facts that a fingerprint is made of, as JSON members and back.
+/// The facts that a fingerprint is made of and the libraries that were loaded, as JSON members and back.
 Json facts_json(const DeviceFacts& facts);
 Result<DeviceFacts> parse_facts(const JsonObject& object);
 

@@ -230,19 +230,26 @@ TEST(GoogleBenchmark, RefusesOtherFiles) {
 }
 
 TEST(DeviceJson, RoundTrips) {
-  const DeviceRecord record{.facts = {.id = "cpu", .backend = "cpu", .model = "m", .isa = "AVX2", .amx = true, .cores = 4},
-                            .ceilings = {1e9, 2e9, 3e9},
-                            .threads = 2,
-                            .model = "any",
-                            .build = "b",
-                            .date = "d",
-                            .seed = 42};
+  const DeviceRecord record{
+      .facts =
+          {.id = "cpu", .backend = "cpu", .model = "m", .isa = "AVX2", .amx = true, .cores = 4, .libraries = {{"blis", "0.9.0"}}},
+      .ceilings = {1e9, 2e9, 3e9},
+      .threads = 2,
+      .model = "any",
+      .build = "b",
+      .date = "d",
+      .seed = 42};
   const auto parsed = parse_device_record(to_json(record), "device.json");
   ASSERT_TRUE(parsed) << parsed.error().message;
   EXPECT_EQ(parsed->facts, record.facts);
   EXPECT_EQ(parsed->ceilings, record.ceilings);
   EXPECT_EQ(parsed->seed, 42u);
   EXPECT_FALSE(parse_device_record("{\"schema\": 1}", "device.json"));
+  std::string wrong = to_json(record);
+  wrong.replace(wrong.find("\"0.9.0\""), 7, "9");
+  const auto refused = parse_device_record(wrong, "device.json");
+  ASSERT_FALSE(refused);
+  EXPECT_NE(refused.error().message.find("libraries[0].version"), std::string::npos) << refused.error().message;
 }
 
 }  // namespace

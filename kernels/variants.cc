@@ -1,5 +1,7 @@
 #include "kernels/variants.h"
 
+#include <algorithm>
+
 namespace metallic {
 
 std::span<const Variant> softmax_variants();
@@ -19,6 +21,13 @@ const Variant* find_variant(Op op, std::string_view name) {
   for (const Variant& variant : variants(op))
     if (variant.name == name) return &variant;
   return nullptr;
+}
+
+bool calls_library(std::string_view name) {
+  return std::ranges::any_of(kOps, [&](Op op) {
+    const Variant* variant = find_variant(op, name);
+    return variant && !variant->library().empty();
+  });
 }
 
 }  // namespace metallic

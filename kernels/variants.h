@@ -14,4 +14,7 @@ std::span<const Variant> variants(Op op);
 /// The variant of that full name, or null.
 const Variant* find_variant(Op op, std::string_view name);
 
+/// Whether that is the full name of a variant that calls a library, of whatever operation.
+bool calls_library(std::string_view name);
+
 }  // namespace metallic

@@ -14,6 +14,7 @@
 #include "kernels/oracle.h"
 #include "kernels/variants.h"
 #include "measure/buffer.h"
+#include "measure/quiet.h"
 
 namespace metallic {
 namespace {
@@ -27,6 +28,7 @@ struct Arm {
   Tuning tuning;
   std::unique_ptr<const Kernel> kernel;
   double seconds = 0;  // of one call, the least seen
+  double pause = 0;    // before it, the last
   bool live = true;
 };
 
@@ -42,7 +44,7 @@ struct Unit {
   double block_seconds(double arm_s) const {
     double sum = 0;
     for (const Arm& arm : arms)
-      if (arm.live) sum += arm.seconds + std::max(arm_s, arm.seconds);
+      if (arm.live) sum += arm.pause + arm.seconds + std::max(arm_s, arm.seconds);
     return sum;
   }
 };
@@ -173,12 +175,28 @@ size_t affordable_looks(const Problem& problem) {
   return static_cast<size_t>(std::clamp(1e5 / std::max(static_cast<double>(cost()), 1.0), 4.0, 256.0));
 }
 
+// Whose threads ran last. A library's spin for more work after an arm (OpenBLAS's for 100 ms, oneDNN's for 12), and so do ours
+// (70 ms): an arm on other threads than the one before waits until those sleep. Telling a library not to spin would make it
+// another one: oneDNN becomes 15 times slower on small shapes.
+class Turns {
+ public:
+  void begin(Arm& arm) {
+    const std::string_view next = arm.variant->library();
+    arm.pause = next == last_ ? 0 : wait_until_quiet();
+    last_ = next;
+  }
+
+ private:
+  std::string_view last_;  // empty: ours
+};
+
 // One checked call of every candidate: its result is right, and its time is a first estimate.
-Status check(Unit& unit, Operands& operands, Executor& executor, uint64_t seed) {
+Status check(Unit& unit, Operands& operands, Executor& executor, Turns& turns, uint64_t seed) {
   const size_t looks = affordable_looks(unit.problem);
   for (Arm& arm : unit.arms) {
     const Args args = operands.next(unit);
     const std::vector<std::byte> before = Operands::prepare_output(unit, args, seed + 2);
+    turns.begin(arm);
     const auto begin = Clock::now();
     if (const Code code = arm.kernel->run(args, operands.workspace(), executor); code != Code::ok)
       return fail(code, "{} on {} failed: {}", to_string(*arm.variant, arm.tuning), label(unit.problem), name(code));
@@ -246,9 +264,10 @@ Result<std::vector<SampleRow>> sample(std::span<const WeightedProblem> problems,
     return options.progress(std::min(1.0, seconds_since(begin) / options.budget_s),
                             fmt::format("{} {}", label(unit.problem), name(unit.cache)));
   };
+  Turns turns;
   for (Unit& unit : units) {
     if (!report(unit)) return std::vector<SampleRow>();
-    METALLIC_CHECK(check(unit, operands, executor, options.seed));
+    METALLIC_CHECK(check(unit, operands, executor, turns, options.seed));
   }
 
   std::vector<SampleRow> rows;
@@ -265,6 +284,7 @@ Result<std::vector<SampleRow>> sample(std::span<const WeightedProblem> problems,
         if (arm.live) order.push_back(&arm);
       std::shuffle(order.begin(), order.end(), random);
       for (size_t place = 0; place < order.size(); ++place) {
+        turns.begin(*order[place]);
         const auto [seconds, iterations] = timer.time(unit, *order[place]);
         order[place]->seconds = std::min(order[place]->seconds, seconds);
         SampleRow row = row_of(unit, *order[place], facts, options.seed);

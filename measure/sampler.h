@@ -39,7 +39,8 @@ struct SamplerOptions {
 
 /// Checks every candidate's result against the oracle, then times all of them: a round visits every problem and cache state
 /// and times one block there, a block is a random permutation of its live candidates. Cold operands rotate through a buffer of
-/// twice the last-level cache. Weights are split evenly over a problem's cache states.
+/// twice the last-level cache. Weights are split evenly over a problem's cache states. Where libraries are candidates, an arm
+/// waits until the threads of the one before sleep, 0.3 s at most.
 /// Errors: a problem beyond this machine's memory, a candidate with a wrong result.
 Result<std::vector<SampleRow>> sample(std::span<const WeightedProblem> problems, const DeviceFacts& facts, Executor& executor,
                                       Planner& planner, const SamplerOptions& options);

@@ -8,9 +8,11 @@
 #include <set>
 
 #include "backends/cpu/facts.h"
+#include "backends/cpu/libraries.h"
 #include "backends/cpu/pool.h"
 #include "core/label.h"
 #include "kernels/variants.h"
+#include "measure/quiet.h"
 
 namespace metallic {
 namespace {
@@ -205,6 +207,49 @@ TEST_F(Sampler, TakesAllShapes) {
     EXPECT_FALSE(all.empty()) << text;
     for (const SampleRow& row : all) EXPECT_GT(row.time_ns, 0) << text;
   }
+}
+
+// Runs tasks on the calling thread and notes whether any other thread of the process is awake meanwhile.
+class Watchful final : public Executor {
+ public:
+  int threads() const override { return 2; }
+  void run(size_t count, Task task, void* context) override {
+    ++runs;
+    if (!is_quiet()) ++disturbed;
+    for (size_t i = 0; i < count; ++i) task(context, i);
+  }
+  int runs = 0, disturbed = 0;
+};
+
+TEST_F(Sampler, LibrariesSleepBeforeTheNextArm) {
+  facts_.libraries = cpu::libraries();
+  if (!find_library(facts_.libraries, "openblas")) GTEST_SKIP() << "this machine has no OpenBLAS, or its threads cannot be seen";
+  Problem problem = *parse_label("192x512x192");
+  problem.threads = 2;
+  Watchful executor;
+  SamplerOptions options = quick();
+  options.wanted = [](const Variant& variant) { return variant.library() == "openblas" || variant.name == "cpu_gemm"; };
+  wait_until_quiet();  // the fixture's own pool
+  const WeightedProblem weighted{.problem = problem};
+  const auto rows = sample({&weighted, 1}, facts_, executor, planner_, options);
+  ASSERT_TRUE(rows) << rows.error().message;
+  const auto is_library = [](const SampleRow& row) { return row.variant == "cpu_openblas"; };
+  EXPECT_EQ(std::ranges::count_if(*rows, is_library), 4);
+  EXPECT_GT(executor.runs, 8);
+  EXPECT_EQ(executor.disturbed, 0) << "of " << executor.runs;
+
+  // Without a pause they would not sleep, or the above says nothing.
+  const Variant* variant = find_variant(Op::matmul, "cpu_openblas");
+  const auto kernel = variant->prepare(problem, variant->tunings[0], facts_, planner_);
+  ASSERT_TRUE(kernel) << kernel.error().message;
+  std::vector<float> a(192 * 512), b(512 * 192), c(192 * 192);
+  int awake = 0;
+  for (int i = 0; i < 10; ++i) {
+    wait_until_quiet();
+    ASSERT_EQ((*kernel)->run({.in = {a.data(), b.data()}, .out = c.data()}, nullptr, executor), Code::ok);
+    if (!is_quiet()) ++awake;
+  }
+  EXPECT_TRUE(awake > 0 || facts_.cores == 1);
 }
 
 }  // namespace

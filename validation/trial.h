@@ -22,7 +22,8 @@ struct Instance {
   DeviceFacts facts;
 };
 
-/// All of an operation's, for every ISA that this machine runs: the widest first. The reference has no ISA and is there once.
+/// All of an operation's, for every ISA that this machine runs: the widest first. The reference and
+/// libraries have none and are there once.
 std::vector<Instance> instances(Op op, const DeviceFacts& facts);
 
 /// Plans the parts of composed variants with whatever takes them, another candidate each time, so that many compositions are
@@ -61,7 +62,9 @@ class Trial {
   /// dies on a guard page. What a mask hides is NaN. Not for instances that reject the problem.
   std::optional<std::string> run(const Instance& instance, Executor& executor);
 
-  const Problem& problem() const { return case_.problem; }
+  /// Whether the instance takes the case: it does not reject the problem, and nothing in it is what libraries do in their own
+  /// way.
+  bool concerns(const Instance& instance) const;
   std::string describe(const Instance& instance) const;
 
  private:

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "backends/cpu/facts.h"
+#include "backends/cpu/libraries.h"
 #include "validation/trial.h"
 
 namespace metallic::validation {
@@ -16,13 +17,15 @@ class Variants : public testing::TestWithParam<Types> {};
 
 TEST_P(Variants, AgreeWithTheDefinition) {
   const auto [op, dtype, out_dtype] = GetParam();
-  const auto all = instances(op, cpu::facts());
+  DeviceFacts facts = cpu::facts();
+  facts.libraries = cpu::libraries();
+  const auto all = instances(op, facts);
   size_t tried = 0;
   for (const Case& each : cases(op, dtype, out_dtype, Depth::quick)) {
     Trial trial(each);
     BackwardExecutor executor(each.problem.threads);
     for (const Instance& instance : all) {
-      if (instance.variant->rejects(each.problem, instance.tuning, instance.facts)) continue;
+      if (!trial.concerns(instance)) continue;
       const auto wrong = trial.run(instance, executor);
       ASSERT_FALSE(wrong) << trial.describe(instance) << ": " << *wrong;
       ++tried;

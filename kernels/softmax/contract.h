@@ -2,7 +2,8 @@
 //
 // With x = scale·in, row i of the output is exp(x − max) / Σ exp(x − max) over the visible keys, those j ≤ (i mod seq_q) +
 // offset under a causal mask and all otherwise; masked keys give 0, a row without a visible key gives zeros. An unmasked row of
-// −∞, or one with a NaN or +∞ among its visible keys, gives NaN in all visible places (as torch.softmax). Input and output may be
+// −∞, or one with a NaN or +∞ among its visible keys, gives NaN in all visible places (as torch.softmax); libraries
+// spread NaN in their own way. Input and output may be
 // the same memory with equal types and strides. Nothing behind the mask is read. Arithmetic is f32 whatever the storage, and the
 // result is rounded once; what is scaled is the difference to the row's maximum, so scale·in may be too large for an f32, but
 // two inputs further apart than the largest f32 count as infinitely far apart whatever the scale. Source of the crossover: the
