@@ -83,7 +83,7 @@ check_completion() {
   completes bench --format "" "table md csv json"
   completes bench --json --j ""
   completes explain "" "softmax matmul sdpa"
-  completes explain softmax rows1_seqk2 --variant cpu_b "cpu_block"
+  completes explain softmax rows1_seqk2 --variant cpu_blo "cpu_block"
   completes apply "" ""
   completes completion z "zsh"
   completes nonsense "" ""
