@@ -96,7 +96,11 @@ Result<std::unique_ptr<Context>> context(const std::string& model, const std::st
   options.model = model_name(model);
   options.profile = profile;
   options.libraries = libraries;
-  return Context::create(std::move(options));
+  METALLIC_TRY(auto made, Context::create(std::move(options)));
+  if (!profile.empty() && made->environment().profile == "none")
+    return fail(Code::invalid_argument, "METALLIC_PROFILE=none switches profiles off, --profile {} too: unset it",
+                in_quotes(profile));
+  return made;
 }
 
 Result<Loaded> load_measurements(const std::filesystem::path& path, const DeviceFacts& here, int threads) {

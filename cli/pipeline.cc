@@ -224,7 +224,8 @@ Result<std::vector<std::string>> install(Profile profile, const Context& context
   profile.device.libraries = libraries;
 
   METALLIC_TRY(const auto path, installed_path(context, profile.model));
-  std::vector<std::string> changes = rule_changes(rule_lines(load_profile(path, context.facts())), rule_lines(profile));
+  std::vector<std::string> changes = rule_changes(rule_lines(load_profile(path, context.facts())),
+                                                  rule_lines(joined_with_installed(profile, path, context.facts())));
   if (!dry_run) METALLIC_CHECK(install_profile(profile, context.facts(), context.lookup()));
   changes.push_back(fmt::format("{} {}", dry_run ? "would write" : "installed", path.native()));
   return changes;

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <string_view>
 #include <utility>
 
@@ -20,7 +21,8 @@ std::span<const BuiltInProfile> built_in_profiles() {
   return profiles;
 }
 
-std::vector<ProfileLevel> built_in_levels(std::span<const BuiltInProfile> available, const DeviceFacts& facts) {
+std::vector<ProfileLevel> built_in_levels(std::span<const BuiltInProfile> available, const DeviceFacts& facts,
+                                          std::string_view model) {
   std::vector<ProfileLevel> levels;
   for (const auto& [name, profile] : available)
     if (profile.fingerprint == fingerprint(facts))
@@ -33,6 +35,9 @@ std::vector<ProfileLevel> built_in_levels(std::span<const BuiltInProfile> availa
                           fmt::format("built-in profile of family {}, measured on {}", wanted, profile.device.model), profile});
     if (levels.size() > before) break;
   }
+  std::ranges::stable_sort(levels, {}, [&](const ProfileLevel& level) {
+    return std::pair(level.source, level.profile.model != model);  // sources are in order of precedence
+  });
   return levels;
 }
 

@@ -3,6 +3,7 @@
 
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/device.h"
@@ -19,8 +20,10 @@ struct BuiltInProfile {
 /// The profiles of dispatch/profiles, parsed once.
 std::span<const BuiltInProfile> built_in_profiles();
 
-/// Those that apply to a device, as levels in order of precedence: first the one measured on a device of equal fingerprint;
-/// then all of its family or, where that has none, of the nearest family that its ISA contains. Pure.
-std::vector<ProfileLevel> built_in_levels(std::span<const BuiltInProfile> available, const DeviceFacts& facts);
+/// Those that apply to a device, as levels in order of precedence: first what was measured on a device of equal fingerprint;
+/// then all of its family or, where that has none, of the nearest family that its ISA contains. Of several of one level, those
+/// measured for `model` come first. Pure.
+std::vector<ProfileLevel> built_in_levels(std::span<const BuiltInProfile> available, const DeviceFacts& facts,
+                                          std::string_view model = {});
 
 }  // namespace metallic

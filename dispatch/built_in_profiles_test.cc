@@ -106,6 +106,21 @@ TEST(BuiltInProfiles, AnEqualDeviceComesBeforeItsFamily) {
             Source::user);
 }
 
+TEST(BuiltInProfiles, OfSeveralTheModelsOwnComesFirst) {
+  auto profiles = one_of_each_family();
+  profiles.push_back(built_in("small", machine("Mine", "AVX3"), {list(2, "cpu_vec", "unroll=1")}));
+  profiles.push_back(built_in("large", machine("Mine", "AVX3"), {list(2, "cpu_vec", "unroll=4")}));
+  profiles.back().profile.model = "llama-3.1-70b";
+  const auto first = [&](std::string_view model) {
+    const auto levels = built_in_levels(profiles, machine("Mine", "AVX3"), model);
+    EXPECT_EQ(levels.at(0).source, Source::device);
+    return levels.at(0).path;
+  };
+  EXPECT_EQ(first(""), "built-in profile small of this device");
+  EXPECT_EQ(first("gpt2"), "built-in profile small of this device");
+  EXPECT_EQ(first("llama-3.1-70b"), "built-in profile large of this device");
+}
+
 TEST(BuiltInProfiles, TheNearestNumberOfThreadsOfAFamilyCounts) {
   const std::vector<BuiltInProfile> profiles = {
       built_in("small", machine("Small", "AVX2"), {list(1, "cpu_vec", "unroll=1"), list(4, "cpu_vec", "unroll=4")}),

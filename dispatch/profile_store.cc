@@ -108,15 +108,35 @@ std::vector<std::string> drop_stale_libraries(Profile& profile, const DeviceFact
   return stale;
 }
 
+Profile joined_with_installed(Profile profile, const std::filesystem::path& path, const DeviceFacts& facts) {
+  const auto installed = load_profile(path, facts);
+  if (!installed) return profile;
+  // What a list and a threshold are for, but for the numerics: a threshold has none.
+  const auto same = [](const RuleKey& key, const Threshold& threshold) {
+    return key.op == threshold.op && key.dtype == threshold.dtype && key.threads == threshold.threads &&
+           key.layout == threshold.layout;
+  };
+  for (const RuleList& list : installed->lists) {
+    if (std::ranges::find(profile.lists, list.key, &RuleList::key) != profile.lists.end()) continue;
+    profile.lists.push_back(list);
+    for (const Threshold& threshold : installed->thresholds)
+      if (list.key.numerics == Numerics::fast && same(list.key, threshold)) profile.thresholds.push_back(threshold);
+  }
+  for (const Library& library : installed->device.libraries)
+    if (!find_library(profile.device.libraries, library.name)) profile.device.libraries.push_back(library);
+  return profile;
+}
+
 Status install_profile(const Profile& profile, const DeviceFacts& facts, const Lookup& environment) {
   METALLIC_CHECK(check_model_name(profile.model));
   const auto own = profile_path(facts, profile.model, environment), any = profile_path(facts, "any", environment);
   if (!own) return no_home();
   std::vector<std::filesystem::path> paths = {*own};
   if (*any != *own) paths.push_back(*any);
+  std::vector<std::string> texts;
+  for (const auto& path : paths) texts.push_back(to_json(joined_with_installed(profile, path, facts)));
   METALLIC_CHECK(keep_previous(paths));
-  const std::string text = to_json(profile);
-  for (const auto& path : paths) METALLIC_CHECK(write_file(path, text));
+  for (size_t i = 0; i < paths.size(); ++i) METALLIC_CHECK(write_file(paths[i], texts[i]));
   return {};
 }
 

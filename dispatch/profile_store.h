@@ -30,8 +30,12 @@ std::vector<std::string> stale_entries(const Profile& profile);
 /// which, one line for each library.
 std::vector<std::string> drop_stale_libraries(Profile& profile, const DeviceFacts& facts);
 
-/// Installs a profile as its model's and as any.json; both or, on an error, as many as were written whole. What they replace is
-/// kept in the folder `previous` beside them, in place of what was kept there before.
+/// The profile as it would be installed at a path: with the rule lists and thresholds of the profile that is there for what it
+/// says nothing about itself, so that tuning one operation or type does not forget the others.
+Profile joined_with_installed(Profile profile, const std::filesystem::path& path, const DeviceFacts& facts);
+
+/// Installs a profile, joined with what is there, as its model's and as any.json; both or, on an error, as many as were written
+/// whole. What they replace is kept in the folder `previous` beside them, in place of what was kept there before.
 Status install_profile(const Profile& profile, const DeviceFacts& facts, const Lookup& environment);
 
 /// What the last install put in the place of something else.

@@ -68,6 +68,38 @@ TEST_F(ProfileStore, RollsBackAndForth) {
   EXPECT_EQ(at("any"), "2") << "one generation is kept";
 }
 
+TEST_F(ProfileStore, WhatAProfileSaysNothingAboutStays) {
+  const auto list = [](Op op, DType dtype, const char* use) {
+    return RuleList{{.op = op, .dtype = dtype, .layout = "contiguous"}, {{.use = use}}};
+  };
+  const auto threshold = [](DType dtype, int64_t value) {
+    return Threshold{.op = Op::softmax, .dtype = dtype, .layout = "contiguous", .name = "softmax_vec_block", .value = value};
+  };
+  Profile first{.device = facts_, .fingerprint = fingerprint(facts_), .model = "a"};
+  first.device.libraries = {{"blis", "0.9.0"}};
+  first.lists = {list(Op::softmax, DType::f32, "cpu_vec"), list(Op::softmax, DType::bf16, "cpu_vec"),
+                 list(Op::sdpa, DType::f32, "cpu_materialized")};
+  first.thresholds = {threshold(DType::f32, 1), threshold(DType::bf16, 2)};
+  ASSERT_TRUE(install_profile(first, facts_, lookup()));
+  Profile second = first;
+  second.device.libraries.clear();
+  second.lists = {list(Op::softmax, DType::f32, "cpu_block")};
+  second.thresholds = {threshold(DType::f32, 3)};
+  ASSERT_TRUE(install_profile(second, facts_, lookup()));
+  for (const char* model : {"a", "any"}) {
+    const auto there = load_profile(path(model), facts_);
+    ASSERT_TRUE(there) << there.error().message;
+    ASSERT_EQ(there->lists.size(), 3u);
+    EXPECT_EQ(there->lists[0], second.lists[0]);
+    EXPECT_EQ(there->lists[1], first.lists[1]);
+    EXPECT_EQ(there->lists[2], first.lists[2]);
+    ASSERT_EQ(there->thresholds.size(), 2u);
+    EXPECT_EQ(there->thresholds[0].value, 3);
+    EXPECT_EQ(there->thresholds[1].value, 2);
+    EXPECT_EQ(there->device.libraries, first.device.libraries) << "by which its rules are judged";
+  }
+}
+
 TEST_F(ProfileStore, AModelsFirstProfileGoesAndComesBack) {
   install("a", "1");
   install("a", "2");

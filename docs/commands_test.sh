@@ -11,7 +11,7 @@ trap 'rm -rf "$work"' EXIT
 mkdir "$work/home"
 cd "$work/home"
 
-# The blocks of one language, each followed by an empty line; `keep` says which file a block goes to.
+# Each block to a file of its own, named by language and order.
 awk -v work="$work" '
   /^```/ { if (open) { open = 0; close(file) } else { language = substr($0, 4); open = 1; file = work "/" language "." ++n } next }
   open && (language == "sh" || language == "cpp" || language == "c") { print > file }' "$page"

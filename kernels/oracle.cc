@@ -178,6 +178,10 @@ Expectation::Expectation(const Problem& problem, const Args& args, const void* c
   });
 }
 
+void Expectation::demand_exact() {
+  for (Element& e : elements_) e.tolerance = 0;
+}
+
 std::optional<std::string> Expectation::first_difference(const void* out) const {
   for (const Element& e : elements_) {
     const double got = element(problem_.out_dtype, out, e.stored);

@@ -21,6 +21,9 @@ class Expectation {
   /// (softmax and sdpa: rows) are looked at, chosen by `seed`; all where there are fewer. Bounds: kernels/<op>/contract.h.
   Expectation(const Problem& problem, const Args& args, const void* c_before, size_t most = SIZE_MAX, uint64_t seed = 0);
 
+  /// From now on results must be the exact values, rounded once to the output's type: for operands on which f32 makes no error.
+  void demand_exact();
+
   /// The first element of `out` outside its bound, in words, or nothing.
   std::optional<std::string> first_difference(const void* out) const;
 

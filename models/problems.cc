@@ -122,8 +122,9 @@ void add_softmaxes(const ModelConfig& model, Problems& problems) {
   problems.add(over_contexts(model.heads * 16, "prefill tile"), kPrefill / 2);
   std::vector<WeightedProblem> causal;
   for (const int64_t seq_k : {256, 1024, 4096}) {
-    if (seq_k > model.context || model.heads * 64 * seq_k > kMost) continue;
-    Problem problem = softmax_problem(model.heads, 64, seq_k);
+    const int64_t seq_q = std::min<int64_t>(64, kMost / (model.heads * seq_k));
+    if (seq_k > model.context || seq_q == 0) continue;
+    Problem problem = softmax_problem(model.heads, seq_q, seq_k);
     make_causal(std::get<SoftmaxShape>(problem.shape));
     causal.push_back({.problem = problem, .role = "prefill, causal"});
   }

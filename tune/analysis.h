@@ -28,6 +28,8 @@ struct AnalysisOptions {
 /// How two families compare along an axis: median log(time_a / time_b) by block, positive where b wins.
 struct Curve {
   Op op;
+  DType dtype = DType::f32;
+  int threads = 1;
   std::string layout;
   std::string cache;
   Axis axis;             ///< seq_k for softmax, n for matmul

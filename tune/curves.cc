@@ -45,14 +45,17 @@ Curve make_curve(std::span<const Point> points, bool softmax) {
   const Series& first = *points.front().series;
   const std::string_view small = softmax ? "vec" : "gemv";
   const Allowed a = [&](const Choice& c) { return family(c.variant) == small; };
-  const Allowed b = [&](const Choice& c) { return family(c.variant) != small; };
+  const std::string_view big = softmax ? "block" : "gemm";
+  const Allowed b = [&](const Choice& c) { return family(c.variant) == big; };
   Curve curve{.op = first.problem.op(),
+              .dtype = first.problem.dtype,
+              .threads = first.problem.threads,
               .layout = layout(first.problem),
               .cache = first.cache,
               .axis = softmax ? Axis::seq_k : Axis::n,
               .where = held_fixed(first.problem),
               .family_a = std::string(small),
-              .family_b = softmax ? "block" : "gemm"};
+              .family_b = std::string(big)};
   const int replicates = points.front().replicates->count();
   for (const Point& point : points) {
     const auto ratio = [&](int replicate) { return best_log_time(point, a, replicate) - best_log_time(point, b, replicate); };
@@ -81,19 +84,18 @@ Curve make_curve(std::span<const Point> points, bool softmax) {
 }  // namespace
 
 std::vector<Curve> curves(std::span<const Point> points) {
-  std::map<std::tuple<Op, std::string, std::string, std::string, int>, std::vector<Point>> groups;
+  std::map<std::tuple<Op, DType, std::string, std::string, std::string, int>, std::vector<Point>> groups;
   for (Point point : points) {
     const Problem& problem = point.series->problem;
     if (problem.op() == Op::sdpa) continue;  // no two families share its axis yet
     const bool softmax = problem.op() == Op::softmax;
     point.x = *value(problem, softmax ? Axis::seq_k : Axis::n);
-    const auto comparable = [&](bool small) {
-      return std::ranges::any_of(point.series->arms, [&](const Arm& arm) {
-        return (family(arm.choice.variant) == (softmax ? "vec" : "gemv")) == small;
-      });
+    const auto timed = [&](std::string_view wanted) {
+      return std::ranges::any_of(point.series->arms, [&](const Arm& arm) { return family(arm.choice.variant) == wanted; });
     };
-    if (comparable(true) && comparable(false))
-      groups[{problem.op(), layout(problem), point.series->cache, held_fixed(problem), problem.threads}].push_back(point);
+    if (timed(softmax ? "vec" : "gemv") && timed(softmax ? "block" : "gemm"))
+      groups[{problem.op(), problem.dtype, layout(problem), point.series->cache, held_fixed(problem), problem.threads}].push_back(
+          point);
   }
   std::vector<Curve> result;
   for (auto& [key, group] : groups) {

@@ -123,6 +123,7 @@ Out verdict_json(const Verdict& verdict, const DeviceRecord& device) {
   }
   return {{"op", name(series.problem.op())},
           {"label", series.label},
+          {"dtype", name(series.problem.dtype)},
           {"layout", layout(series.problem)},
           {"cache", series.cache},
           {"weight", series.weight},
@@ -148,6 +149,8 @@ Out curve_json(const Curve& curve) {
                       {"time_a", point.time_a},
                       {"time_b", point.time_b}});
   return {{"op", name(curve.op)},
+          {"dtype", name(curve.dtype)},
+          {"threads", curve.threads},
           {"layout", curve.layout},
           {"cache", curve.cache},
           {"axis", name(curve.axis)},

@@ -163,6 +163,7 @@ Trial::Trial(Case what)
   if (out_.bytes() <= Guarded::kSparse) out_before_.assign(out_.data(), out_.data() + out_.bytes());
   const Args args{.in = {in_[0].data(), in_[1].data(), in_[2].data()}, .out = out_.data()};
   expected_.emplace(problem, args, out_before_.data(), looks(problem));
+  if (case_.values == Values::integers) expected_->demand_exact();
 }
 
 bool Trial::concerns(const Instance& instance) const {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <optional>
 
 #include "core/planner.h"
 #include "core/variant.h"
@@ -22,7 +23,13 @@ struct Group {
   Problem scores, weights, values;
 };
 
-bool even(const SdpaShape& s, const HeadStrides& strides) { return s.group() == 1 || strides.head == s.seq_q * strides.row; }
+// From one row to the next of a group's queries as one matrix, [group·seq_q, head_dim]; nothing where they lie unevenly.
+// Single queries are rows at the distance of heads, however far apart their own rows would be.
+std::optional<int64_t> folded_row(const SdpaShape& s, const HeadStrides& strides) {
+  if (s.group() == 1 || strides.head == s.seq_q * strides.row) return strides.row;
+  if (s.seq_q == 1 && strides.head >= s.head_dim) return strides.head;
+  return std::nullopt;
+}
 
 // Keys that any query sees: what lies behind, say the unused end of a cache, is never read.
 int64_t seen_keys(const SdpaShape& s) { return s.seq_q == 0 ? 0 : visible_keys(s, s.seq_q - 1); }
@@ -30,14 +37,15 @@ int64_t seen_keys(const SdpaShape& s) { return s.seq_q == 0 ? 0 : visible_keys(s
 Group group_of(const Problem& problem, int threads) {
   const SdpaShape& s = problem.sdpa();
   const int64_t seen = seen_keys(s);
-  const bool folds = even(s, s.q) && even(s, s.out);
+  const auto q_row = folded_row(s, s.q), out_row = folded_row(s, s.out);
+  const bool folds = q_row && out_row;
   Group group{
       .batch = folds ? 1 : s.group(), .rows = folds ? s.group() * s.seq_q : s.seq_q, .scores = {}, .weights = {}, .values = {}};
   // Scores [group·seq_q, seq_k] lie contiguously.
   group.scores = matmul_problem(group.rows, s.head_dim, seen, false, true, group.batch);
   auto& scores = std::get<MatmulShape>(group.scores.shape);
   scores.alpha = s.scale;
-  scores.lda = s.q.row;
+  scores.lda = folds ? *q_row : s.q.row;
   scores.batch_stride_a = s.q.head;
   scores.ldb = s.k.row;
   scores.batch_stride_b = 0;
@@ -49,7 +57,7 @@ Group group_of(const Problem& problem, int threads) {
   auto& values = std::get<MatmulShape>(group.values.shape);
   values.ldb = s.v.row;
   values.batch_stride_b = 0;
-  values.ldc = s.out.row;
+  values.ldc = folds ? *out_row : s.out.row;
   values.batch_stride_c = s.out.head;
 
   group.scores.dtype = problem.dtype;
@@ -127,11 +135,13 @@ extern const Variant cpu_materialized = {
     .family = "materialized",
     .tunings = kTunings,
     .rejects = [](const Problem&, const Tuning&, const DeviceFacts&) -> std::optional<std::string> { return std::nullopt; },
-    // Groups that fill the threads need no sharing inside, which costs three joins each.
+    // Groups that fill the threads need no sharing inside, which costs three joins each. For few queries that pays even with
+    // half of the threads: 8 groups on 16 of them decode in half the time (Llama-3.1-8B, Xeon).
     .prefer =
         [](const Problem& problem, const DeviceFacts&) {
           const auto& s = problem.sdpa();
-          return kTunings[s.batch * s.kv_heads >= 2 * problem.threads ? 1 : 0];
+          const int64_t groups = s.batch * s.kv_heads;
+          return kTunings[groups >= 2 * problem.threads || (s.seq_q <= 16 && 2 * groups >= problem.threads) ? 1 : 0];
         },
     .prepare = [](const Problem& problem, const Tuning& tuning, const DeviceFacts&,
                   Planner& planner) -> Result<std::unique_ptr<const Kernel>> {

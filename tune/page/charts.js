@@ -118,7 +118,7 @@ const variantsOf = (op) => distinct([
   ...data.series.filter((series) => series.op === op).flatMap((series) => series.variants.map(({variant}) => variant)),
   ...data.verdicts.filter((verdict) => verdict.op === op).map(({chosen}) => chosen.variant),
 ].filter(Boolean)).sort(natural);
-const variants = {softmax: variantsOf("softmax"), matmul: variantsOf("matmul")};
+const variants = Object.fromEntries(["softmax", "matmul", "sdpa"].map((op) => [op, variantsOf(op)]));
 const shapes = ["circle", "rect", "triangle", "rectRot", "rectRounded", "star", "crossRot"];
 
 function theme() {

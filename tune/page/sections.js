@@ -86,7 +86,9 @@ function lineSection(op, spec) {
   const curves = data.curves.filter((curve) => curve.op === op);
   if (!groups.length) return host.append(caption(`No ${op} was timed.`));
   const caches = distinct(groups.flatMap(({series}) => series.map(({cache}) => cache))).sort(natural);
-  const curveTitle = ({a, b, where, cache, layout}) => `${a} against ${b} · ${where} · ${cache} · ${layout}`;
+  const several = distinct(curves.map((one) => `${one.dtype} ${one.threads}`)).length > 1;
+  const curveTitle = (one) => `${one.a} against ${one.b} · ${one.where} · ${one.cache} · ${one.layout}` +
+    (several ? ` · ${one.dtype} · ${threads(one.threads)}` : "");
 
   const shape = picker("Shape", groups.map(({title}) => title), () => selected());
   const cache = segments("Cache", caches, () => selected());
@@ -99,7 +101,8 @@ function lineSection(op, spec) {
     return {group, series, first: series[0], measure: spec.measures[measure.get()]};
   };
   const matches = (one, {first}) =>
-    first && one.layout === first.layout && one.cache === first.cache && place(one.where) === place(first.where);
+    first && one.layout === first.layout && one.cache === first.cache && one.dtype === first.dtype &&
+    one.threads === first.threads && place(one.where) === place(first.where);
   // The longest line is shown first, of equal ones one with a crossover.
   const telling = ({series}) => new Set(series.map(({axes}) => axes[spec.axis])).size +
     (curves.some((one) => known(one.crossover) && matches(one, {first: series[0]})) ? 0.5 : 0);
@@ -275,6 +278,16 @@ const softmax = () => lineSection("softmax", {
   ],
 });
 
+const sdpa = () => lineSection("sdpa", {
+  axis: "seq_k", axisTitle: "seq_k, keys of a query",
+  note: "Lower is better.",
+  measures: [
+    {name: "time", title: "median time", value: (series, ns) => ns, format: time, tick: time},
+    {name: "ns per key", title: "ns per key", value: (series, ns) => ns / series.axes.seq_k,
+     format: (value) => `${digits(value)}${nbsp}ns`, tick: digits},
+  ],
+});
+
 const matmul = () => lineSection("matmul", {
   axis: "n", axisTitle: "N, the smaller of the result’s sides", threshold: "smalln_max_n",
   note: "Higher is better.",
@@ -296,14 +309,14 @@ function ceilings() {
       : "The machine’s ceilings are unknown, so there is nothing to compare the times with; metallic tune measures them."));
   }
   const most = 400;  // bars that a canvas still shows as something to read
-  const groups = [...new Map(all.map((one) => [`${one.op}, ${one.cache}`, one])).keys()];
+  const groups = [...new Map(all.map((one) => [`${one.op} ${one.dtype}, ${one.cache}`, one])).keys()];
   const group = picker("Problems", groups, () => draw());
   host.append(el("div", {class: "controls"}, group.node));
   const scroll = el("div", {class: "scroll", tabindex: "0", role: "region", "aria-label": "Fractions by problem"});
   host.append(scroll);
   const note = caption("");
   const draw = view(scroll, "", (colors, box) => {
-    const here = all.filter((one) => `${one.op}, ${one.cache}` === groups[group.get()]).sort((p, q) => p.fraction - q.fraction);
+    const here = all.filter((one) => `${one.op} ${one.dtype}, ${one.cache}` === groups[group.get()]).sort((p, q) => p.fraction - q.fraction);
     const rows = here.slice(0, most), {op} = rows[0];
     note.textContent = here.length > most ? `The ${most} lowest of ${count.format(here.length)} problems.` : "";
     box.style.height = `${rows.length * 20 + 100}px`;
@@ -351,7 +364,7 @@ function ceilings() {
   const {read, copy, flops} = data.device.ceilings;
   host.append(note, caption(
     `The floor is the longer of least traffic at the machine’s measured bandwidth (softmax: copying, ${rate(copy, "B/s")}; ` +
-    `matmul: reading, ${rate(read, "B/s")}) and operations at ${rate(flops, "FLOP/s")}. Values above 100 % are legitimate: a ` +
+    `matmul and sdpa: reading, ${rate(read, "B/s")}) and operations at ${rate(flops, "FLOP/s")}. Values above 100 % are legitimate: a ` +
     "problem that fits in a cache moves its bytes faster than memory can. Lowest first: the top is where a better kernel " +
     "would gain most."));
 }
@@ -389,6 +402,7 @@ function regret() {
             "not flatter it; where the choice is the best, chance can make the regret slightly negative."),
     table("Regret by problem", [
       {title: "Problem", cell: (row) => el("code", {}, row.label), sort: (row) => row.label},
+      {title: "Type", cell: (row) => row.dtype, sort: (row) => row.dtype},
       {title: "Cache", cell: (row) => row.cache, sort: (row) => row.cache},
       figure("Regret", "regret", percent),
       figure("Default’s", "default_regret", percent),
@@ -396,7 +410,7 @@ function regret() {
       column("Chosen", "chosen"),
       column("Best", "best"),
       column("Default", "default"),
-    ], data.verdicts, {index: 2, descending: true}));
+    ], data.verdicts, {index: 3, descending: true}));
 }
 
 function provenance() {
@@ -426,7 +440,7 @@ function provenance() {
 }
 
 Chart.defaults.font.family = getComputedStyle(document.body).fontFamily;
-for (const section of [headline, thresholds, softmax, matmul, ceilings, rules, regret, provenance]) {
+for (const section of [headline, thresholds, softmax, matmul, sdpa, ceilings, rules, regret, provenance]) {
   try {
     section();
   } catch (error) {  // the other sections are still worth reading
