@@ -44,7 +44,7 @@ Result<Exit> report(const ReportOptions& options) {
   std::error_code ignored;
   const auto file = std::filesystem::exists(folder / kSamples, ignored) ? folder / kSamples : folder / kResults;
   METALLIC_TRY(const Loaded loaded, load_measurements(file, ctx->facts(), ctx->threads()));
-  METALLIC_CHECK(write_analysis(loaded, run_analysis(loaded), folder));
+  METALLIC_CHECK(write_report(loaded, run_analysis(loaded), folder));
   fmt::print("{}\n", (folder / kReport).native());
   return Exit::done;
 }
@@ -59,15 +59,16 @@ void add_analyze(CLI::App& app, Action& action) {
         command.add_option("--output-dir", options.folder, "where profile.json and report.html go")
             ->type_name("DIR")
             ->capture_default_str();
-        command.add_option("--model", options.model, "the model that the profile is for")->type_name("MODEL");
-        command.add_flag("--json", options.json, "for programs");
+        command.add_option("--model", options.model, "the name that the profile is installed under [that of device.json]")
+            ->type_name("MODEL");
+        command.add_flag("--json", options.json, "print JSON");
       },
       analyze);
 }
 
 void add_report(CLI::App& app, Action& action) {
   add_command<ReportOptions>(
-      app, action, "report", "the HTML report of a tuning folder again",
+      app, action, "report", "analyse a tuning folder again and write its report.html anew",
       [](CLI::App& command, ReportOptions& options) {
         command.add_option("folder", options.folder, "a folder with samples.csv or results.csv")->required()->type_name("DIR");
       },

@@ -59,12 +59,12 @@ Result<Exit> run(const Options& options) {
 
 void add_apply(CLI::App& app, Action& action) {
   add_command<Options>(
-      app, action, "apply", "install a profile for this device",
+      app, action, "apply", "install a profile, undo that, or write its thresholds as constants",
       [](CLI::App& command, Options& options) {
         command.add_option("file", options.file, "a profile.json; --rollback needs none")->type_name("FILE");
         auto* dry_run = command.add_flag("--dry-run", options.dry_run, "only print what would change");
         auto* force = command.add_flag("--force", options.force,
-                                       "install an unpaired profile, or one that does not say where it was measured");
+                                       "install although unpaired, of an unknown device, or naming what this build lacks");
         auto* rollback = command.add_flag("--rollback", options.rollback,
                                           "go back to the profile that the last one replaced; twice: forth again");
         auto* constants = command

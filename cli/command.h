@@ -9,7 +9,7 @@
 namespace metallic::cli {
 
 /// Exit codes of the program; bad usage and bad input (2) are errors that a command returns.
-enum class Exit : int { done = 0, check_failed = 1, bad_input = 2, inconclusive = 3 };
+enum class Exit : int { done = 0, check_failed = 1, bad_input = 2 };
 
 /// What the command line asked for, to be run once parsing is done.
 using Action = std::function<Result<Exit>()>;

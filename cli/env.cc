@@ -22,7 +22,7 @@ Result<Exit> run(const Options& options) {
                       {"meaning", variable.meaning},
                       {"value", value ? Json(*value) : Json(nullptr)}});
     else
-      fmt::print("{:<38} {}\n    {}: {}\n", variable.name, value ? in_quotes(*value) : "unset", variable.meaning,
+      fmt::print("{:<38} {}\n    {}\n    values: {}\n", variable.name, value ? in_quotes(*value) : "unset", variable.meaning,
                  variable.values);
   }
   if (options.json) fmt::print("{}\n", json.dump(2, ' ', false, Json::error_handler_t::replace));
@@ -35,7 +35,7 @@ Result<Exit> run(const Options& options) {
 void add_env(CLI::App& app, Action& action) {
   add_command<Options>(
       app, action, "env", "the environment variables, their allowed values and what they are set to",
-      [](CLI::App& command, Options& options) { command.add_flag("--json", options.json, "for programs"); }, run);
+      [](CLI::App& command, Options& options) { command.add_flag("--json", options.json, "print JSON"); }, run);
 }
 
 }  // namespace metallic::cli

@@ -69,12 +69,12 @@ void add_explain(CLI::App& app, Action& action) {
             ->expected(1, 2)
             ->type_name("LABEL");
         command.add_option("--dtype", options.dtype, "element type: f32, f16 or bf16")->type_name("DTYPE")->capture_default_str();
-        command.add_option("--variant", options.variant, "force a variant, as a call can (see metallic list)")
+        command.add_option("--variant", options.variant, "force a variant (see metallic list); the environment comes first")
             ->type_name("VARIANT");
         command.add_option("--model", options.model, "use this model's profile")->type_name("MODEL");
         command.add_option("--profile", options.profile, "a profile of the caller's, preferred to the installed one")
             ->type_name("FILE");
-        command.add_flag("--json", options.json, "for programs");
+        command.add_flag("--json", options.json, "print JSON");
       },
       run);
 }

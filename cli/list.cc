@@ -73,7 +73,7 @@ void add_list(CLI::App& app, Action& action) {
       app, action, "list", "the variants and their tunings",
       [](CLI::App& command, ListOptions& options) {
         command.add_option("--op", options.op, "only this operation: softmax, matmul or sdpa")->type_name("OP");
-        command.add_flag("--json", options.json, "for programs");
+        command.add_flag("--json", options.json, "print JSON");
       },
       list);
 }
@@ -84,7 +84,7 @@ void add_models(CLI::App& app, Action& action) {
       "the built-in model configurations, or the problems of one or of a config.json (a list that --shapes takes)",
       [](CLI::App& command, ModelOptions& options) {
         command.add_option("model", options.model, "a model's name, or the path of a config.json")->type_name("MODEL");
-        command.add_flag("--json", options.json, "for programs");
+        command.add_flag("--json", options.json, "print JSON");
       },
       models);
 }

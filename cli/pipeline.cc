@@ -70,7 +70,7 @@ void add_sample_options(CLI::App& command, SampleOptions& options) {
               throw CLI::ValidationError("--budget", in_quotes(text) + " is not a time such as 60s or 5min");
             options.budget_s = value * scale;
           },
-          fmt::format("how long to measure, e.g. 60s or 5min [{:.0f}s]", options.budget_s))
+          fmt::format("how long to measure, e.g. 60s or 5min; longer where four rounds take longer [{:.0f}s]", options.budget_s))
       ->type_name("TIME");
   // Files hold seeds as signed numbers, and CLI11 takes -1 and 99999999999999999999 for unsigned ones.
   command
@@ -85,7 +85,9 @@ void add_sample_options(CLI::App& command, SampleOptions& options) {
           },
           "seed of inputs and orders; 0: from the clock [0]")
       ->type_name("UINT");
-  command.add_option("--cache", options.caches, "warm, cold or both; default: softmax both, matmul weights and sdpa keys cold")
+  command
+      .add_option("--cache", options.caches, "warm, cold or both [softmax both, weights of a matmul and keys of an sdpa cold]")
+      ->delimiter(',')
       ->check(CLI::IsMember({"warm", "cold"}));
   command.add_flag("--peers", options.peers, "time the libraries of this machine too (see metallic devices)");
 }
@@ -143,9 +145,13 @@ Analyzed run_analysis(const Loaded& loaded) {
   return analyzed;
 }
 
+Status write_report(const Loaded& loaded, const Analyzed& analyzed, const std::filesystem::path& folder) {
+  return write_file(folder / kReport, tune::report_html(loaded.measurements, analyzed.analysis, analyzed.profile, loaded.device));
+}
+
 Status write_analysis(const Loaded& loaded, const Analyzed& analyzed, const std::filesystem::path& folder) {
   METALLIC_CHECK(write_file(folder / kProfile, to_json(analyzed.profile)));
-  return write_file(folder / kReport, tune::report_html(loaded.measurements, analyzed.analysis, analyzed.profile, loaded.device));
+  return write_report(loaded, analyzed, folder);
 }
 
 std::string summary(const Analyzed& analyzed) {

@@ -41,6 +41,9 @@ struct Analyzed {
 
 Analyzed run_analysis(const Loaded& loaded);
 
+/// Writes report.html.
+Status write_report(const Loaded& loaded, const Analyzed& analyzed, const std::filesystem::path& folder);
+
 /// Writes profile.json and report.html.
 Status write_analysis(const Loaded& loaded, const Analyzed& analyzed, const std::filesystem::path& folder);
 

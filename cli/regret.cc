@@ -124,9 +124,11 @@ void add_regret(CLI::App& app, Action& action) {
         add_problem_options(command, options.problems);
         add_sample_options(command, options.sampling);
         command.add_option("--samples", options.samples, "score on these samples instead of measuring")->type_name("FILE");
-        command.add_option("--profile", options.profile, "score this profile's rules instead of the installed ones")
+        command
+            .add_option("--profile", options.profile,
+                        "score this profile's rules; where it has none, the installed and built-in ones")
             ->type_name("FILE");
-        command.add_flag("--json", options.json, "for programs");
+        command.add_flag("--json", options.json, "print JSON");
       },
       run);
 }

@@ -180,7 +180,6 @@ Result<Exit> run(const Options& options) {
   }
   const bool listed = !options.shapes.empty() || !options.model.empty();
   METALLIC_TRY(std::vector<Group> groups, listed ? listed_groups(options) : edge_groups(options));
-  for (const int signal : {SIGSEGV, SIGBUS, SIGILL}) ::signal(signal, say_what_died);
   double total = 0, done = 0;
   for (const Group& group : groups) total += static_cast<double>(group.cases.size());
   size_t memory_rows = 0;
@@ -189,6 +188,7 @@ Result<Exit> run(const Options& options) {
     // Memory first, before trials leave freed pages behind.
     Progress progress("validating");
     METALLIC_TRY(growth, check_memory(memory_rows));
+    for (const int signal : {SIGSEGV, SIGBUS, SIGILL}) ::signal(signal, say_what_died);
     Runner runner(options.peers);
     for (Group& group : groups)
       for (const Case& each : group.cases) {
@@ -210,16 +210,22 @@ void add_validate(CLI::App& app, Action& action) {
   add_command<Options>(
       app, action, "validate", "check every variant's results and memory on this machine",
       [](CLI::App& command, Options& options) {
-        command.add_option("--op", options.op, "only this operation: softmax, matmul or sdpa");
-        command.add_option("--dtype", options.dtypes, "only tensors of these types, e.g. f32,bf16 [all]")->delimiter(',');
+        command.add_option("--op", options.op, "only this operation: softmax, matmul or sdpa")->type_name("OP");
+        command.add_option("--dtype", options.dtypes, "only tensors of these types, e.g. f32,bf16 [all]")
+            ->delimiter(',')
+            ->type_name("DTYPE");
         auto* shapes =
-            command.add_option("--shapes", options.shapes, "these labels or files of labels instead of the edge cases");
-        command.add_option("--model", options.model, "this model's shapes instead of the edge cases")->excludes(shapes);
+            command.add_option("--shapes", options.shapes, "these labels or files of labels instead of the edge cases")
+                ->type_name("LABEL");
+        command.add_option("--model", options.model, "this model's shapes instead of the edge cases")
+            ->type_name("MODEL")
+            ->excludes(shapes);
         command.add_flag("--quick", options.quick, "a selection of the edge cases that takes seconds");
         command.add_flag("--peers", options.peers, "the libraries of this machine too");
-        command.add_option("--write-memory", options.write_memory,
-                           "write the table of memory as it is now to this file, and end");
-        command.add_flag("--json", options.json, "for programs");
+        command
+            .add_option("--write-memory", options.write_memory, "write the table of memory as it is now to this file, and end")
+            ->type_name("FILE");
+        command.add_flag("--json", options.json, "print JSON");
       },
       run);
 }

@@ -196,5 +196,46 @@ TEST_F(CApiSdpa, RefusesWrongRuns) {
                HasSubstr("in place"));
 }
 
+// The same token at the same place of a sequence, alone and with what follows it: chunked prefill, speculative decoding.
+TEST_F(CApi, ABatchInvariantAttentionOfAQueryDoesNotDependOnThoseBesideIt) {
+  const Variable numerics("METALLIC_DETERMINISM", "batch_invariant"), none("METALLIC_PROFILE", "none");
+  const auto context = make_context(options(2));
+  for (const metallic_dtype dtype : {METALLIC_F32, METALLIC_BF16})
+    for (const int64_t visible : {300, 1000, 1030}) {
+      constexpr int64_t kHeads = 2, kKeys = 1100, kDim = 32, kMost = 5;
+      const size_t size = dtype == METALLIC_F32 ? 4 : 2;
+      // Keys [kKeys] for all; queries [heads, seq_q] of which the first is the same.
+      const auto random = [&](int64_t elements, uint64_t seed) {
+        std::vector<std::byte> bytes(static_cast<size_t>(elements) * size);
+        fill_random(dtype == METALLIC_F32 ? DType::f32 : DType::bf16, bytes.data(), static_cast<size_t>(elements), seed);
+        return bytes;
+      };
+      const auto q = random(kHeads * kMost * kDim, 1), k = random(kHeads * kKeys * kDim, 2), v = random(kHeads * kKeys * kDim, 3);
+      std::vector<std::byte> first;
+      for (const int64_t seq_q : {int64_t{1}, int64_t{2}, kMost}) {
+        metallic_problem problem{.struct_size = sizeof(problem), .op = METALLIC_SDPA, .dtype = dtype};
+        problem.batch = 1;
+        problem.heads = problem.kv_heads = kHeads;
+        problem.seq_q = seq_q;
+        problem.seq_k = kKeys;
+        problem.head_dim = kDim;
+        problem.causal = 1;
+        problem.offset = visible - 1;
+        problem.q_strides = problem.out_strides = {0, kMost * kDim, kDim};
+        const auto plan = make_plan(context.get(), problem);
+        std::vector<std::byte> out(q.size());
+        const metallic_tensors operands = {sizeof(operands), q.data(), k.data(), v.data(), out.data()};
+        ASSERT_EQ(run(plan.get(), operands), METALLIC_OK) << metallic_last_error();
+        std::vector<std::byte> rows;
+        for (int64_t head = 0; head < kHeads; ++head) {
+          const auto at = out.begin() + static_cast<std::ptrdiff_t>(static_cast<size_t>(head * kMost * kDim) * size);
+          rows.insert(rows.end(), at, at + static_cast<std::ptrdiff_t>(kDim * size));
+        }
+        if (first.empty()) first = rows;
+        EXPECT_EQ(rows, first) << seq_q << " queries, " << visible << " keys";
+      }
+    }
+}
+
 }  // namespace
 }  // namespace metallic

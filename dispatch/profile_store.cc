@@ -109,8 +109,14 @@ std::vector<std::string> drop_stale_libraries(Profile& profile, const DeviceFact
 }
 
 Profile joined_with_installed(Profile profile, const std::filesystem::path& path, const DeviceFacts& facts) {
-  const auto installed = load_profile(path, facts);
+  auto installed = load_profile(path, facts);
   if (!installed) return profile;
+  // Rules of a library stay while the new profile does not know another version of it.
+  DeviceFacts now = facts;
+  now.libraries = profile.device.libraries;
+  for (const Library& library : installed->device.libraries)
+    if (!find_library(now.libraries, library.name)) now.libraries.push_back(library);
+  drop_stale_libraries(*installed, now);
   // What a list and a threshold are for, but for the numerics: a threshold has none.
   const auto same = [](const RuleKey& key, const Threshold& threshold) {
     return key.op == threshold.op && key.dtype == threshold.dtype && key.threads == threshold.threads &&
@@ -119,11 +125,11 @@ Profile joined_with_installed(Profile profile, const std::filesystem::path& path
   for (const RuleList& list : installed->lists) {
     if (std::ranges::find(profile.lists, list.key, &RuleList::key) != profile.lists.end()) continue;
     profile.lists.push_back(list);
+    profile.paired = profile.paired && installed->paired;
     for (const Threshold& threshold : installed->thresholds)
       if (list.key.numerics == Numerics::fast && same(list.key, threshold)) profile.thresholds.push_back(threshold);
   }
-  for (const Library& library : installed->device.libraries)
-    if (!find_library(profile.device.libraries, library.name)) profile.device.libraries.push_back(library);
+  profile.device.libraries = now.libraries;
   return profile;
 }
 
@@ -134,7 +140,10 @@ Status install_profile(const Profile& profile, const DeviceFacts& facts, const L
   std::vector<std::filesystem::path> paths = {*own};
   if (*any != *own) paths.push_back(*any);
   std::vector<std::string> texts;
-  for (const auto& path : paths) texts.push_back(to_json(joined_with_installed(profile, path, facts)));
+  for (const auto& path : paths) {
+    texts.push_back(to_json(joined_with_installed(profile, path, facts)));
+    METALLIC_CHECK(parse_profile(texts.back(), path.native()));  // within the bounds of a profile
+  }
   METALLIC_CHECK(keep_previous(paths));
   for (size_t i = 0; i < paths.size(); ++i) METALLIC_CHECK(write_file(paths[i], texts[i]));
   return {};
@@ -164,17 +173,23 @@ Result<std::vector<Replaced>> replaced_profiles(const DeviceFacts& facts, const 
 
 Status rollback_profiles(const DeviceFacts& facts, const Lookup& environment) {
   METALLIC_TRY(const auto replaced, replaced_profiles(facts, environment));
+  // What is installed now is kept first: whatever fails on the way, it is in one of the two places.
+  std::vector<std::string> before;
   for (const Replaced& one : replaced) {
-    METALLIC_TRY(const std::string before, read_file(previous_of(one.path), Profile::kMostBytes));
+    METALLIC_TRY(std::string text, read_file(previous_of(one.path), Profile::kMostBytes));
     METALLIC_TRY(const std::string now, read_or_empty(one.path));
-    if (before.empty()) {
-      std::error_code failed;
-      std::filesystem::remove(one.path, failed);
-      if (failed) return fail(Code::io, "cannot remove {}: {}", in_quotes(one.path.native()), failed.message());
-    } else {
-      METALLIC_CHECK(write_file(one.path, before));
-    }
+    before.push_back(std::move(text));
     METALLIC_CHECK(write_file(previous_of(one.path), now));
+  }
+  for (size_t i = 0; i < replaced.size(); ++i) {
+    const auto& path = replaced[i].path;
+    if (!before[i].empty()) {
+      METALLIC_CHECK(write_file(path, before[i]));
+      continue;
+    }
+    std::error_code failed;
+    std::filesystem::remove(path, failed);
+    if (failed) return fail(Code::io, "cannot remove {}: {}", in_quotes(path.native()), failed.message());
   }
   return {};
 }

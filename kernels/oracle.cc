@@ -37,16 +37,18 @@ using Elements = std::vector<Expectation::Element>;
 bool agrees(double got, const Expectation::Element& expected, DType dtype) {
   const double value = expected.value, tolerance = expected.tolerance;
   if (std::isnan(value) || std::isnan(got)) return std::isnan(value) && std::isnan(got);
+  if (tolerance == 0) return with_type(dtype, [&]<typename T>(T) { return got == to_float(from_double<T>(value)); });
   if (std::isinf(value)) return got == value;
-  const double largest = dtype == DType::f16 ? 65504 : std::numeric_limits<float>::max();
+  const double largest = dtype == DType::f16 ? 65504 : dtype == DType::bf16 ? 0x1.FEp127 : std::numeric_limits<float>::max();
   if (std::isinf(got)) return std::signbit(got) == std::signbit(value) && std::abs(value) + tolerance > largest;
   if (dtype == DType::f32) return std::abs(got - value) <= tolerance;
   const double tiny = dtype == DType::f16 ? 0x1p-25 : 0x1p-134;  // half the least number
   return std::abs(got - value) <= tolerance + 1.001 * unit_roundoff(dtype) * (std::abs(value) + tolerance) + tiny;
 }
 
-// The bound of an element e/S: x = scale·in is rounded, and x − max, u·|x| relative in e each, exp has 2 ULP, the sum of K terms
-// in at least one lane and four accumulators or segments is within (K + 16)·u of its own terms' errors, then 1/S and a product.
+// The bound of an element e/S: x − max, scaled, is rounded, u·|x − max| relative in e each time, exp has 2 ULP, the sum of K
+// terms in at least one lane and four accumulators or segments is within (K + 16)·u of its own terms' errors, then 1/S and a
+// product.
 template <typename In>
 void expect_softmax(const Problem& problem, const Args& args, size_t most, uint64_t seed, Elements& elements) {
   const SoftmaxShape& s = problem.softmax();
@@ -56,8 +58,8 @@ void expect_softmax(const Problem& problem, const Args& args, size_t most, uint6
     const int64_t visible = softmax::visible_keys(s, row);
     double max = -std::numeric_limits<double>::infinity(), sum = 0, distance = 0;
     for (int64_t j = 0; j < visible; ++j) max = std::fmax(max, x(j));
-    // Where nothing is multiplied, the difference to the maximum alone is rounded.
-    const auto error = [&](double at) { return std::min(200.0, max - at) + (s.scale == 1 ? 0 : std::abs(max) + std::abs(at)); };
+    // The difference to the maximum is rounded, and where it is scaled, once more.
+    const auto error = [&](double at) { return (s.scale == 1 ? 1 : 2) * std::min(200.0, max - at); };
     for (int64_t j = 0; j < visible; ++j) {
       const double e = std::exp(x(j) - max);
       sum += e;

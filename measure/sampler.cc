@@ -68,6 +68,7 @@ class Operands {
     }
     for (const auto& of_type : sizes)
       for (const size_t size : of_type) total += size;
+    total += scratch;
     if (facts.memory_bytes > 0 && static_cast<double>(total) > 0.8 * static_cast<double>(facts.memory_bytes))
       return fail(Code::out_of_memory,
                   "the problems need {:.1f} GiB of operands and this machine has {:.1f} GiB: use smaller shapes",

@@ -94,7 +94,7 @@ void add_matmuls(const ModelConfig& model, Problems& problems) {
     std::vector<WeightedProblem> of_kind;
     for (const int64_t tokens : token_counts) {
       const int64_t parts = slices(of_layer[1], tokens);
-      if (parts > 1 && model.hidden / parts < tokens) continue;
+      if ((parts > 1 && model.hidden / parts < tokens) || tokens * attended > kMostElements) continue;
       of_kind.push_back(
           {.problem = matmul_problem(model.hidden / parts, attended, tokens), .role = role("o, weights first", parts)});
     }
@@ -105,7 +105,9 @@ void add_matmuls(const ModelConfig& model, Problems& problems) {
 
   std::vector<WeightedProblem> small;
   for (const int64_t m : {32, 64, 128, 256})
-    for (const int64_t n : {17, 32}) small.push_back({.problem = matmul_problem(m, model.head_dim, n), .role = "small GEMM"});
+    for (const int64_t n : {17, 32})
+      if (m * model.head_dim <= kMostElements)
+        small.push_back({.problem = matmul_problem(m, model.head_dim, n), .role = "small GEMM"});
   problems.add(std::move(small), 0.1);
 }
 

@@ -54,8 +54,8 @@ void softmax_cases(Builder& to, Depth depth) {
       to.add(softmax_problem(1, 40001), threads, Values::wide);
       if (full) to.add(softmax_problem(3, 17000), threads);
     }
-  for (const Values values :
-       {Values::wide, Values::denormal, Values::some_minus_infinity, Values::all_minus_infinity, Values::nan, Values::equal})
+  for (const Values values : {Values::wide, Values::denormal, Values::overflowing, Values::some_minus_infinity,
+                              Values::all_minus_infinity, Values::infinity, Values::nan, Values::equal})
     for (const int64_t seq_k : {1, 3, 16, 65, 1500, 9000})
       if (full || seq_k == 65 || seq_k == 9000) to.add(softmax_problem(4, seq_k), 2, values);
   for (const int64_t seq_k : {1, 17, 64, 5000})
@@ -68,7 +68,8 @@ void softmax_cases(Builder& to, Depth depth) {
           2);
   for (const float scale : {0.125f, 3.0f})
     for (const int64_t seq_k : {5, 64, 5000})
-      for (const Values values : {Values::random, Values::wide, Values::some_minus_infinity, Values::all_minus_infinity})
+      for (const Values values :
+           {Values::random, Values::wide, Values::far, Values::some_minus_infinity, Values::all_minus_infinity})
         if (full || seq_k == 64)
           to.add(changed_softmax(softmax_problem(3, seq_k), [&](SoftmaxShape& s) { s.scale = scale; }), 2, values);
   if (to.can_run_in_place())
@@ -168,7 +169,8 @@ void sdpa_cases(Builder& to, Depth depth) {
   const SdpaCase kShapes[] = {
       {1, 4, 4, 1, 1, 64, {}},      {2, 4, 2, 1, 65, 64, 64},  {1, 8, 2, 5, 129, 32, 124},  {2, 2, 1, 17, 17, 16, 0},
       {1, 3, 1, 33, 40, 80, 7},     {1, 4, 2, 7, 33, 128, {}}, {1, 2, 2, 3, 300, 1, {}},    {1, 2, 1, 4, 9, 7, -2},
-      {1, 2, 2, 16, 1000, 64, 984}, {1, 1, 1, 2, 5000, 8, {}}, {3, 6, 3, 1, 257, 256, 256},
+      {1, 2, 2, 16, 1000, 64, 984}, {1, 1, 1, 2, 5000, 8, {}}, {3, 6, 3, 1, 257, 256, 256}, {2, 4, 2, 3, 40, 16, 20},
+      {1, 2, 1, 1, 33, 16, 11},
   };
   for (const SdpaCase& c : kShapes)
     for (const int threads : {1, 3}) {
@@ -200,6 +202,7 @@ std::string_view name(Values values) {
     case Values::random: return "random";
     case Values::wide: return "wide";
     case Values::denormal: return "denormal";
+    case Values::far: return "far";
     case Values::overflowing: return "overflowing";
     case Values::some_minus_infinity: return "some_minus_infinity";
     case Values::infinity: return "infinity";

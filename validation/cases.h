@@ -13,6 +13,7 @@ enum class Values : unsigned char {
   random,
   wide,                 ///< up to ±88 in a softmax, ±30 in the queries of an sdpa, ±1000 in a matmul
   denormal,             ///< scaled down to where f32 and the storage have few bits left, or none
+  far,                  ///< 1000 away from 0 in a softmax, so that scaling before subtracting would show
   overflowing,          ///< the largest numbers of both signs in a softmax, whose differences are infinite
   some_minus_infinity,  ///< a quarter of a softmax's keys
   all_minus_infinity,   ///< every key of a softmax

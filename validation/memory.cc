@@ -7,6 +7,7 @@
 #include <charconv>
 #include <fstream>
 #include <map>
+#include <set>
 
 #include "core/label.h"
 #include "formats/csv.h"
@@ -175,9 +176,14 @@ Result<std::vector<MemoryRow>> measure_memory(Executor& executor) {
 
 std::vector<std::string> memory_growth(const std::vector<MemoryRow>& measured, const std::vector<MemoryRow>& committed) {
   std::map<std::string, int64_t> allowed;
-  for (const MemoryRow& row : committed) allowed[row.key()] = row.bytes;
+  std::set<std::string> targets;
+  for (const MemoryRow& row : committed) {
+    allowed[row.key()] = row.bytes;
+    targets.insert(row.target);
+  }
   std::vector<std::string> wrong;
   for (const MemoryRow& row : measured) {
+    if (!targets.contains(row.target)) continue;
     const auto found = allowed.find(row.key());
     if (found == allowed.end())
       wrong.push_back(fmt::format("{}: not in the table: {} bytes", row.key(), row.bytes));

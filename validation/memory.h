@@ -37,8 +37,8 @@ std::string to_csv(const std::vector<MemoryRow>& rows);
 /// 1 MiB; runs happen on the executor, whose threads exist before.
 Result<std::vector<MemoryRow>> measure_memory(Executor& executor);
 
-/// What is wrong: rows that need more than the table says, and rows that it lacks, a line each. Rows of the table that were not
-/// measured (another ISA) are passed over.
+/// What is wrong: rows that need more than the table says, and rows that it lacks, a line each. Targets that only one
+/// of the two has are passed over.
 std::vector<std::string> memory_growth(const std::vector<MemoryRow>& measured, const std::vector<MemoryRow>& committed);
 
 }  // namespace metallic::validation

@@ -17,10 +17,11 @@ namespace {
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 
-// A contiguous piece of an operand, in elements.
+// A row of an operand, in elements.
 struct Piece {
   int64_t at;
   int64_t count;
+  int64_t row;  // of its matrix
   auto operator<=>(const Piece&) const = default;
 };
 
@@ -28,7 +29,7 @@ void add_pieces(const HeadStrides& strides, int64_t batch, int64_t heads, int64_
   if (columns == 0) return;
   for (int64_t b = 0; b < batch; ++b)
     for (int64_t h = 0; h < heads; ++h)
-      for (int64_t i = 0; i < rows; ++i) to.push_back({b * strides.batch + h * strides.head + i * strides.row, columns});
+      for (int64_t i = 0; i < rows; ++i) to.push_back({b * strides.batch + h * strides.head + i * strides.row, columns, i});
 }
 
 // Where the elements of an operand lie, in rising order, each once: matrices with stride 0 are one.
@@ -66,6 +67,7 @@ double shaped(Op op, size_t operand, Values values, DType dtype, int64_t i, int6
       if (op == Op::softmax) return 88 * x;
       return op == Op::matmul ? 1000 * x : operand == 0 ? 30 * x : x;
     case Values::denormal: return x * (dtype == DType::f16 ? 0x1p-20 : 0x1p-132);
+    case Values::far: return 1000 + x;
     case Values::overflowing: return (x < 0 ? -1 : 1) * (dtype == DType::f16 ? 65504 : 3e38);
     case Values::some_minus_infinity: return x > 0.5 ? -kInfinity : x;
     case Values::all_minus_infinity: return -kInfinity;
@@ -88,15 +90,6 @@ bool hidden(const Problem& problem, size_t operand, int64_t i, int64_t j) {
   return s.causal && s.seq_q > 0 && i >= visible_keys(s.seq_q - 1, s.seq_q, s.seq_k, true, s.offset);
 }
 
-// The row of a tensor that a piece is, by where it lies.
-int64_t row_of(const Problem& problem, size_t operand, const Piece& piece, int64_t index) {
-  if (problem.op() != Op::sdpa) return index;
-  const HeadStrides& strides = operand == 1 ? problem.sdpa().k : problem.sdpa().v;
-  return strides.row == 0             ? 0
-         : strides.head < strides.row ? piece.at % std::max<int64_t>(1, strides.batch) / strides.row
-                                      : piece.at % std::max<int64_t>(1, strides.head) / strides.row;
-}
-
 void fill(const Case& what, size_t operand, Guarded& memory) {
   const DType dtype = operand == kOut ? what.problem.out_dtype : what.problem.dtype;
   std::vector<float> random;
@@ -104,14 +97,20 @@ void fill(const Case& what, size_t operand, Guarded& memory) {
   for (const Piece& piece : pieces(what.problem, operand)) {
     random.resize(static_cast<size_t>(piece.count));
     fill_random(DType::f32, random.data(), random.size(), 1000 * (operand + 1) + static_cast<uint64_t>(i));
-    const int64_t row = row_of(what.problem, operand, piece, i);
     for (int64_t j = 0; j < piece.count; ++j)
       set_element(dtype, memory.data(), piece.at + j,
-                  hidden(what.problem, operand, row, j) ? kNaN
-                                                        : shaped(what.problem.op(), operand, what.values, dtype, i, j,
-                                                                 piece.count, random[static_cast<size_t>(j)]));
+                  hidden(what.problem, operand, piece.row, j) ? kNaN
+                                                              : shaped(what.problem.op(), operand, what.values, dtype, i, j,
+                                                                       piece.count, random[static_cast<size_t>(j)]));
     ++i;
   }
+}
+
+// NaN where the results go, so that what another kernel left there does not count.
+void poison(const Problem& problem, Guarded& out) {
+  const size_t size = size_of(problem.out_dtype);
+  for (const Piece& piece : pieces(problem, kOut))
+    std::memset(out.data() + static_cast<size_t>(piece.at) * size, 0xff, static_cast<size_t>(piece.count) * size);
 }
 
 // How many results are compared: all but of the largest.
@@ -200,7 +199,10 @@ std::optional<std::string> Trial::run_once(const Instance& instance, const Probl
   if (!kernel) return kernel.error().message;
   // The workspace ends at a guard page too: it is exact, but for its last cache line.
   Guarded workspace(((*kernel)->workspace() + 63) / 64 * 64);
-  std::copy(out_before_.begin(), out_before_.end(), out_.data());
+  if (out_before_.empty())
+    poison(case_.problem, out_);
+  else
+    std::copy(out_before_.begin(), out_before_.end(), out_.data());
   const void* first = case_.in_place ? out_.data() : in_[0].data();
   const Args args{.in = {first, in_[1].data(), in_[2].data()}, .out = out_.data()};
   if (const Code code = (*kernel)->run(args, workspace.data(), executor); code != Code::ok) return std::string(name(code));

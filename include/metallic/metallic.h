@@ -1,8 +1,8 @@
 /* Metallic's C interface: a context, plans for problems, runs of plans, and why each kernel was chosen.
  *
- * Every struct begins with struct_size, which the caller sets to sizeof of what it was compiled with; members that a
- * newer header adds are 0 for older callers. Every call returns a metallic_status; metallic_last_error() gives the line
- * that says what was wrong, per thread. Nothing throws. Handles may be used from several threads at once, but for their
+ * Every struct but metallic_strides begins with struct_size, which the caller sets to sizeof of what it was compiled with;
+ * members that a newer header adds are 0 for older callers. Every call returns a metallic_status; metallic_last_error() gives the
+ * line that says what was wrong, per thread. Nothing throws. Handles may be used from several threads at once, but for their
  * destruction.
  */
 #ifndef METALLIC_METALLIC_H
@@ -76,7 +76,8 @@ typedef struct metallic_context_options {
 } metallic_context_options;
 
 /* Reads environment, device and profiles once. options may be NULL. METALLIC_INVALID_ARGUMENT: an option or a variable of the
- * environment has no meaning; *context is then NULL. */
+ * environment has no meaning; METALLIC_IO: a file that METALLIC_TRACE or METALLIC_RECORD names cannot be used. *context is
+ * then NULL. */
 METALLIC_API metallic_status metallic_context_create(const metallic_context_options* options, metallic_context** context);
 /* Plans keep what they need of their context, its threads too, and may be destroyed after it. NULL is allowed. What
  * METALLIC_GPU_PROFILER, METALLIC_TRACE and METALLIC_RECORD ask for is written when the context and all its plans are gone. */
@@ -102,7 +103,8 @@ typedef struct metallic_strides {
  *          transpose_b. beta = 0 writes C without reading it.
  * sdpa     out[b,h] = softmax(scale * Q[b,h] * K[b,g]^T) * V[b,g] with g = h / (heads / kv_heads); Q and out are
  *          [batch, heads, seq_q, head_dim], K and V [batch, kv_heads, seq_k, head_dim]; causal as in softmax. A query
- *          that sees no key gets zeros. */
+ *          that sees no key gets zeros. Keys that no query sees are not read; a NaN or infinity in V at a key that only some
+ *          queries see may reach the others. */
 typedef struct metallic_problem {
   size_t struct_size;
   metallic_op op;
@@ -119,7 +121,7 @@ typedef struct metallic_problem {
   /* matmul */
   int64_t m, k, n;
   int transpose_a, transpose_b;
-  float alpha, beta;
+  float alpha, beta;                                      /* as given: alpha is 1 for a plain product, and 0 computes none */
   int64_t lda, ldb, ldc;                                  /* from one stored row to the next */
   int64_t batch_stride_a, batch_stride_b, batch_stride_c; /* from one matrix to the next */
   /* sdpa */
@@ -128,8 +130,9 @@ typedef struct metallic_problem {
 } metallic_problem;
 
 /* Fills a problem with the shape of a label, e.g. "rows64_seqk512", "batch1_seqq64_seqk512_causal", "4096x4096x8_tb",
- * "batch1_h32kv8_seqq1_seqk4096_d128_causal"; types and strides are left at 0. METALLIC_INVALID_ARGUMENT
- * where the label is none; the error names the column. */
+ * "batch1_h32kv8_seqq1_seqk4096_d128_causal"; everything but struct_size, which must be set before,
+ * is overwritten: set types and strides afterwards. METALLIC_INVALID_ARGUMENT where the label is none; the error names the
+ * column. */
 METALLIC_API metallic_status metallic_problem_from_label(const char* label, metallic_problem* problem);
 
 typedef struct metallic_plan metallic_plan;

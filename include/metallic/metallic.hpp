@@ -207,7 +207,8 @@ class Plan {
   }
   Workspace workspace() const { return Workspace(workspace_bytes()); }
 
-  /// softmax: out may be in. Pointers are to elements of the problem's types.
+  /// With the plan's own workspace, which the first run allocates: from one thread at a time. Pointers are to elements of the
+  /// problem's types; a softmax's out may be in.
   void run(const void* in, void* out) { run(in, out, own_workspace()); }
   /// matmul
   void run(const void* a, const void* b, void* c) { run(a, b, c, own_workspace()); }

@@ -195,12 +195,12 @@ constexpr Tuning kTunings[] = {{{{{"pack", 0}}}}, {{{{"pack", 1}}}}};
 
 // A panel of B is to stay in the first cache level, a block of A in half of the second, a block of B in a quarter of what
 // a thread has of the last; so are the sums of a C of 16 bits, where that leaves columns enough to pay for packing A each time.
-// kc depends on nothing but K and the device: it fixes the order of summation.
+// kc depends on the device alone: it fixes the order of summation, of which a longer K extends that of a shorter one.
 Blocking blocking_for(int64_t m, int64_t n, int64_t k, bool narrows, int threads, const DeviceFacts& facts) {
   constexpr int64_t kFloat = sizeof(float);
   Blocking blocking = {.tile = cpu::pick(HWY_DISPATCH_TABLE(tile_shape), facts.isa_bit)()};
   const int64_t most_k = std::clamp<int64_t>(facts.l1d_bytes / (blocking.tile.nr * kFloat) / 64 * 64, 256, 512);
-  blocking.kc = std::max<int64_t>(1, ceil_div(k, std::max<int64_t>(1, (k + most_k / 2) / most_k)));
+  blocking.kc = std::clamp<int64_t>(k, 1, most_k);
   // Tiles of equal height: 16 rows are two of 8 rather than 14 and 2, whose second would be all loads.
   blocking.tile.mr = equal_blocks(m, blocking.tile.mr, 1);
   blocking.mc = equal_blocks(m, facts.l2_bytes / 2 / (blocking.kc * kFloat), blocking.tile.mr);

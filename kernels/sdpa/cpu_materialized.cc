@@ -68,6 +68,11 @@ Group group_of(const Problem& problem, int threads) {
   return group;
 }
 
+// For a problem without a result.
+class Nothing final : public Kernel {
+  Code run(const Args&, std::byte*, Executor&) const override { return Code::ok; }
+};
+
 class CpuMaterialized final : public Kernel {
  public:
   CpuMaterialized(const Problem& problem, bool share_heads, std::array<Plan, 3> parts)
@@ -79,10 +84,9 @@ class CpuMaterialized final : public Kernel {
     for (const Plan& part : parts_) scratch_ = std::max(scratch_, lines(part.kernel->workspace()));
   }
 
-  size_t workspace() const override { return empty() ? 0 : static_cast<size_t>(tasks_) * bytes_per_task(); }
+  size_t workspace() const override { return static_cast<size_t>(tasks_) * bytes_per_task(); }
 
   Code run(const Args& args, std::byte* workspace, Executor& executor) const override {
-    if (empty()) return Code::ok;
     if (tasks_ == 1 && parts_[0].decision.problem.threads > 1) return groups(args, 0, groups_, workspace, executor);
     std::atomic<Code> result = Code::ok;
     executor.parallel(static_cast<size_t>(tasks_), [&](size_t task) {
@@ -102,7 +106,6 @@ class CpuMaterialized final : public Kernel {
     return problem_.dtype == DType::f32 ? 0 : lines(static_cast<size_t>(elements_) * size_of(problem_.dtype));
   }
   size_t bytes_per_task() const { return scores_bytes() + weights_bytes() + scratch_; }
-  bool empty() const { return operand_bytes(problem_)[kOut] == 0; }
 
   Code groups(const Args& args, int64_t begin, int64_t end, std::byte* workspace, Executor& executor) const {
     const SdpaShape& s = problem_.sdpa();
@@ -145,6 +148,12 @@ extern const Variant cpu_materialized = {
         },
     .prepare = [](const Problem& problem, const Tuning& tuning, const DeviceFacts&,
                   Planner& planner) -> Result<std::unique_ptr<const Kernel>> {
+      if (operand_bytes(problem)[kOut] == 0) return std::make_unique<Nothing>();
+      const auto& s = problem.sdpa();
+      const double scores = static_cast<double>(s.group()) * static_cast<double>(s.seq_q) * static_cast<double>(s.seq_k);
+      if (scores * problem.threads > 0x1p56)
+        return fail(Code::out_of_memory, "the scores of {} keys for each of {} queries are more than a machine holds", s.seq_k,
+                    s.group() * s.seq_q);
       const bool share_heads = tuning["heads"] == 1;
       const Group group = group_of(problem, share_heads ? 1 : problem.threads);
       std::array<Plan, 3> parts;
