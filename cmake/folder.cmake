@@ -22,7 +22,7 @@ function(metallic_folder folder)
 
   if(tests AND BUILD_TESTING)
     add_executable(${target}_test ${tests})
-    target_link_libraries(${target}_test PRIVATE ${target} GTest::gtest_main)
+    target_link_libraries(${target}_test PRIVATE ${target} GTest::gtest_main GTest::gmock)
     gtest_discover_tests(${target}_test TEST_PREFIX ${folder}: DISCOVERY_TIMEOUT 60
                          PROPERTIES ENVIRONMENT TSAN_OPTIONS=suppressions=${PROJECT_SOURCE_DIR}/cmake/tsan.supp)
   endif()
