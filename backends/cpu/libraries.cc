@@ -12,11 +12,17 @@
 #include "backends/cpu/onednn.h"
 
 #if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/lsan_interface.h>
+
 // At the end of a process LeakSanitizer crashes in the thread-local storage of OpenMP's threads (GCC 12, glibc 2.36). Where it
 // keeps out of that, it takes what the loader and OpenMP keep there for lost.
 #define METALLIC_LSAN extern "C" __attribute__((visibility("default"), no_sanitize("address"))) const char*
 METALLIC_LSAN __lsan_default_options() { return "use_tls=0:print_suppressions=0"; }
 METALLIC_LSAN __lsan_default_suppressions() { return "leak:_dl\nleak:ld-linux\nleak:libgomp\n"; }
+// So is the reason of a failure, which the loader keeps for dlerror.
+using Unwatched = __lsan::ScopedDisabler;
+#else
+struct Unwatched {};
 #endif
 
 namespace metallic::cpu {
@@ -37,7 +43,10 @@ constexpr bool kSeesThreads = true;
 #endif
 
 // RTLD_LOCAL keeps equal symbols of two libraries apart. RTLD_DEEPBIND would too, but AddressSanitizer refuses it.
-void* open(const std::string& file) { return dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL); }
+void* open(const std::string& file) {
+  [[maybe_unused]] const Unwatched here;
+  return dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL);
+}
 
 // Debian's flavour with threads of its own where that is installed, as other flavours may have been made the default.
 void* open_flavour(std::string_view folder, std::string_view file) {
@@ -48,6 +57,7 @@ void* open_flavour(std::string_view folder, std::string_view file) {
 // Fills `function` with a symbol; gives whether it is there.
 template <typename Function>
 bool find(void* handle, const char* symbol, Function& function) {
+  [[maybe_unused]] const Unwatched here;
   function = reinterpret_cast<Function>(dlsym(handle, symbol));
   return function != nullptr;
 }
