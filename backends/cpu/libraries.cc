@@ -44,7 +44,7 @@ constexpr bool kSeesThreads = true;
 
 // RTLD_LOCAL keeps equal symbols of two libraries apart. RTLD_DEEPBIND would too, but AddressSanitizer refuses it.
 void* open(const std::string& file) {
-  [[maybe_unused]] const Unwatched here;
+  [[maybe_unused]] const Unwatched here{};
   return dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL);
 }
 
@@ -57,7 +57,7 @@ void* open_flavour(std::string_view folder, std::string_view file) {
 // Fills `function` with a symbol; gives whether it is there.
 template <typename Function>
 bool find(void* handle, const char* symbol, Function& function) {
-  [[maybe_unused]] const Unwatched here;
+  [[maybe_unused]] const Unwatched here{};
   function = reinterpret_cast<Function>(dlsym(handle, symbol));
   return function != nullptr;
 }
