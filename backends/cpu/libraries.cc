@@ -15,9 +15,10 @@
 #include <sanitizer/lsan_interface.h>
 
 // At the end of a process LeakSanitizer crashes in the thread-local storage of OpenMP's threads (GCC 12, glibc 2.36). Where it
-// keeps out of that, it takes what the loader and OpenMP keep there for lost.
+// keeps out of that, it takes what the loader and OpenMP keep there for lost; to know it is theirs takes whole stacks, which the
+// fast unwinder does not give for code without frame pointers.
 #define METALLIC_LSAN extern "C" __attribute__((visibility("default"), no_sanitize("address"))) const char*
-METALLIC_LSAN __lsan_default_options() { return "use_tls=0:print_suppressions=0"; }
+METALLIC_LSAN __lsan_default_options() { return "use_tls=0:print_suppressions=0:fast_unwind_on_malloc=0"; }
 METALLIC_LSAN __lsan_default_suppressions() { return "leak:_dl\nleak:ld-linux\nleak:libgomp\n"; }
 // So is the reason of a failure, which the loader keeps for dlerror.
 using Unwatched = __lsan::ScopedDisabler;
