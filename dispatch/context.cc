@@ -131,7 +131,7 @@ void Context::load_profiles() {
     load(Source::user, *path, false);
   for (ProfileLevel& level : built_in_levels(built_in_profiles(), facts_, options_.model)) {
     if (level.source == Source::family && level.profile.fingerprint != fingerprint(facts_))
-      log_->warn("{}", one_line(fmt::format("another machine's rules stand in until metallic tune: {}", level.path)));
+      log_->info("{}", one_line(fmt::format("another machine's rules stand in where this one has none: {}", level.path)));
     profiles_.push_back(std::move(level));
   }
 }

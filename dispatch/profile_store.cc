@@ -71,16 +71,24 @@ Result<Profile> load_profile(const std::filesystem::path& path, const DeviceFact
   return profile;
 }
 
+namespace {
+
+// Why this build cannot follow a rule, or nothing.
+std::optional<std::string> staleness(Op op, const Rule& rule) {
+  const Variant* variant = find_variant(op, rule.use);
+  if (!variant) return fmt::format("{} has no variant {}", name(op), in_quotes(rule.use));
+  if (!rule.tuning.empty() && !find_tuning(*variant, rule.tuning))
+    return fmt::format("{} has no tuning {}", rule.use, in_quotes(rule.tuning));
+  return std::nullopt;
+}
+
+}  // namespace
+
 std::vector<std::string> stale_entries(const Profile& profile) {
   std::vector<std::string> stale;
   for (const RuleList& list : profile.lists)
-    for (const Rule& rule : list.rules) {
-      const Variant* variant = find_variant(list.key.op, rule.use);
-      if (!variant)
-        stale.push_back(fmt::format("{} has no variant {}", name(list.key.op), in_quotes(rule.use)));
-      else if (!rule.tuning.empty() && !find_tuning(*variant, rule.tuning))
-        stale.push_back(fmt::format("{} has no tuning {}", rule.use, in_quotes(rule.tuning)));
-    }
+    for (const Rule& rule : list.rules)
+      if (auto why = staleness(list.key.op, rule)) stale.push_back(std::move(*why));
   return stale;
 }
 
@@ -117,6 +125,9 @@ Profile joined_with_installed(Profile profile, const std::filesystem::path& path
   for (const Library& library : installed->device.libraries)
     if (!find_library(now.libraries, library.name)) now.libraries.push_back(library);
   drop_stale_libraries(*installed, now);
+  // Nor do rules that this build does not know, which every context would warn about.
+  for (RuleList& list : installed->lists)
+    std::erase_if(list.rules, [&](const Rule& rule) { return staleness(list.key.op, rule).has_value(); });
   // What a list and a threshold are for, but for the numerics: a threshold has none.
   const auto same = [](const RuleKey& key, const Threshold& threshold) {
     return key.op == threshold.op && key.dtype == threshold.dtype && key.threads == threshold.threads &&

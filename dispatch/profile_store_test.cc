@@ -78,7 +78,7 @@ TEST_F(ProfileStore, WhatAProfileSaysNothingAboutStays) {
   Profile first{.device = facts_, .fingerprint = fingerprint(facts_), .model = "a"};
   first.device.libraries = {{"blis", "0.9.0"}};
   first.lists = {list(Op::softmax, DType::f32, "cpu_vec"), list(Op::softmax, DType::bf16, "cpu_vec"),
-                 list(Op::sdpa, DType::f32, "cpu_materialized")};
+                 list(Op::sdpa, DType::f32, "cpu_materialized"), list(Op::matmul, DType::f32, "cpu_gone")};
   first.thresholds = {threshold(DType::f32, 1), threshold(DType::bf16, 2)};
   ASSERT_TRUE(install_profile(first, facts_, lookup()));
   Profile second = first;
@@ -89,10 +89,11 @@ TEST_F(ProfileStore, WhatAProfileSaysNothingAboutStays) {
   for (const char* model : {"a", "any"}) {
     const auto there = load_profile(path(model), facts_);
     ASSERT_TRUE(there) << there.error().message;
-    ASSERT_EQ(there->lists.size(), 3u);
+    ASSERT_EQ(there->lists.size(), 4u);
     EXPECT_EQ(there->lists[0], second.lists[0]);
     EXPECT_EQ(there->lists[1], first.lists[1]);
     EXPECT_EQ(there->lists[2], first.lists[2]);
+    EXPECT_TRUE(there->lists[3].rules.empty()) << "of a variant that this build does not have";
     ASSERT_EQ(there->thresholds.size(), 2u);
     EXPECT_EQ(there->thresholds[0].value, 3);
     EXPECT_EQ(there->thresholds[1].value, 2);
