@@ -11,6 +11,8 @@
 #include <thread>
 #include <vector>
 
+#include "backends/cpu/pool.h"
+
 namespace metallic {
 namespace {
 
@@ -90,6 +92,35 @@ TEST(Quiet, IsWaitedForOnlySoLong) {
   peer.run();
   EXPECT_GE(wait_until_quiet(0.02), 0.02);
   EXPECT_TRUE(peer.spinning());
+}
+
+// Workers left alone spin 70 to 100 ms; told to rest they sleep in 0.1 ms. Medians, since other programs may have the cores.
+TEST(Quiet, ComesAtOnceWhenThePoolRests) {
+  cpu::Pool pool(2);
+  const auto median_wait = [&](bool rest) {
+    std::vector<double> waits;
+    for (int i = 0; i < 7; ++i) {
+      pool.parallel(2, [](size_t) {});
+      if (rest) pool.rest();
+      waits.push_back(wait_until_quiet(10));
+    }
+    std::ranges::nth_element(waits, waits.begin() + 3);
+    return waits[3];
+  };
+  const double spinning = median_wait(false), resting = median_wait(true);
+  EXPECT_LT(resting, 0.02);
+  EXPECT_LT(resting, spinning / 2);
+}
+
+TEST(Quiet, ARestedPoolWorks) {
+  cpu::Pool pool(3), lone(1);
+  for (cpu::Pool* executor : {&pool, &lone})
+    for (int i = 0; i < 100; ++i) {
+      std::atomic<int> sum = 0;
+      executor->parallel(10, [&](size_t task) { sum += static_cast<int>(task); });
+      executor->rest();
+      ASSERT_EQ(sum, 45);
+    }
 }
 
 }  // namespace

@@ -18,4 +18,11 @@ void Pool::run(size_t count, Task task, void* context) {
   pthreadpool_parallelize_1d(pool_.get(), task, context, count, 0);
 }
 
+void Pool::rest() {
+  // The flag tells workers to sleep after this call; one task for each, since a single one would run on the caller alone.
+  if (pool_)
+    pthreadpool_parallelize_1d(
+        pool_.get(), [](void*, size_t) {}, nullptr, static_cast<size_t>(threads_), PTHREADPOOL_FLAG_YIELD_WORKERS);
+}
+
 }  // namespace metallic::cpu
