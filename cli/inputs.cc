@@ -7,6 +7,7 @@
 
 #include "core/build.h"
 #include "core/label.h"
+#include "dispatch/defaults.h"
 #include "formats/file.h"
 
 namespace metallic::cli {
@@ -135,6 +136,7 @@ tune::AnalysisOptions analysis_options(const DeviceFacts& facts) {
     if (!decision) return {};
     return {std::string(decision->variant->name), to_string(decision->tuning)};
   };
+  options.default_rules = [backend = facts.backend](Op op) { return default_rules(op, Thresholds{}, backend); };
   return options;
 }
 

@@ -40,11 +40,12 @@ Result<std::vector<Score>> score(const tune::Measurements& measurements, const C
   for (const tune::Series& series : measurements.series) {
     METALLIC_TRY(const Decision decision,
                  select(series.problem, {ctx.facts(), ctx.environment(), CallOptions{}, ctx.profiles()}));
+    const tune::Effects effects = tune::effects(series);
     Score score{.series = &series,
                 .chosen = {std::string(decision.variant->name), to_string(decision.tuning)},
-                .best = best_choice(series)};
-    score.regret = cross_fitted_regret(series, score.chosen);
-    score.default_regret = cross_fitted_regret(series, default_choice(series.problem));
+                .best = best_choice(series, effects)};
+    score.regret = cross_fitted_regret(series, effects, score.chosen);
+    score.default_regret = cross_fitted_regret(series, effects, default_choice(series.problem));
     scores.push_back(std::move(score));
   }
   return scores;

@@ -24,15 +24,14 @@ Json rule_json(const Rule& rule) {
   return {{"when", when}, {"use", rule.use}, {"tuning", rule.tuning}, {"evidence", evidence}};
 }
 
-Result<Range> parse_range(const std::string& axis_name, const Json& ends, const std::string& path) {
-  const auto axis = parse_axis(axis_name);
-  if (!axis) return fail(Code::invalid_argument, "{} has the unknown axis {}", path, in_quotes(axis_name));
+// [low, high] under a name; null is an open end.
+Result<Range> parse_ends(Axis axis, const std::string& axis_name, const Json& ends, const std::string& path) {
   const auto wrong = [&] {
     return fail(Code::invalid_argument, "{}.{} is {}: expected [low, high], whole numbers or null", path, axis_name,
                 in_quotes(ends.dump(-1, ' ', false, Json::error_handler_t::replace)));
   };
   if (!ends.is_array() || ends.size() != 2) return wrong();
-  Range range{.axis = *axis};
+  Range range{.axis = axis, .low = {}, .high = {}};
   for (const size_t i : {size_t{0}, size_t{1}}) {
     const Json& end = ends[i];
     if (end.is_null()) continue;
@@ -42,6 +41,12 @@ Result<Range> parse_range(const std::string& axis_name, const Json& ends, const 
   }
   if (range.low && range.high && *range.low > *range.high) return wrong();
   return range;
+}
+
+Result<Range> parse_range(const std::string& axis_name, const Json& ends, const std::string& path) {
+  const auto axis = parse_axis(axis_name);
+  if (!axis) return fail(Code::invalid_argument, "{} has the unknown axis {}", path, in_quotes(axis_name));
+  return parse_ends(*axis, axis_name, ends, path);
 }
 
 Result<Rule> parse_rule(const JsonObject& object) {
@@ -114,6 +119,11 @@ Result<Threshold> parse_threshold(const JsonObject& object) {
   METALLIC_TRY(threshold.value, object.integer("value", 0, kLargest));
   METALLIC_TRY(threshold.low, object.integer("low", 0, kLargest));
   METALLIC_TRY(threshold.high, object.integer("high", 0, kLargest));
+  threshold.band_low = threshold.low, threshold.band_high = threshold.high;  // profiles without a band
+  if (object.has("band")) {
+    METALLIC_TRY(const Range band, parse_ends(Axis::n, "band", object.value()["band"], object.path()));
+    threshold.band_low = band.low.value_or(threshold.value), threshold.band_high = band.high.value_or(threshold.value);
+  }
   METALLIC_TRY(threshold.regret, object.number("regret"));
   METALLIC_TRY(threshold.kept_default, object.boolean("kept_default"));
   return threshold;
@@ -143,6 +153,7 @@ std::string to_json(const Profile& profile) {
                           {"value", t.value},
                           {"low", t.low},
                           {"high", t.high},
+                          {"band", {t.band_low, t.band_high}},
                           {"regret", t.regret},
                           {"kept_default", t.kept_default}});
   const Json json = {{"schema", Profile::kSchema},

@@ -24,7 +24,9 @@ struct Threshold {
   int64_t value = 0;  ///< what the rules use; the default where it is kept
   int64_t low = 0;    ///< 95 % interval
   int64_t high = 0;
-  double regret = 0;  ///< held-out regret of the rule it makes, a fraction
+  int64_t band_low = 0;  ///< values from here to `band_high` lose less than half a percent against the best
+  int64_t band_high = 0;
+  double regret = 0;  ///< what it loses on the samples against the best of both families everywhere, a fraction
   bool kept_default = false;
   bool operator==(const Threshold&) const = default;
 };

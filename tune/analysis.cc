@@ -2,27 +2,17 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 
+#include "tune/between.h"
 #include "tune/curves.h"
-#include "tune/fit.h"
-#include "tune/op_rules.h"
+#include "tune/effects.h"
+#include "tune/selection.h"
 #include "tune/statistics.h"
+#include "tune/thresholds.h"
 
 namespace metallic::tune {
 namespace {
-
-// The first rule that matches a series and whose candidate was timed there; null where none does.
-const Rule* rule_of(const std::vector<Rule>& rules, const Series& series, Choice& choice) {
-  for (const Rule& rule : rules) {
-    if (!matches(rule, series.problem)) continue;
-    for (const Arm& arm : series.arms)
-      if (arm.choice.variant == rule.use && (rule.tuning.empty() || arm.choice.tuning == rule.tuning)) {
-        choice = arm.choice;
-        return &rule;
-      }
-  }
-  return nullptr;
-}
 
 // Median log advantage of the choice over the best candidate of another variant; nothing where there is no other.
 std::optional<double> margin(const Series& series, const Replicates& replicates, const Choice& choice) {
@@ -41,8 +31,7 @@ std::optional<double> margin(const Series& series, const Replicates& replicates,
 // Weighted means over the series that a rule decides.
 class EvidenceSum {
  public:
-  void add(const Verdict& verdict, std::optional<double> margin_over_others) {
-    const double weight = verdict.series->weight;
+  void add(const Verdict& verdict, double weight, std::optional<double> margin_over_others) {
     add(regret_, verdict.regret, weight);
     add(default_regret_, verdict.default_regret, weight);
     add(margin_, margin_over_others, weight);
@@ -73,46 +62,96 @@ class EvidenceSum {
   int series_ = 0;
 };
 
-bool covers(const Threshold& threshold, const Verdict& verdict) {
-  const Problem& p = verdict.series->problem;
-  if (p.op() != threshold.op || p.dtype != threshold.dtype || p.threads != threshold.threads || layout(p) != threshold.layout)
-    return false;
-  if (threshold.where == "weights in A") return p.matmul().weights_in_a();
-  if (threshold.where == "weights in B") return !p.matmul().weights_in_a();
-  return true;
+// Weights for fitting, 1 in all: half by use, and half evenly over what was measured, since an application runs other shapes
+// than its model's list, in between. Equal weights say nothing about use.
+void set_weights(std::vector<Point>& points) {
+  double sum = 0;
+  bool equal = true;
+  for (const Point& point : points) {
+    sum += point.series->weight;
+    equal = equal && point.series->weight == points.front().series->weight;
+  }
+  const double share = equal ? 0 : 0.5;
+  for (Point& point : points) {
+    point.even = (1 - share) / static_cast<double>(points.size());
+    point.weight = point.even + (share > 0 ? share * point.series->weight / sum : 0);
+  }
+}
+
+// Shapes are left out with all of their cache states.
+void set_groups(std::vector<Point>& points) {
+  std::map<std::string, int> groups;
+  for (Point& point : points)
+    point.group = point.other_group = groups.try_emplace(point.series->label, static_cast<int>(groups.size())).first->second;
+}
+
+const std::vector<Rule>& earlier_rules(const Profile& earlier, const RuleKey& key) {
+  static const std::vector<Rule> none;
+  const auto list = std::ranges::find(earlier.lists, key, &RuleList::key);
+  return list == earlier.lists.end() ? none : list->rules;
+}
+
+// What was found for one rule key, before and after its verdicts.
+void analyze_key(const RuleKey& key, std::vector<Point> points, const std::map<const Series*, const Effects*>& effects_of,
+                 const AnalysisOptions& options, Analysis& analysis) {
+  const size_t real = points.size();
+  const Axes& axes_of_op = axes(key.op);
+  for (Point& point : points) point.x = *value(point.series->problem, axes_of_op.first);
+  set_weights(points);
+  set_groups(points);
+  std::vector<double> whole;
+  for (const Point& point : points) whole.push_back(point.weight);
+  Between between;
+  between.fill(points);
+  const Defaults defaults{options.default_choice, options.default_rules ? options.default_rules(key.op) : std::vector<Rule>()};
+  const Candidates candidates(points, defaults);
+  Selected selected = select_rules(points, axes_of_op, candidates, earlier_rules(options.earlier, key), options.seed);
+  if (selected.kept_incumbent) analysis.kept.push_back(key);
+
+  std::vector<EvidenceSum> sums(selected.rules.size());
+  for (size_t i = 0; i < real; ++i) {
+    const Series& series = *points[i].series;
+    const Effects& of_series = *effects_of.at(&series);
+    const Chosen chosen = choose(selected.rules, series, defaults);
+    Verdict verdict{.series = &series,
+                    .chosen = chosen.choice,
+                    .best = best_choice(series, of_series),
+                    .default_choice = candidates.choice(0, points[i]),
+                    .regret = cross_fitted_regret(series, of_series, chosen.choice),
+                    .default_regret = cross_fitted_regret(series, of_series, candidates.choice(0, points[i])),
+                    .unseen_regret = cross_fitted_regret(series, of_series, selected.held_out[i])};
+    if (chosen.rule >= 0)
+      sums[static_cast<size_t>(chosen.rule)].add(verdict, whole[i], margin(series, *points[i].replicates, chosen.choice));
+    analysis.verdicts.push_back(std::move(verdict));
+  }
+  for (size_t i = 0; i < sums.size(); ++i) selected.rules[i].evidence = sums[i].evidence();
+  analysis.lists.push_back({key, std::move(selected.rules)});
+  const auto found = thresholds(points, selected.leaves, candidates, options);
+  analysis.thresholds.insert(analysis.thresholds.end(), found.begin(), found.end());
+}
+
+RegretSummary summary_of(const std::vector<Verdict>& verdicts, std::optional<double> Verdict::*which) {
+  std::vector<Scored> scored;
+  for (const Verdict& verdict : verdicts)
+    if (verdict.*which) scored.push_back({*(verdict.*which), verdict.series->weight});
+  return summarize(scored);
 }
 
 }  // namespace
 
-double total_weight(std::span<const Point> points) {
-  double sum = 0;
-  for (const Point& point : points) sum += point.series->weight;
-  return sum;
-}
-
-void append_segments(std::vector<Rule>& rules, std::span<const Point> points, std::span<const Segment> segments, Axis axis,
-                     std::optional<int64_t> last, std::span<const Range> within) {
-  for (size_t i = 0; i < segments.size(); ++i) {
-    std::optional<int64_t> high = last;
-    if (i + 1 < segments.size()) {
-      const auto before = static_cast<double>(points[segments[i].end - 1].x),
-                 after = static_cast<double>(points[segments[i].end].x);
-      high = std::max(points[segments[i].end - 1].x, static_cast<int64_t>(std::sqrt(before * after)));
-    }
-    Rule rule{.when = {within.begin(), within.end()}, .use = segments[i].choice.variant, .tuning = segments[i].choice.tuning};
-    // Rules are tried in order, so that only the upper end needs saying.
-    if (high) rule.when.push_back({.axis = axis, .high = high});
-    rules.push_back(std::move(rule));
-  }
-}
-
 Analysis analyze(const Measurements& measurements, const AnalysisOptions& options) {
   Analysis analysis;
+  std::vector<Effects> all_effects;
+  for (const Series& series : measurements.series) all_effects.push_back(effects(series));
+  analysis.autocorrelation = autocorrelation(all_effects);
   std::vector<Replicates> replicates;
   replicates.reserve(measurements.series.size());
   std::vector<Point> points;
-  for (const Series& series : measurements.series) {
-    replicates.emplace_back(series, options.bootstraps + 1, options.seed + replicates.size());
+  std::map<const Series*, const Effects*> effects_of;
+  for (size_t i = 0; i < measurements.series.size(); ++i) {
+    const Series& series = measurements.series[i];
+    effects_of[&series] = &all_effects[i];
+    replicates.emplace_back(all_effects[i], options.bootstraps + 1, options.seed + i, analysis.autocorrelation);
     if (!series.arms.empty()) points.push_back({.x = 0, .series = &series, .replicates = &replicates.back()});
   }
 
@@ -123,47 +162,10 @@ Analysis analyze(const Measurements& measurements, const AnalysisOptions& option
     if (group == groups.end()) group = groups.insert(groups.end(), {key, {}});
     group->second.push_back(point);
   }
-  for (const auto& [key, of_key] : groups) {
-    const auto fit_rules = [&] {
-      switch (key.op) {
-        case Op::softmax: return softmax_rules(of_key, options);
-        case Op::matmul: return matmul_rules(of_key, options);
-        case Op::sdpa: break;
-      }
-      return sdpa_rules(of_key, options);
-    };
-    Fitted fitted = fit_rules();
-    std::vector<EvidenceSum> sums(fitted.rules.size());
-    for (const Point& point : of_key) {
-      Verdict verdict{.series = point.series, .best = best_choice(*point.series)};
-      const Rule* rule = rule_of(fitted.rules, *point.series, verdict.chosen);
-      if (options.default_choice) verdict.default_choice = options.default_choice(point.series->problem);
-      verdict.default_regret = cross_fitted_regret(*point.series, verdict.default_choice);
-      if (rule) {
-        verdict.regret = cross_fitted_regret(*point.series, verdict.chosen);
-        sums[static_cast<size_t>(rule - fitted.rules.data())].add(verdict,
-                                                                  margin(*point.series, *point.replicates, verdict.chosen));
-      }
-      analysis.verdicts.push_back(std::move(verdict));
-    }
-    for (size_t i = 0; i < sums.size(); ++i) fitted.rules[i].evidence = sums[i].evidence();
-    analysis.lists.push_back({key, std::move(fitted.rules)});
-    analysis.thresholds.insert(analysis.thresholds.end(), fitted.thresholds.begin(), fitted.thresholds.end());
-  }
-
-  std::vector<Scored> scored, scored_default;
-  for (const Verdict& verdict : analysis.verdicts) {
-    if (verdict.regret) scored.push_back({*verdict.regret, verdict.series->weight});
-    if (verdict.default_regret) scored_default.push_back({*verdict.default_regret, verdict.series->weight});
-  }
-  analysis.regret = summarize(scored);
-  analysis.default_regret = summarize(scored_default);
-  for (Threshold& threshold : analysis.thresholds) {
-    std::vector<Scored> covered;
-    for (const Verdict& verdict : analysis.verdicts)
-      if (verdict.regret && covers(threshold, verdict)) covered.push_back({*verdict.regret, verdict.series->weight});
-    threshold.regret = summarize(covered).mean;
-  }
+  for (auto& [key, of_key] : groups) analyze_key(key, std::move(of_key), effects_of, options, analysis);
+  analysis.regret = summary_of(analysis.verdicts, &Verdict::regret);
+  analysis.unseen_regret = summary_of(analysis.verdicts, &Verdict::unseen_regret);
+  analysis.default_regret = summary_of(analysis.verdicts, &Verdict::default_regret);
   analysis.curves = curves(points);
   return analysis;
 }

@@ -16,12 +16,16 @@ namespace metallic::tune {
 struct AnalysisOptions {
   /// What the built-in rules run a problem with; nothing where no candidate of theirs was timed.
   std::function<Choice(const Problem&)> default_choice;
+  /// Those rules themselves; an operation without any falls back to the next level of the dispatcher.
+  std::function<std::vector<Rule>(Op)> default_rules;
+  /// What was found before: its rules and thresholds stay where the new ones are no better. Empty: nothing.
+  Profile earlier;
   /// The guide's thresholds, kept where the samples do not speak clearly against them.
   int64_t softmax_vec_block = 1024;
   int64_t smalln_max_n = 16;
   int64_t simd_m_min = 64;
   int64_t simd_n_min = 16;
-  int bootstraps = 400;
+  int bootstraps = 200;
   uint64_t seed = 1;
 };
 
@@ -58,6 +62,7 @@ struct Verdict {
   Choice default_choice;
   std::optional<double> regret;  ///< cross-fitted, a fraction
   std::optional<double> default_regret;
+  std::optional<double> unseen_regret;  ///< of the choice by rules that were made without this shape
 };
 
 struct Analysis {
@@ -66,7 +71,10 @@ struct Analysis {
   std::vector<Curve> curves;
   std::vector<Verdict> verdicts;  ///< one a series, pointing into the measurements
   RegretSummary regret;           ///< of the new rules over all series
+  RegretSummary unseen_regret;    ///< of rules made without the shape, for each fifth of the shapes in turn
   RegretSummary default_regret;   ///< of the built-in ones
+  double autocorrelation = 0;     ///< of neighbouring blocks; intervals are widened by √((1+ρ)/(1−ρ))
+  std::vector<RuleKey> kept;      ///< where earlier rules stayed, the new ones being no better
 };
 
 /// The rules of each (op, dtype, threads, layout) in the measurements. Measurements must outlive the analysis.

@@ -77,6 +77,10 @@ AnalysisOptions options() {
   options.default_choice = [](const Problem& p) {
     return seq_k(p) <= 1024 ? Choice{"cpu_vec", "unroll=4"} : Choice{"cpu_block", "segment=1024"};
   };
+  options.default_rules = [](Op) {
+    return std::vector<Rule>{{.when = {{.axis = Axis::seq_k, .low = {}, .high = 1024}}, .use = "cpu_vec", .tuning = "", .evidence = {}},
+                             {.when = {}, .use = "cpu_block", .tuning = "", .evidence = {}}};
+  };
   return options;
 }
 
@@ -103,7 +107,7 @@ TEST(Analysis, FindsTheCrossoverAndNotTheLargestGain) {
     int64_t largest_gain = 0;
     double gain = 0;
     for (const Series& series : measurements.series) {
-      const Replicates data(series, 1, 0);
+      const Replicates data(effects(series), 1, 0);
       const double here = data.log_time(0, 1) - data.log_time(0, 0);  // arms are sorted: block, vec
       if (here > gain) gain = here, largest_gain = series.problem.softmax().seq_k;
     }
@@ -136,7 +140,9 @@ TEST(Analysis, KeepsTheDefaultOnFlatGround) {
     const std::vector<Candidate> equal = {{{"cpu_vec", ""}, [](const Problem& p) { return seq_k(p); }},
                                           {{"cpu_block", ""}, [](const Problem& p) { return seq_k(p); }}};
     const Measurements measurements = measure(grid(64, 64, 16384), equal, 12, 0.05, seed);
-    kept += analyze(measurements, options()).thresholds.at(0).value == 1024;
+    AnalysisOptions with = options();
+    with.default_choice = [](const Problem& p) { return Choice{seq_k(p) <= 1024 ? "cpu_vec" : "cpu_block", ""}; };
+    kept += analyze(measurements, with).thresholds.at(0).value == 1024;
   }
   EXPECT_GE(kept, 17) << "equal curves must not move the threshold";
 }
@@ -222,7 +228,7 @@ TEST(Regret, SeesARealLoss) {
   EXPECT_NEAR(*cross_fitted_regret(measurements.series[0], {"cpu_vec", ""}), 0.2, 0.03);
   EXPECT_NEAR(*cross_fitted_regret(measurements.series[0], {"cpu_block", ""}), 0, 0.02);
   EXPECT_EQ(cross_fitted_regret(measurements.series[0], {"cpu_other", ""}), std::nullopt);
-  EXPECT_EQ(best_choice(measurements.series[0]), (Choice{"cpu_block", ""}));
+  EXPECT_EQ(best_choice(measurements.series[0], effects(measurements.series[0])), (Choice{"cpu_block", ""}));
 }
 
 TEST(Measurements, RefuseWhatCannotBeCompared) {

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "tune/analysis.h"
-#include "tune/fit.h"
+#include "tune/points.h"
 
 namespace metallic::tune {
 

@@ -6,23 +6,28 @@
 #include <span>
 #include <vector>
 
-#include "tune/measurements.h"
+#include "tune/effects.h"
 
 namespace metallic::tune {
 
 /// Cross-fitted regret of a choice: the best candidate is picked on one half of the blocks (even or odd), and the choice is
 /// scored against it on the other half, both ways, averaged; a fraction, below 0 by chance where the choice is the best.
-/// Nothing where the choice was not timed or fewer than two blocks have it.
+/// Nothing where the choice was not timed or fewer than two blocks have it. Blocks' effects are taken out first, so that candidates
+/// that were not in the same blocks compare.
 std::optional<double> cross_fitted_regret(const Series& series, const Choice& choice);
+std::optional<double> cross_fitted_regret(const Series& series, const Effects& effects, const Choice& choice);
 
-/// The candidate of least median log time over the blocks that all candidates share.
-Choice best_choice(const Series& series);
+/// The candidate of least median log time, blocks' effects taken out.
+Choice best_choice(const Series& series, const Effects& effects);
 
 struct RegretSummary {
   double mean = 0;  ///< weighted by the series' weights
   double p95 = 0;   ///< unweighted over series
   double worst = 0;
   size_t series = 0;
+  /// 95 % bootstrap intervals over the series.
+  double mean_low = 0, mean_high = 0;
+  double p95_low = 0, p95_high = 0;
 };
 
 struct Scored {

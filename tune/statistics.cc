@@ -1,6 +1,7 @@
 #include "tune/statistics.h"
 
 #include <algorithm>
+#include <boost/math/distributions/students_t.hpp>
 #include <boost/math/statistics/univariate_statistics.hpp>
 #include <cmath>
 #include <limits>
@@ -24,25 +25,55 @@ double median(std::vector<double> values) {
   return boost::math::statistics::median(values);
 }
 
-Replicates::Replicates(const Series& series, int count, uint64_t seed) : count_(count), arms_(series.arms.size()) {
-  const size_t blocks = series.blocks();
+Replicates::Replicates(const Effects& effects, int count, uint64_t seed, double autocorrelation)
+    : count_(count), arms_(effects.middle.size()) {
+  constexpr double kInfinity = std::numeric_limits<double>::infinity();
+  const size_t blocks = effects.log_time.empty() ? 0 : effects.log_time.front().size();
+  std::vector<double> widen(arms_, 1);
+  for (size_t a = 0; a < arms_; ++a) {
+    const auto n = static_cast<double>(std::ranges::count_if(effects.log_time[a], [](double x) { return !std::isnan(x); }));
+    if (n < 2) continue;
+    // Beyond a few degrees of freedom; with two blocks Student's t would say that nothing is known.
+    const boost::math::students_t student(std::max(n - 1, 3.0));
+    widen[a] = std::sqrt(n / (n - 1)) * boost::math::quantile(student, 0.975) / 1.96 *
+               std::sqrt((1 + autocorrelation) / (1 - autocorrelation));
+  }
   std::mt19937_64 random(seed);
   std::vector<size_t> drawn(blocks);
   std::vector<double> times;
+  log_time_.reserve(static_cast<size_t>(count) * arms_);
   for (int replicate = 0; replicate < count; ++replicate) {
     for (size_t b = 0; b < blocks; ++b) drawn[b] = replicate == 0 ? b : random() % blocks;
-    double best = std::numeric_limits<double>::infinity();
-    for (const Arm& arm : series.arms) {
+    double best = kInfinity;
+    for (size_t a = 0; a < arms_; ++a) {
       times.clear();
       for (const size_t b : drawn)
-        if (!std::isnan(arm.time[b])) times.push_back(arm.time[b]);
-      const double middle =
-          times.empty() ? std::numeric_limits<double>::infinity() : std::log(boost::math::statistics::median(times));
+        if (!std::isnan(effects.log_time[a][b])) times.push_back(effects.log_time[a][b]);
+      double middle = effects.middle[a];
+      if (std::isnan(middle))
+        middle = kInfinity;
+      else if (replicate > 0 && !times.empty())  // a candidate that was dropped early may be in none of the blocks drawn
+        middle += widen[a] * (boost::math::statistics::median(times) - middle);
       log_time_.push_back(middle);
       best = std::min(best, middle);
     }
     best_.push_back(best);
   }
+}
+
+Replicates Replicates::between(const Replicates& low, const Replicates& high, std::span<const std::pair<size_t, size_t>> arms,
+                               double share) {
+  Replicates made(std::min(low.count_, high.count_), arms.size());
+  for (int replicate = 0; replicate < made.count_; ++replicate) {
+    double best = std::numeric_limits<double>::infinity();
+    for (const auto& [of_low, of_high] : arms) {
+      const double time = low.log_time(replicate, of_low) * (1 - share) + high.log_time(replicate, of_high) * share;
+      made.log_time_.push_back(time);
+      best = std::min(best, time);
+    }
+    made.best_.push_back(best);
+  }
+  return made;
 }
 
 double Replicates::loss(int replicate, size_t arm) const {

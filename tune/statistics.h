@@ -3,9 +3,10 @@
 
 #include <cstdint>
 #include <span>
+#include <utility>
 #include <vector>
 
-#include "tune/measurements.h"
+#include "tune/effects.h"
 
 namespace metallic::tune {
 
@@ -16,10 +17,16 @@ double quantile(std::span<double> values, double q);
 double median(std::vector<double> values);
 
 /// Median log times of a series' candidates under resampling: replicate 0 is the data itself, each other one draws
-/// whole blocks with replacement, the same for all candidates, so that what they share stays shared.
+/// whole blocks with replacement, the same for all candidates, so that what they share stays shared. Blocks' effects are taken
+/// out first, and a resample's distance from the data is widened: by what few blocks hide (√(n/(n−1)) and Student's t against the
+/// normal), and by √((1+ρ)/(1−ρ)) where neighbouring blocks are correlated.
 class Replicates {
  public:
-  Replicates(const Series& series, int count, uint64_t seed);
+  Replicates(const Effects& effects, int count, uint64_t seed, double autocorrelation = 0);
+
+  /// Those of a place between two others: log times interpolated, `share` of the way, for pairs of arms that are the same candidate.
+  static Replicates between(const Replicates& low, const Replicates& high, std::span<const std::pair<size_t, size_t>> arms,
+                            double share);
 
   int count() const { return count_; }
   /// Median of log(ns); infinite where the candidate was not timed.
@@ -30,6 +37,8 @@ class Replicates {
   double loss(int replicate, size_t arm) const;
 
  private:
+  Replicates(int count, size_t arms) : count_(count), arms_(arms) {}
+
   int count_;
   size_t arms_;
   std::vector<double> log_time_;

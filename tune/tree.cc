@@ -1,0 +1,225 @@
+#include "tune/tree.h"
+
+#include <algorithm>
+#include <boost/math/distributions/normal.hpp>
+#include <cmath>
+#include <map>
+#include <optional>
+#include <set>
+
+namespace metallic::tune {
+namespace {
+
+constexpr double kNotTimed = 10;
+
+int64_t between(int64_t low, int64_t high) {
+  return static_cast<int64_t>(std::sqrt(static_cast<double>(low) * static_cast<double>(high)));
+}
+
+// Sorted points as columns.
+std::vector<Column> columns_of(std::span<const Point> points, const Candidates& candidates) {
+  std::vector<Column> columns;
+  for (const Point& point : points) {
+    if (columns.empty() || columns.back().x != point.x) columns.push_back({point.x, std::vector<double>(candidates.count(), 0)});
+    for (size_t c = 0; c < candidates.count(); ++c)
+      columns.back().loss[c] += point.weight * candidates.loss(c, point);
+  }
+  return columns;
+}
+
+Leaf make_leaf(std::vector<Point> points, std::vector<Range> within, const Candidates& candidates, double penalty) {
+  Leaf leaf{.within = std::move(within), .points = std::move(points), .columns = {}, .segments = {}};
+  leaf.columns = columns_of(leaf.points, candidates);
+  std::vector<double> penalties(candidates.count(), penalty);
+  // Else a border of their own would have to gain a rule's price over the built-in one, however wrong that is.
+  penalties[0] *= static_cast<double>(std::max<size_t>(candidates.defaults().rules.size(), 1));
+  Segmentation found = fit_segments(leaf.columns, penalties);
+  leaf.segments = std::move(found.segments);
+  leaf.cost = found.cost;
+  return leaf;
+}
+
+void narrow(std::vector<Range>& ranges, const Range& by) {
+  auto at = std::ranges::find(ranges, by.axis, &Range::axis);
+  if (at == ranges.end()) at = ranges.insert(at, {.axis = by.axis, .low = {}, .high = {}});
+  if (by.low) at->low = at->low ? std::max(*at->low, *by.low) : by.low;
+  if (by.high) at->high = at->high ? std::min(*at->high, *by.high) : by.high;
+}
+
+// The two parts of a leaf at a border on an axis.
+std::pair<Leaf, Leaf> split_at(const Leaf& leaf, Axis axis, int64_t last, const Candidates& candidates, double penalty) {
+  std::vector<Point> low, high;
+  for (const Point& point : leaf.points) (*value(point.series->problem, axis) <= last ? low : high).push_back(point);
+  auto within_low = leaf.within, within_high = leaf.within;
+  narrow(within_low, {.axis = axis, .low = {}, .high = last});
+  narrow(within_high, {.axis = axis, .low = last + 1, .high = {}});
+  return {make_leaf(std::move(low), std::move(within_low), candidates, penalty),
+          make_leaf(std::move(high), std::move(within_high), candidates, penalty)};
+}
+
+void grow(Leaf leaf, const Axes& axes, int depth, const Candidates& candidates, double penalty, std::vector<Leaf>& leaves) {
+  std::optional<std::pair<Leaf, Leaf>> best;
+  double least = leaf.cost - 1e-12;
+  for (const Axis axis : axes.splits) {
+    if (depth == 0) break;
+    std::set<int64_t> values;
+    for (const Point& point : leaf.points) values.insert(*value(point.series->problem, axis));
+    for (auto at = values.begin(); at != values.end() && std::next(at) != values.end(); ++at) {
+      auto parts = split_at(leaf, axis, std::max(*at, between(*at, *std::next(at))), candidates, penalty);
+      if (const double cost = parts.first.cost + parts.second.cost; cost < least) least = cost, best = std::move(parts);
+    }
+  }
+  if (!best) {
+    leaves.push_back(std::move(leaf));
+    return;
+  }
+  grow(std::move(best->first), axes, depth - 1, candidates, penalty, leaves);
+  grow(std::move(best->second), axes, depth - 1, candidates, penalty, leaves);
+}
+
+// What a segment's candidate gains over the built-in rules in a replicate.
+double gain(const Leaf& leaf, const Segment& segment, const Candidates& candidates, int replicate) {
+  double sum = 0;
+  for (const Point& point : leaf.points)
+    if (point.x >= leaf.columns[segment.begin].x && point.x <= leaf.columns[segment.end - 1].x)
+      sum += point.weight * (candidates.loss(0, point, replicate) - candidates.loss(segment.candidate, point, replicate));
+  return sum;
+}
+
+// Mean log(time of one candidate / time of another) at a column; nothing where no point has both.
+std::optional<double> log_ratio(const Leaf& leaf, int64_t x, size_t one, size_t other, const Candidates& candidates) {
+  double sum = 0, weight = 0;
+  for (const Point& point : leaf.points) {
+    if (point.x != x) continue;
+    const double a = candidates.loss(one, point), b = candidates.loss(other, point);
+    if (std::max(a, b) >= kNotTimed) continue;
+    sum += point.weight * (std::log1p(a) - std::log1p(b));
+    weight += point.weight;
+  }
+  return weight > 0 ? std::optional(sum / weight) : std::nullopt;
+}
+
+// A range that both hold in; nothing where there is none.
+std::optional<std::vector<Range>> intersection(std::vector<Range> ranges, const std::vector<Range>& with) {
+  for (const Range& range : with) narrow(ranges, range);
+  for (const Range& range : ranges)
+    if (range.low && range.high && *range.low > *range.high) return std::nullopt;
+  return ranges;
+}
+
+// How far measured values reach on an axis, doubled both ways.
+Range reach(std::span<const Point> points, Axis axis) {
+  int64_t least = std::numeric_limits<int64_t>::max(), largest = 0;
+  for (const Point& point : points) {
+    const int64_t at = *value(point.series->problem, axis);
+    least = std::min(least, at), largest = std::max(largest, at);
+  }
+  Range range{.axis = axis, .low = {}, .high = {}};
+  if (axis == Axis::side) return range;
+  if (least > 1) range.low = least / 2;
+  range.high = 2 * largest;
+  return range;
+}
+
+}  // namespace
+
+const Axes& axes(Op op) {
+  static const Axes softmax{Axis::seq_k, {Axis::rows}, 3}, matmul{Axis::n, {Axis::side, Axis::big, Axis::k}, 4},
+      sdpa{Axis::seq_k, {Axis::seq_q, Axis::heads}, 2};
+  return op == Op::softmax ? softmax : op == Op::matmul ? matmul : sdpa;
+}
+
+Candidates::Candidates(std::vector<Point>& points, const Defaults& defaults) : defaults_(defaults), choices_(1) {
+  std::set<Choice> timed;
+  for (const Point& point : points)
+    for (const Arm& arm : point.series->arms) timed.insert(arm.choice);
+  choices_.insert(choices_.end(), timed.begin(), timed.end());
+  for (Point& point : points) {
+    point.index = default_choices_.size();
+    default_choices_.push_back(defaults.choice ? defaults.choice(point.series->problem) : Choice{});
+    for (size_t c = 0; c < count(); ++c) {
+      const auto arm = std::ranges::find(point.series->arms, choice(c, point), &metallic::tune::Arm::choice);
+      arms_.push_back(arm == point.series->arms.end() ? -1 : static_cast<int>(arm - point.series->arms.begin()));
+      losses_.push_back(loss(c, point, 0));
+    }
+  }
+}
+
+double Candidates::loss(size_t candidate, const Point& point, int replicate) const {
+  const int arm = arms_[point.index * count() + candidate];
+  return arm < 0 ? kNotTimed : std::min(point.replicates->loss(replicate, static_cast<size_t>(arm)), kNotTimed);
+}
+
+double bounded_loss(const Point& point, const Choice& choice) { return std::min(loss(point, choice, 0), kNotTimed); }
+
+std::vector<Leaf> fit_tree(std::span<const Point> points, const Axes& axes, const Candidates& candidates, double penalty) {
+  std::vector<Leaf> leaves;
+  if (points.empty()) return leaves;
+  std::vector<Point> sorted(points.begin(), points.end());
+  std::ranges::stable_sort(sorted, {}, &Point::x);
+  grow(make_leaf(std::move(sorted), {}, candidates, penalty), axes, axes.depth, candidates, penalty, leaves);
+  return leaves;
+}
+
+void keep_defaults(std::vector<Leaf>& leaves, const Candidates& candidates, double sure) {
+  const auto rivals = static_cast<double>(std::max<size_t>(candidates.count(), 3) - 2);
+  const double quantile = boost::math::quantile(boost::math::complement(boost::math::normal(), (1 - sure) / rivals));
+  for (Leaf& leaf : leaves) {
+    for (Segment& segment : leaf.segments) {
+      if (segment.candidate == 0) continue;
+      const double found = gain(leaf, segment, candidates, 0);
+      double squares = 0;
+      const int count = leaf.points.front().replicates->count();
+      for (int replicate = 1; replicate < count; ++replicate)
+        squares += std::pow(gain(leaf, segment, candidates, replicate) - found, 2);
+      const double deviation = count > 1 ? std::sqrt(squares / (count - 1)) : 0;
+      if (!(found > quantile * deviation)) segment.candidate = 0;
+    }
+    std::vector<Segment> merged;
+    for (const Segment& segment : leaf.segments)
+      if (!merged.empty() && merged.back().candidate == segment.candidate)
+        merged.back().end = segment.end;
+      else
+        merged.push_back(segment);
+    leaf.segments = std::move(merged);
+  }
+}
+
+int64_t border(const Leaf& leaf, size_t i, const Candidates& candidates) {
+  const Segment &before = leaf.segments[i], &after = leaf.segments[i + 1];
+  const int64_t last = leaf.columns[before.end - 1].x, next = leaf.columns[after.begin].x;
+  const auto r0 = log_ratio(leaf, last, before.candidate, after.candidate, candidates),
+             r1 = log_ratio(leaf, next, before.candidate, after.candidate, candidates);
+  const bool crosses = r0 && r1 && *r0 < 0 && *r1 > 0;
+  return std::clamp(crosses ? static_cast<int64_t>(crossing(last, *r0, next, *r1)) : between(last, next), last, next - 1);
+}
+
+std::vector<Rule> rules_of(const std::vector<Leaf>& leaves, std::span<const Point> all, const Axes& axes,
+                           const Candidates& candidates) {
+  std::vector<Rule> rules;
+  std::vector<Range> reaches;
+  for (const Axis axis : axes.splits) reaches.push_back(reach(all, axis));
+  std::erase_if(reaches, [](const Range& range) { return !range.low && !range.high; });
+  const Range first = reach(all, axes.first);
+  for (const Leaf& leaf : leaves) {
+    auto box = intersection(leaf.within, reaches);
+    if (!box) continue;
+    for (size_t i = 0; i < leaf.segments.size(); ++i) {
+      Range along = first;
+      if (i > 0) along.low = border(leaf, i - 1, candidates) + 1;
+      if (i + 1 < leaf.segments.size()) along.high = border(leaf, i, candidates);
+      auto when = *intersection(*box, {along});
+      if (leaf.segments[i].candidate == 0) {
+        for (const Rule& rule : candidates.defaults().rules)
+          if (auto part = intersection(when, rule.when))
+            rules.push_back({.when = std::move(*part), .use = rule.use, .tuning = rule.tuning, .evidence = {}});
+      } else {
+        const Choice& choice = candidates.choice(leaf.segments[i].candidate, leaf.points.front());
+        rules.push_back({.when = std::move(when), .use = choice.variant, .tuning = choice.tuning, .evidence = {}});
+      }
+    }
+  }
+  return rules;
+}
+
+}  // namespace metallic::tune

@@ -1,0 +1,82 @@
+// The tree: a shallow cost-sensitive decision tree over an operation's second axes with segments along its first in every leaf.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "core/rule.h"
+#include "tune/points.h"
+#include "tune/segments.h"
+
+namespace metallic::tune {
+
+/// What differs between operations: the axis of segments, and those that the tree may split.
+struct Axes {
+  Axis first;
+  std::vector<Axis> splits;
+  int depth;  ///< splits from the root to a leaf, at most
+};
+
+/// softmax: seq_k, split by rows. matmul: n, split by side, big and k. sdpa: seq_k, split by seq_q and batch·heads.
+const Axes& axes(Op op);
+
+/// What the built-in rules run for a problem, and how those rules read.
+struct Defaults {
+  std::function<Choice(const Problem&)> choice;
+  std::vector<Rule> rules;
+};
+
+/// The candidates of one rule key: those timed anywhere, after the first, which is whatever the built-in rules run.
+class Candidates {
+ public:
+  /// Numbers the points: tables by that number make fitting fast.
+  Candidates(std::vector<Point>& points, const Defaults& defaults);
+
+  size_t count() const { return choices_.size(); }
+  /// The candidate at a point; the first one differs from point to point.
+  const Choice& choice(size_t candidate, const Point& point) const {
+    return candidate == 0 ? default_choices_[point.index] : choices_[candidate];
+  }
+  /// What the candidate loses at a point on all data, a fraction; large where it was not timed.
+  double loss(size_t candidate, const Point& point) const { return losses_[point.index * count() + candidate]; }
+  double loss(size_t candidate, const Point& point, int replicate) const;
+  const Defaults& defaults() const { return defaults_; }
+
+ private:
+  const Defaults& defaults_;
+  std::vector<Choice> choices_;
+  std::vector<Choice> default_choices_;  // [point]
+  std::vector<int> arms_;                // [point][candidate], -1 where not timed
+  std::vector<double> losses_;           // [point][candidate]
+};
+
+/// What a choice loses at a point, a fraction, bounded: where it was not timed the next rule that matches would run, and what that
+/// loses is not known, only that it is no gain.
+double bounded_loss(const Point& point, const Choice& choice);
+
+struct Leaf {
+  std::vector<Range> within;  ///< the leaf's part of the axes that the tree splits
+  std::vector<Point> points;  ///< by rising x
+  std::vector<Column> columns;
+  std::vector<Segment> segments;
+  double cost = 0;
+};
+
+/// Greedy: the split that saves most, where it saves anything; each rule costs `penalty`, the built-in ones too. Leaves in the order
+/// of their boxes.
+std::vector<Leaf> fit_tree(std::span<const Point> points, const Axes& axes, const Candidates& candidates, double penalty);
+
+/// Puts the built-in rules back where what was chosen instead does not gain by more than its interval: `sure` is the
+/// one-sided certainty, shared by the candidates that might have been chosen.
+void keep_defaults(std::vector<Leaf>& leaves, const Candidates& candidates, double sure = 0.95);
+
+/// The leaves as rules. Where two segments meet, the border is where the interpolated log ratio of the two candidates crosses 0, else
+/// the geometric mean of the neighbours. Rules reach to half the least and twice the largest value that was measured on each
+/// axis: beyond, nothing is known, and the next level decides.
+std::vector<Rule> rules_of(const std::vector<Leaf>& leaves, std::span<const Point> all, const Axes& axes,
+                           const Candidates& candidates);
+
+/// The border between segment i and the next of a leaf: the largest x of the former.
+int64_t border(const Leaf& leaf, size_t i, const Candidates& candidates);
+
+}  // namespace metallic::tune
