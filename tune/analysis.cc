@@ -164,7 +164,7 @@ Analysis analyze(const Measurements& measurements, const AnalysisOptions& option
       if (verdict.regret && covers(threshold, verdict)) covered.push_back({*verdict.regret, verdict.series->weight});
     threshold.regret = summarize(covered).mean;
   }
-  analysis.curves = curves(points);
+  analysis.curves = curves(measurements, options.bootstraps, options.seed);
   return analysis;
 }
 

@@ -53,6 +53,7 @@ struct Noise {
   std::string name = "lognormal";
   double arm = 0.05;  ///< standard deviation of log time, or the scale of Student's t
   Tail tail = Tail::lognormal;
+  double uneven = 1;       ///< a problem's noise is up to this many times as large or as small
   double correlation = 0;  ///< of an arm's noise from one block to the next
   double block = 0.1;      ///< disturbance that the arms of a block share: exp of it times |normal|
   double drift = 0;        ///< what all arms gain from the first block to the last, in log time
@@ -63,6 +64,7 @@ inline const std::vector<Noise>& noises() {
   static const std::vector<Noise> all = {{},
                                          {.name = "outliers", .tail = Tail::outliers},
                                          {.name = "student", .tail = Tail::student},
+                                         {.name = "uneven", .uneven = 2},
                                          {.name = "autocorrelated", .correlation = 0.5},
                                          {.name = "drift", .drift = 0.5},
                                          {.name = "drift of one arm", .arm_drift = 0.05}};
@@ -102,6 +104,7 @@ inline std::vector<SampleRow> simulate(const Surface& surface, const Noise& nois
   for (const Problem& problem : surface.tuned) {
     const int spread = sampling.spread == 0 ? 0 : std::uniform_int_distribution(-sampling.spread, sampling.spread)(random);
     const int blocks = std::max(1, sampling.blocks + spread);
+    const double level = std::pow(noise.uneven, std::uniform_real_distribution(-1.0, 1.0)(random));
     std::vector<ArmNoise> own(surface.candidates.size());
     std::vector<double> least(surface.candidates.size(), std::numeric_limits<double>::infinity());
     std::vector<size_t> alive(surface.candidates.size());
@@ -123,8 +126,8 @@ inline std::vector<SampleRow> simulate(const Surface& surface, const Noise& nois
         row.device = "laboratory";
         row.block = block;
         row.order = static_cast<int64_t>(order);
-        row.time_ns =
-            candidate.time(problem) * std::exp(shared + own[i].next(noise, random) + (i == 0 ? noise.arm_drift * elapsed : 0));
+        row.time_ns = candidate.time(problem) *
+                      std::exp(shared + level * own[i].next(noise, random) + (i == 0 ? noise.arm_drift * elapsed : 0));
         least[i] = std::min(least[i], row.time_ns);
         rows.push_back(std::move(row));
       }

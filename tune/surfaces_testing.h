@@ -120,7 +120,7 @@ inline Surface rows_shift() {
                          {1, 4, 16, 64, 256});
 }
 
-/// Each family's best tuning grows with seq_k; the families cross at 3000.
+/// Each family's best tuning grows with seq_k; the families cross near 3000, and which tuning is best changes there too.
 inline Surface softmax_tunings() {
   std::vector<Candidate> candidates;
   const auto off = [](const Problem& p, double best_at) {
