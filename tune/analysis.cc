@@ -166,7 +166,7 @@ Analysis analyze(const Measurements& measurements, const AnalysisOptions& option
   analysis.regret = summary_of(analysis.verdicts, &Verdict::regret);
   analysis.unseen_regret = summary_of(analysis.verdicts, &Verdict::unseen_regret);
   analysis.default_regret = summary_of(analysis.verdicts, &Verdict::default_regret);
-  analysis.curves = curves(points);
+  analysis.curves = curves(measurements, options.bootstraps, options.seed);
   return analysis;
 }
 

@@ -4,8 +4,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <map>
 
+#include "tune/crossover.h"
+#include "tune/points.h"
 #include "tune/statistics.h"
 
 namespace metallic::tune {
@@ -26,81 +29,108 @@ std::string held_fixed(const Problem& problem) {
 
 namespace {
 
-// The abscissa of the only change from a to b in a replicate; nothing where there is none, or several.
-std::optional<double> crossover(std::span<const Point> points, const Allowed& a, const Allowed& b, int replicate) {
-  std::optional<double> found;
-  double before = 0;
-  for (size_t i = 0; i < points.size(); ++i) {
-    const double ratio = best_log_time(points[i], a, replicate) - best_log_time(points[i], b, replicate);
-    if (i > 0 && (before < 0) != (ratio < 0)) {
-      if (found || before >= 0) return std::nullopt;
-      found = crossing(points[i - 1].x, before, points[i].x, ratio);
-    }
-    before = ratio;
-  }
-  return found;
+struct Families {
+  Axis axis;
+  std::string_view a;  // expected to win at low values
+  std::string_view b;
+};
+
+Families families(Op op) { return op == Op::softmax ? Families{Axis::seq_k, "vec", "block"} : Families{Axis::n, "gemv", "gemm"}; }
+
+// Median log time over every other block, from the first or the second; over all of them with `step` 1.
+double log_time(const Arm& arm, size_t first, size_t step) {
+  std::vector<double> logs;
+  for (size_t b = first; b < arm.time.size(); b += step) logs.push_back(std::log(arm.time[b]));
+  return median(std::move(logs));
 }
 
-Curve make_curve(std::span<const Point> points, bool softmax) {
-  const Series& first = *points.front().series;
-  const std::string_view small = softmax ? "vec" : "gemv";
-  const Allowed a = [&](const Choice& c) { return family(c.variant) == small; };
-  const std::string_view big = softmax ? "block" : "gemm";
-  const Allowed b = [&](const Choice& c) { return family(c.variant) == big; };
+// The fastest of a family's candidates in those blocks; null where none was timed there.
+const Arm* fastest(const Series& series, std::string_view wanted, size_t first, size_t step) {
+  const Arm* best = nullptr;
+  double least = std::numeric_limits<double>::infinity();
+  for (const Arm& arm : series.arms)
+    if (family(arm.choice.variant) == wanted)
+      if (const double time = log_time(arm, first, step); time < least) least = time, best = &arm;
+  return best;
+}
+
+// log(time_a / time_b) by block: whatever a block's arms share cancels. Each half of the blocks is compared with the
+// candidates that were fastest in the other half: the fastest of many by chance would flatter its family.
+std::vector<double> log_ratios(const Series& series, const Families& families) {
+  std::vector<double> ratios;
+  for (size_t block = 0; block < series.blocks(); ++block) {
+    const size_t other = series.blocks() > 1 ? 1 - block % 2 : 0;
+    const Arm *a = fastest(series, families.a, other, 2), *b = fastest(series, families.b, other, 2);
+    if (a && b && !std::isnan(a->time[block]) && !std::isnan(b->time[block]))
+      ratios.push_back(std::log(a->time[block] / b->time[block]));
+  }
+  return ratios;
+}
+
+struct Place {
+  int64_t x;
+  const Series* series;
+  std::vector<double> ratios;
+};
+
+Curve make_curve(std::span<const Place> places, const Families& families, int draws, uint64_t seed) {
+  const Series& first = *places.front().series;
   Curve curve{.op = first.problem.op(),
               .dtype = first.problem.dtype,
               .threads = first.problem.threads,
               .layout = layout(first.problem),
               .cache = first.cache,
-              .axis = softmax ? Axis::seq_k : Axis::n,
+              .axis = families.axis,
               .where = held_fixed(first.problem),
-              .family_a = std::string(small),
-              .family_b = std::string(big)};
-  const int replicates = points.front().replicates->count();
-  for (const Point& point : points) {
-    const auto ratio = [&](int replicate) { return best_log_time(point, a, replicate) - best_log_time(point, b, replicate); };
-    std::vector<double> resampled;
-    for (int replicate = 1; replicate < replicates; ++replicate) resampled.push_back(ratio(replicate));
-    Curve::Point p{.x = point.x,
-                   .log_ratio = ratio(0),
-                   .time_a = std::exp(best_log_time(point, a, 0)),
-                   .time_b = std::exp(best_log_time(point, b, 0))};
-    p.low = resampled.empty() ? p.log_ratio : quantile(resampled, 0.025);
-    p.high = resampled.empty() ? p.log_ratio : quantile(resampled, 0.975);
-    curve.points.push_back(p);
+              .family_a = std::string(families.a),
+              .family_b = std::string(families.b)};
+  std::vector<double> x;
+  std::vector<std::vector<double>> values;
+  for (const Place& place : places) {
+    x.push_back(std::log(static_cast<double>(place.x)));
+    values.push_back(place.ratios);
   }
-  curve.crossover = crossover(points, a, b, 0);
-  std::vector<double> crossovers;
-  for (int replicate = 1; replicate < replicates && curve.crossover; ++replicate)
-    if (const auto x = crossover(points, a, b, replicate)) crossovers.push_back(*x);
-  // Where many replicates have no single crossover, an interval of the rest would claim too much.
-  if (static_cast<int>(crossovers.size()) * 10 >= (replicates - 1) * 9 && !crossovers.empty()) {
-    curve.crossover_low = quantile(crossovers, 0.025);
-    curve.crossover_high = quantile(crossovers, 0.975);
+  const std::vector<Height> of_places = heights(x, values);
+  for (size_t i = 0; i < places.size(); ++i) {
+    const Height& height = of_places[i];
+    const double half = margin(height, 0.95);
+    const auto time = [&](std::string_view wanted) {
+      return std::exp(log_time(*fastest(*places[i].series, wanted, 0, 1), 0, 1));
+    };
+    curve.points.push_back({.x = places[i].x,
+                            .log_ratio = height.mean,
+                            .low = height.mean - half,
+                            .high = height.mean + half,
+                            .time_a = time(families.a),
+                            .time_b = time(families.b)});
+  }
+  if (const auto found = find_crossover(of_places, draws, seed)) {
+    curve.crossover = std::exp(found->x);
+    if (found->low) curve.crossover_low = std::exp(*found->low);
+    if (found->high) curve.crossover_high = std::exp(*found->high);
   }
   return curve;
 }
 
 }  // namespace
 
-std::vector<Curve> curves(std::span<const Point> points) {
-  std::map<std::tuple<Op, DType, std::string, std::string, std::string, int>, std::vector<Point>> groups;
-  for (Point point : points) {
-    const Problem& problem = point.series->problem;
+std::vector<Curve> curves(const Measurements& measurements, int draws, uint64_t seed) {
+  std::map<std::tuple<Op, DType, std::string, std::string, std::string, int>, std::vector<Place>> groups;
+  for (const Series& series : measurements.series) {
+    const Problem& problem = series.problem;
     if (problem.op() == Op::sdpa) continue;  // no two families share its axis yet
-    const bool softmax = problem.op() == Op::softmax;
-    point.x = *value(problem, softmax ? Axis::seq_k : Axis::n);
-    const auto timed = [&](std::string_view wanted) {
-      return std::ranges::any_of(point.series->arms, [&](const Arm& arm) { return family(arm.choice.variant) == wanted; });
-    };
-    if (timed(softmax ? "vec" : "gemv") && timed(softmax ? "block" : "gemm"))
-      groups[{problem.op(), problem.dtype, layout(problem), point.series->cache, held_fixed(problem), problem.threads}].push_back(
-          point);
+    const Families of_op = families(problem.op());
+    Place place{.x = *value(problem, of_op.axis), .series = &series, .ratios = log_ratios(series, of_op)};
+    if (place.x > 0 && !place.ratios.empty())
+      groups[{problem.op(), problem.dtype, layout(problem), series.cache, held_fixed(problem), problem.threads}].push_back(
+          std::move(place));
   }
   std::vector<Curve> result;
-  for (auto& [key, group] : groups) {
-    std::ranges::stable_sort(group, {}, &Point::x);
-    if (group.size() > 1) result.push_back(make_curve(group, std::get<0>(key) == Op::softmax));
+  for (auto& [key, places] : groups) {
+    std::ranges::stable_sort(places, {}, &Place::x);
+    const auto repeated = std::ranges::unique(places, {}, &Place::x);
+    places.erase(repeated.begin(), repeated.end());
+    if (places.size() > 1) result.push_back(make_curve(places, families(std::get<0>(key)), draws, seed + result.size()));
   }
   return result;
 }

@@ -15,8 +15,9 @@ constexpr size_t kFolds = 5;
 constexpr double kTie = 0.001;
 constexpr double kSure = 1.645;  // one-sided 95 %
 
-std::vector<Rule> fit_rules(std::span<const Point> points, const Axes& axes, const Candidates& candidates, double penalty) {
-  auto leaves = fit_tree(points, axes, candidates, penalty);
+std::vector<Rule> fit_rules(std::span<const Point> points, const Axes& axes, const Candidates& candidates, double penalty,
+                            int replicate) {
+  auto leaves = fit_tree(points, axes, candidates, penalty, replicate);
   keep_defaults(leaves, candidates);
   return rules_of(leaves, points, axes, candidates);
 }
@@ -47,9 +48,49 @@ Difference difference(const std::vector<double>& one, const std::vector<double>&
   return found;
 }
 
-std::vector<double> losses(std::span<const Point> points, const std::vector<Choice>& choices) {
+// What each point loses, weighted, by its choice.
+using Choices = std::vector<Choice>;
+std::vector<double> losses(std::span<const Point> points, const Choices& choices, int replicate) {
   std::vector<double> found;
-  for (size_t i = 0; i < points.size(); ++i) found.push_back(points[i].weight * bounded_loss(points[i], choices[i]));
+  for (size_t i = 0; i < points.size(); ++i)
+    found.push_back(points[i].weight * bounded_loss(points[i], choices[i], replicate));
+  return found;
+}
+
+Choices choose_all(std::span<const Point> points, const std::vector<Rule>& rules, const Defaults& defaults) {
+  Choices choices;
+  for (const Point& point : points) choices.push_back(choose(rules, *point.series, defaults).choice);
+  return choices;
+}
+
+// Rules that are made from the blocks of one parity, each tried on the others: what a way of making rules loses when it does not
+// know the noise of what it is judged by.
+template <typename Choose>
+std::vector<double> cross_fitted(std::span<const Point> points, const Choose& choices_of) {
+  std::vector<double> sum(points.size(), 0);
+  for (const int parity : {0, 1}) {
+    const Replicates& any = *points.front().replicates;
+    const auto lost = losses(points, choices_of(any.half(parity)), any.half(1 - parity));
+    for (size_t i = 0; i < points.size(); ++i) sum[i] += lost[i] / 2;
+  }
+  return sum;
+}
+
+// For each point, what rules made without its shape would choose.
+Choices unseen_choices(std::span<const Point> points, const Axes& axes, const Candidates& candidates, double penalty,
+                       uint64_t seed) {
+  const std::vector<size_t> folds = folds_of(points, seed);
+  const auto fold_of = [&](int group) { return folds[static_cast<size_t>(group)]; };
+  Choices found(points.size());
+  for (size_t fold = 0; fold < kFolds; ++fold) {
+    std::vector<Point> seen;
+    for (const Point& point : points)
+      if (fold_of(point.group) != fold && fold_of(point.other_group) != fold) seen.push_back(point);
+    if (seen.size() == points.size()) continue;
+    const auto rules = seen.empty() ? candidates.defaults().rules : fit_rules(seen, axes, candidates, penalty, 0);
+    for (size_t i = 0; i < points.size(); ++i)
+      if (fold_of(points[i].group) == fold) found[i] = choose(rules, *points[i].series, candidates.defaults()).choice;
+  }
   return found;
 }
 
@@ -71,28 +112,12 @@ Chosen choose(const std::vector<Rule>& rules, const Series& series, const Defaul
 Selected select_rules(std::span<const Point> points, const Axes& axes, const Candidates& candidates,
                       const std::vector<Rule>& incumbent, uint64_t seed) {
   const Defaults& defaults = candidates.defaults();
-  const std::vector<size_t> folds = folds_of(points, seed);
-  const auto fold_of = [&](int group) { return folds[static_cast<size_t>(group)]; };
-  std::array<std::vector<Choice>, kPenalties.size()> held_out;
-  held_out.fill(std::vector<Choice>(points.size()));
-  for (size_t fold = 0; fold < kFolds; ++fold) {
-    std::vector<Point> seen;
-    for (const Point& point : points)
-      if (fold_of(point.group) != fold && fold_of(point.other_group) != fold) seen.push_back(point);
-    if (seen.size() == points.size()) continue;
-    for (size_t p = 0; p < kPenalties.size(); ++p) {
-      const auto rules = seen.empty() ? defaults.rules : fit_rules(seen, axes, candidates, kPenalties[p]);
-      for (size_t i = 0; i < points.size(); ++i)
-        if (fold_of(points[i].group) == fold) held_out[p][i] = choose(rules, *points[i].series, defaults).choice;
-    }
-  }
-
-  std::vector<Choice> built_in;
-  for (const Point& point : points) built_in.push_back(candidates.choice(0, point));
   std::array<std::vector<double>, kPenalties.size()> lost;
   std::array<double, kPenalties.size()> sums{};
   for (size_t p = 0; p < kPenalties.size(); ++p) {
-    lost[p] = losses(points, held_out[p]);
+    lost[p] = cross_fitted(points, [&](int half) {
+      return choose_all(points, fit_rules(points, axes, candidates, kPenalties[p], half), defaults);
+    });
     for (const double each : lost[p]) sums[p] += each;
   }
   const auto best = static_cast<size_t>(std::ranges::min_element(sums) - sums.begin());
@@ -103,26 +128,31 @@ Selected select_rules(std::span<const Point> points, const Axes& axes, const Can
     ++chosen;
   }
 
-  Selected selected{.leaves = {}, .rules = {}, .penalty = kPenalties[chosen], .held_out = held_out[chosen]};
+  Selected selected{.leaves = {}, .rules = {}, .penalty = kPenalties[chosen], .held_out = {}};
   selected.leaves = fit_tree(points, axes, candidates, selected.penalty);
   keep_defaults(selected.leaves, candidates);
   selected.rules = rules_of(selected.leaves, points, axes, candidates);
   // Each rule is surely better on what it was made from; together they must not be worse on what they were not made from.
-  const std::vector<double> of_defaults = losses(points, built_in);
-  if (difference(lost[chosen], of_defaults).sum > kTie) {
+  std::vector<double> of_new = lost[chosen];
+  const auto always = [&](const Choices& choices) { return cross_fitted(points, [&](int) { return choices; }); };
+  Choices built_in;
+  for (const Point& point : points) built_in.push_back(candidates.choice(0, point));
+  if (const auto of_defaults = always(built_in); difference(of_new, of_defaults).sum > 0) {
     selected.leaves.clear();
     selected.rules = defaults.rules;
-    selected.held_out = built_in;
+    of_new = of_defaults;
   }
-  if (incumbent.empty()) return selected;
-  std::vector<Choice> earlier;
-  for (const Point& point : points) earlier.push_back(choose(incumbent, *point.series, defaults).choice);
-  const Difference gained = difference(losses(points, earlier), losses(points, selected.held_out));
-  if (gained.sum > std::max(kTie, kSure * gained.error)) return selected;
-  selected.kept_incumbent = true;
-  selected.leaves.clear();
-  selected.rules = incumbent;
-  selected.held_out = std::move(earlier);  // made from other samples: none of these shapes' times went into them
+  if (!incumbent.empty()) {
+    const Difference gained = difference(always(choose_all(points, incumbent, defaults)), of_new);
+    if (gained.sum <= std::max(kTie, kSure * gained.error)) {
+      selected.kept_incumbent = true;
+      selected.leaves.clear();
+      selected.rules = incumbent;
+    }
+  }
+  // Rules that are not made from these samples have not seen any of the shapes.
+  selected.held_out = selected.leaves.empty() ? choose_all(points, selected.rules, defaults)
+                                              : unseen_choices(points, axes, candidates, selected.penalty, seed);
   return selected;
 }
 

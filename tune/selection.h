@@ -1,4 +1,4 @@
-// Selection: how detailed rules may be, and whether they may replace what is there, by their regret on shapes that they have not seen.
+// Selection: how detailed rules may be, and whether they may replace what is there, by their regret on samples that they have not seen.
 #pragma once
 
 #include <span>
@@ -24,9 +24,9 @@ struct Selected {
   bool kept_incumbent = false;   ///< whether earlier rules stay, since the new ones are not surely better
 };
 
-/// Fits rules of several degrees of detail without each fifth of the points' groups (shapes) in turn, scores them on what was left out, and takes the
-/// least detailed degree within one standard error of the best. The built-in rules stay where that is worse than they are; earlier rules
-/// stay unless the new ones gain 0.1 % and more than 1.645 standard errors on those shapes: ties keep what is there.
+/// Fits rules of several degrees of detail to the even blocks, scores them on the odd ones, and the other way round, and takes the
+/// least detailed degree within one standard error of the best. The built-in rules stay where they lose less; earlier rules stay unless
+/// the new ones gain 0.1 % and more than 1.645 standard errors: ties keep what is there.
 Selected select_rules(std::span<const Point> points, const Axes& axes, const Candidates& candidates,
                       const std::vector<Rule>& incumbent, uint64_t seed);
 

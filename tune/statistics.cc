@@ -39,11 +39,19 @@ Replicates::Replicates(const Effects& effects, int count, uint64_t seed, double 
                std::sqrt((1 + autocorrelation) / (1 - autocorrelation));
   }
   std::mt19937_64 random(seed);
-  std::vector<size_t> drawn(blocks);
+  std::vector<size_t> drawn;
   std::vector<double> times;
-  log_time_.reserve(static_cast<size_t>(count) * arms_);
-  for (int replicate = 0; replicate < count; ++replicate) {
-    for (size_t b = 0; b < blocks; ++b) drawn[b] = replicate == 0 ? b : random() % blocks;
+  log_time_.reserve(static_cast<size_t>(count + 2) * arms_);
+  for (int replicate = 0; replicate < count + 2; ++replicate) {
+    drawn.clear();
+    for (size_t b = 0; b < blocks; ++b) {
+      if (replicate == 0)
+        drawn.push_back(b);
+      else if (replicate < count)
+        drawn.push_back(random() % blocks);
+      else if (static_cast<int>(b % 2) == replicate - count)
+        drawn.push_back(b);
+    }
     double best = kInfinity;
     for (size_t a = 0; a < arms_; ++a) {
       times.clear();
@@ -53,7 +61,7 @@ Replicates::Replicates(const Effects& effects, int count, uint64_t seed, double 
       if (std::isnan(middle))
         middle = kInfinity;
       else if (replicate > 0 && !times.empty())  // a candidate that was dropped early may be in none of the blocks drawn
-        middle += widen[a] * (boost::math::statistics::median(times) - middle);
+        middle += (replicate < count ? widen[a] : 1) * (boost::math::statistics::median(times) - middle);
       log_time_.push_back(middle);
       best = std::min(best, middle);
     }
@@ -64,7 +72,7 @@ Replicates::Replicates(const Effects& effects, int count, uint64_t seed, double 
 Replicates Replicates::between(const Replicates& low, const Replicates& high, std::span<const std::pair<size_t, size_t>> arms,
                                double share) {
   Replicates made(std::min(low.count_, high.count_), arms.size());
-  for (int replicate = 0; replicate < made.count_; ++replicate) {
+  for (int replicate = 0; replicate < made.count_ + 2; ++replicate) {
     double best = std::numeric_limits<double>::infinity();
     for (const auto& [of_low, of_high] : arms) {
       const double time = low.log_time(replicate, of_low) * (1 - share) + high.log_time(replicate, of_high) * share;

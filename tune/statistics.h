@@ -18,7 +18,7 @@ double median(std::vector<double> values);
 
 /// Median log times of a series' candidates under resampling: replicate 0 is the data itself, each other one draws
 /// whole blocks with replacement, the same for all candidates, so that what they share stays shared. Blocks' effects are taken
-/// out first, and a resample's distance from the data is widened: by what few blocks hide (√(n/(n−1)) and Student's t against the
+/// out first. Two more are the medians of the even and of the odd blocks, for cross-fitting. A resample's distance from the data is widened: by what few blocks hide (√(n/(n−1)) and Student's t against the
 /// normal), and by √((1+ρ)/(1−ρ)) where neighbouring blocks are correlated.
 class Replicates {
  public:
@@ -29,6 +29,8 @@ class Replicates {
                             double share);
 
   int count() const { return count_; }
+  /// The replicate of the blocks of one parity; a candidate that has none of those has its median over all.
+  int half(int parity) const { return count_ + parity; }
   /// Median of log(ns); infinite where the candidate was not timed.
   double log_time(int replicate, size_t arm) const { return log_time_[static_cast<size_t>(replicate) * arms_ + arm]; }
   /// The least over the series' candidates.

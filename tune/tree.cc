@@ -11,28 +11,36 @@ namespace metallic::tune {
 namespace {
 
 constexpr double kNotTimed = 10;
+constexpr double kBand = 0.005;  // what is as good
 
 int64_t between(int64_t low, int64_t high) {
   return static_cast<int64_t>(std::sqrt(static_cast<double>(low) * static_cast<double>(high)));
 }
 
 // Sorted points as columns.
-std::vector<Column> columns_of(std::span<const Point> points, const Candidates& candidates) {
+std::vector<Column> columns_of(std::span<const Point> points, const Candidates& candidates, int replicate) {
   std::vector<Column> columns;
   for (const Point& point : points) {
     if (columns.empty() || columns.back().x != point.x) columns.push_back({point.x, std::vector<double>(candidates.count(), 0)});
     for (size_t c = 0; c < candidates.count(); ++c)
-      columns.back().loss[c] += point.weight * candidates.loss(c, point);
+      columns.back().loss[c] += point.weight * candidates.loss(c, point, replicate);
   }
   return columns;
 }
 
-Leaf make_leaf(std::vector<Point> points, std::vector<Range> within, const Candidates& candidates, double penalty) {
+// How leaves are made: from whose losses, at what price a rule.
+struct Fit {
+  const Candidates& candidates;
+  double penalty;
+  int replicate;
+};
+
+Leaf make_leaf(std::vector<Point> points, std::vector<Range> within, const Fit& fit) {
   Leaf leaf{.within = std::move(within), .points = std::move(points), .columns = {}, .segments = {}};
-  leaf.columns = columns_of(leaf.points, candidates);
-  std::vector<double> penalties(candidates.count(), penalty);
+  leaf.columns = columns_of(leaf.points, fit.candidates, fit.replicate);
+  std::vector<double> penalties(fit.candidates.count(), fit.penalty);
   // Else a border of their own would have to gain a rule's price over the built-in one, however wrong that is.
-  penalties[0] *= static_cast<double>(std::max<size_t>(candidates.defaults().rules.size(), 1));
+  penalties[0] *= static_cast<double>(std::max<size_t>(fit.candidates.defaults().rules.size(), 1));
   Segmentation found = fit_segments(leaf.columns, penalties);
   leaf.segments = std::move(found.segments);
   leaf.cost = found.cost;
@@ -47,17 +55,17 @@ void narrow(std::vector<Range>& ranges, const Range& by) {
 }
 
 // The two parts of a leaf at a border on an axis.
-std::pair<Leaf, Leaf> split_at(const Leaf& leaf, Axis axis, int64_t last, const Candidates& candidates, double penalty) {
+std::pair<Leaf, Leaf> split_at(const Leaf& leaf, Axis axis, int64_t last, const Fit& fit) {
   std::vector<Point> low, high;
   for (const Point& point : leaf.points) (*value(point.series->problem, axis) <= last ? low : high).push_back(point);
   auto within_low = leaf.within, within_high = leaf.within;
   narrow(within_low, {.axis = axis, .low = {}, .high = last});
   narrow(within_high, {.axis = axis, .low = last + 1, .high = {}});
-  return {make_leaf(std::move(low), std::move(within_low), candidates, penalty),
-          make_leaf(std::move(high), std::move(within_high), candidates, penalty)};
+  return {make_leaf(std::move(low), std::move(within_low), fit),
+          make_leaf(std::move(high), std::move(within_high), fit)};
 }
 
-void grow(Leaf leaf, const Axes& axes, int depth, const Candidates& candidates, double penalty, std::vector<Leaf>& leaves) {
+void grow(Leaf leaf, const Axes& axes, int depth, const Fit& fit, std::vector<Leaf>& leaves) {
   std::optional<std::pair<Leaf, Leaf>> best;
   double least = leaf.cost - 1e-12;
   for (const Axis axis : axes.splits) {
@@ -65,7 +73,7 @@ void grow(Leaf leaf, const Axes& axes, int depth, const Candidates& candidates, 
     std::set<int64_t> values;
     for (const Point& point : leaf.points) values.insert(*value(point.series->problem, axis));
     for (auto at = values.begin(); at != values.end() && std::next(at) != values.end(); ++at) {
-      auto parts = split_at(leaf, axis, std::max(*at, between(*at, *std::next(at))), candidates, penalty);
+      auto parts = split_at(leaf, axis, std::max(*at, between(*at, *std::next(at))), fit);
       if (const double cost = parts.first.cost + parts.second.cost; cost < least) least = cost, best = std::move(parts);
     }
   }
@@ -73,16 +81,25 @@ void grow(Leaf leaf, const Axes& axes, int depth, const Candidates& candidates, 
     leaves.push_back(std::move(leaf));
     return;
   }
-  grow(std::move(best->first), axes, depth - 1, candidates, penalty, leaves);
-  grow(std::move(best->second), axes, depth - 1, candidates, penalty, leaves);
+  grow(std::move(best->first), axes, depth - 1, fit, leaves);
+  grow(std::move(best->second), axes, depth - 1, fit, leaves);
 }
 
-// What a segment's candidate gains over the built-in rules in a replicate.
-double gain(const Leaf& leaf, const Segment& segment, const Candidates& candidates, int replicate) {
-  double sum = 0;
+// The points of a segment where its candidate is not what the built-in rules run.
+std::vector<Point> where_different(const Leaf& leaf, const Segment& segment, const Candidates& candidates) {
+  std::vector<Point> found;
   for (const Point& point : leaf.points)
-    if (point.x >= leaf.columns[segment.begin].x && point.x <= leaf.columns[segment.end - 1].x)
-      sum += point.weight * (candidates.loss(0, point, replicate) - candidates.loss(segment.candidate, point, replicate));
+    if (point.x >= leaf.columns[segment.begin].x && point.x <= leaf.columns[segment.end - 1].x &&
+        candidates.choice(0, point) != candidates.choice(segment.candidate, point))
+      found.push_back(point);
+  return found;
+}
+
+// What a candidate gains over the built-in rules in a replicate.
+double gain(std::span<const Point> points, size_t candidate, const Candidates& candidates, int replicate) {
+  double sum = 0;
+  for (const Point& point : points)
+    sum += point.weight * (candidates.loss(0, point, replicate) - candidates.loss(candidate, point, replicate));
   return sum;
 }
 
@@ -140,7 +157,6 @@ Candidates::Candidates(std::vector<Point>& points, const Defaults& defaults) : d
     for (size_t c = 0; c < count(); ++c) {
       const auto arm = std::ranges::find(point.series->arms, choice(c, point), &metallic::tune::Arm::choice);
       arms_.push_back(arm == point.series->arms.end() ? -1 : static_cast<int>(arm - point.series->arms.begin()));
-      losses_.push_back(loss(c, point, 0));
     }
   }
 }
@@ -150,30 +166,36 @@ double Candidates::loss(size_t candidate, const Point& point, int replicate) con
   return arm < 0 ? kNotTimed : std::min(point.replicates->loss(replicate, static_cast<size_t>(arm)), kNotTimed);
 }
 
-double bounded_loss(const Point& point, const Choice& choice) { return std::min(loss(point, choice, 0), kNotTimed); }
+double bounded_loss(const Point& point, const Choice& choice, int replicate) {
+  return std::min(loss(point, choice, replicate), kNotTimed);
+}
 
-std::vector<Leaf> fit_tree(std::span<const Point> points, const Axes& axes, const Candidates& candidates, double penalty) {
+std::vector<Leaf> fit_tree(std::span<const Point> points, const Axes& axes, const Candidates& candidates, double penalty,
+                           int replicate) {
+  const Fit fit{candidates, penalty, replicate};
   std::vector<Leaf> leaves;
   if (points.empty()) return leaves;
   std::vector<Point> sorted(points.begin(), points.end());
   std::ranges::stable_sort(sorted, {}, &Point::x);
-  grow(make_leaf(std::move(sorted), {}, candidates, penalty), axes, axes.depth, candidates, penalty, leaves);
+  grow(make_leaf(std::move(sorted), {}, fit), axes, axes.depth, fit, leaves);
   return leaves;
 }
 
-void keep_defaults(std::vector<Leaf>& leaves, const Candidates& candidates, double sure) {
+void keep_defaults(std::vector<Leaf>& leaves, const Candidates& candidates) {
   const auto rivals = static_cast<double>(std::max<size_t>(candidates.count(), 3) - 2);
-  const double quantile = boost::math::quantile(boost::math::complement(boost::math::normal(), (1 - sure) / rivals));
+  const double quantile = boost::math::quantile(boost::math::complement(boost::math::normal(), 0.05 / rivals));
   for (Leaf& leaf : leaves) {
     for (Segment& segment : leaf.segments) {
       if (segment.candidate == 0) continue;
-      const double found = gain(leaf, segment, candidates, 0);
-      double squares = 0;
+      const auto points = where_different(leaf, segment, candidates);
+      const double found = gain(points, segment.candidate, candidates, 0);
+      double squares = 0, weight = 0;
       const int count = leaf.points.front().replicates->count();
       for (int replicate = 1; replicate < count; ++replicate)
-        squares += std::pow(gain(leaf, segment, candidates, replicate) - found, 2);
+        squares += std::pow(gain(points, segment.candidate, candidates, replicate) - found, 2);
+      for (const Point& point : points) weight += point.weight;
       const double deviation = count > 1 ? std::sqrt(squares / (count - 1)) : 0;
-      if (!(found > quantile * deviation)) segment.candidate = 0;
+      if (!(found > std::max(quantile * deviation, kBand * weight))) segment.candidate = 0;
     }
     std::vector<Segment> merged;
     for (const Segment& segment : leaf.segments)

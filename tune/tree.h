@@ -38,8 +38,7 @@ class Candidates {
     return candidate == 0 ? default_choices_[point.index] : choices_[candidate];
   }
   /// What the candidate loses at a point on all data, a fraction; large where it was not timed.
-  double loss(size_t candidate, const Point& point) const { return losses_[point.index * count() + candidate]; }
-  double loss(size_t candidate, const Point& point, int replicate) const;
+  double loss(size_t candidate, const Point& point, int replicate = 0) const;
   const Defaults& defaults() const { return defaults_; }
 
  private:
@@ -47,12 +46,11 @@ class Candidates {
   std::vector<Choice> choices_;
   std::vector<Choice> default_choices_;  // [point]
   std::vector<int> arms_;                // [point][candidate], -1 where not timed
-  std::vector<double> losses_;           // [point][candidate]
 };
 
 /// What a choice loses at a point, a fraction, bounded: where it was not timed the next rule that matches would run, and what that
 /// loses is not known, only that it is no gain.
-double bounded_loss(const Point& point, const Choice& choice);
+double bounded_loss(const Point& point, const Choice& choice, int replicate = 0);
 
 struct Leaf {
   std::vector<Range> within;  ///< the leaf's part of the axes that the tree splits
@@ -64,11 +62,12 @@ struct Leaf {
 
 /// Greedy: the split that saves most, where it saves anything; each rule costs `penalty`, the built-in ones too. Leaves in the order
 /// of their boxes.
-std::vector<Leaf> fit_tree(std::span<const Point> points, const Axes& axes, const Candidates& candidates, double penalty);
+std::vector<Leaf> fit_tree(std::span<const Point> points, const Axes& axes, const Candidates& candidates, double penalty,
+                           int replicate = 0);
 
-/// Puts the built-in rules back where what was chosen instead does not gain by more than its interval: `sure` is the
-/// one-sided certainty, shared by the candidates that might have been chosen.
-void keep_defaults(std::vector<Leaf>& leaves, const Candidates& candidates, double sure = 0.95);
+/// Puts the built-in rules back where what was chosen instead does not gain half a percent where it differs, or not by more than its
+/// interval: one-sided 95 %, shared by the candidates that might have been chosen.
+void keep_defaults(std::vector<Leaf>& leaves, const Candidates& candidates);
 
 /// The leaves as rules. Where two segments meet, the border is where the interpolated log ratio of the two candidates crosses 0, else
 /// the geometric mean of the neighbours. Rules reach to half the least and twice the largest value that was measured on each
