@@ -183,18 +183,19 @@ std::vector<Leaf> fit_tree(std::span<const Point> points, const Axes& axes, cons
 
 void keep_defaults(std::vector<Leaf>& leaves, const Candidates& candidates) {
   const auto rivals = static_cast<double>(std::max<size_t>(candidates.count(), 3) - 2);
-  const double quantile = boost::math::quantile(boost::math::complement(boost::math::normal(), 0.05 / rivals));
+  const double quantile = boost::math::quantile(boost::math::complement(boost::math::normal(), 0.005 / rivals));
   for (Leaf& leaf : leaves) {
     for (Segment& segment : leaf.segments) {
       if (segment.candidate == 0) continue;
       const auto points = where_different(leaf, segment, candidates);
       const double found = gain(points, segment.candidate, candidates, 0);
-      double squares = 0, weight = 0;
-      const int count = leaf.points.front().replicates->count();
-      for (int replicate = 1; replicate < count; ++replicate)
-        squares += std::pow(gain(points, segment.candidate, candidates, replicate) - found, 2);
+      std::vector<double> gains;
+      for (int replicate = 1; replicate < leaf.points.front().replicates->count(); ++replicate)
+        gains.push_back(gain(points, segment.candidate, candidates, replicate));
+      double weight = 0;
       for (const Point& point : points) weight += point.weight;
-      const double deviation = count > 1 ? std::sqrt(squares / (count - 1)) : 0;
+      // Half of what the middle 68 % span: a resample that drew an outlier as its median is no measure of the others.
+      const double deviation = gains.empty() ? 0 : (tune::quantile(gains, 0.84) - tune::quantile(gains, 0.16)) / 2;
       if (!(found > std::max(quantile * deviation, kBand * weight))) segment.candidate = 0;
     }
     std::vector<Segment> merged;
