@@ -61,8 +61,9 @@ Judgement judge(const NoiseRecord& noise) {
   // the mean over the run lies between its ends.
   judgement.shift = std::max(0.0, drift - kDrift) / 2;
 
-  const bool busy = lost > kLost || (disturbed > kBusyDisturbed && others > kOthers) || others > kBusyOthers ||
-                    steal > kBusySteal || drift > kBusyDrift;
+  const bool contended =
+      lost > kLost || (disturbed > kBusyDisturbed && others > kOthers) || others > kBusyOthers || steal > kBusySteal;
+  const bool busy = contended || drift > kBusyDrift;
   if (busy)
     judgement.trust = Trust::busy;
   else if (disturbed > kDisturbed || others > kOthers || steal > kSteal || drift > kDrift || judgement.widening > 1)
@@ -82,10 +83,11 @@ Judgement judge(const NoiseRecord& noise) {
   if (others > kOthers) add("other programs used {:.1f} of {} cores", others * static_cast<double>(noise.cpus), noise.cpus);
   if (steal > kSteal) add("the hypervisor took {:.0f} % of the CPU time", 100 * steal);
   if (drift > kDrift) add("the same work became {:.0f} % {}", 100 * std::expm1(drift), noise.drift > 0 ? "slower" : "faster");
-  if (judgement.widening > 1) add("intervals are {:.1f} times as wide since slow readings come together", judgement.widening);
+  if (judgement.widening > 1 && !busy)
+    add("intervals are {:.1f} times as wide since slow readings come together", judgement.widening);
   if (busy)
     why = fmt::format("the machine was busy: {}: {}, or add --force", why,
-                      drift > kBusyDrift ? "let it cool or settle" : "wait until it is idle");
+                      contended ? "wait until it is idle" : "let it cool or settle");
   else
     why = fmt::format("the machine was disturbed: {}", why);
   return judgement;

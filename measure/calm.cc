@@ -37,8 +37,16 @@ double level_around(std::span<const double> readings, size_t at) {
   return calm_level(readings.subspan(begin, end - begin));
 }
 
+// Readings with what exceeds a lost one cut off: time slices lost to others are not a slower clock.
+std::vector<double> without_losses(std::span<const double> readings) {
+  std::vector<double> cut(readings.begin(), readings.end());
+  for (const double most = kLost * calm_level(readings); double& reading : cut) reading = std::min(reading, most);
+  return cut;
+}
+
 // Between the thirds of the run whose calm levels differ most, so that a slow middle shows as well as a slow end.
-double drift_of(std::span<const double> readings) {
+double drift_of(const std::vector<double>& cut) {
+  const std::span<const double> readings = cut;
   constexpr size_t kLeast = 5;  // a third of fewer has no level of its own
   const size_t third = readings.size() / 3;
   if (third < kLeast) return 0;
@@ -91,6 +99,11 @@ bool Calm::is_disturbed(double reading_s) const {
   return !readings_.empty() && reading_s > kDisturbed * level_around(readings_, readings_.size() - 1);
 }
 
+bool Calm::affords_reading(double elapsed_s, double reading_s) {
+  constexpr double kMostShare = 0.05;
+  return reading_s <= kMostShare * elapsed_s;
+}
+
 double Calm::pause_s(int attempt, double elapsed_s, double waited_s) {
   constexpr double kMostShare = 0.1;
   const double pause = std::ldexp(1e-3, std::min(attempt, 6));
@@ -109,7 +122,7 @@ NoiseRecord Calm::record() const {
   }
   record.disturbed_share = disturbed / static_cast<double>(readings.size());
   record.lost_share = lost / static_cast<double>(readings.size());
-  record.drift = drift_of(readings);
+  record.drift = drift_of(without_losses(readings));
   record.autocorrelation = autocorrelation_of(readings);
   record.spread = std::log(quantile(readings, 0.9) / quantile(readings, 0.1));
   return record;
@@ -119,15 +132,18 @@ Watch::Watch(Executor& executor) : anchor_(executor), begin_s_(now_s()), cpu_at_
 
 double Watch::before_block() {
   const double begin = now_s();
+  if (!Calm::affords_reading(begin - begin_s_, reading_s_)) return 0;
   double reading = anchor_.read();
   calm_.take(reading);
+  const double read = now_s();
+  reading_s_ += read - begin;
   const double waited_before = waited_s_;
   for (int attempt = 0; calm_.is_disturbed(reading); ++attempt) {
     const double pause = Calm::pause_s(attempt, now_s() - begin_s_, waited_s_);
     if (pause == 0) break;
     std::this_thread::sleep_for(std::chrono::duration<double>(pause));
     reading = anchor_.read();
-    waited_s_ = waited_before + now_s() - begin;
+    waited_s_ = waited_before + now_s() - read;
   }
   return now_s() - begin;
 }

@@ -19,6 +19,10 @@ class Calm {
   /// Whether a reading is disturbed: above 1.15 times the calm level of the last readings taken.
   bool is_disturbed(double reading_s) const;
 
+  /// Whether to read before this block: as long as readings took at most a twentieth of the time since the run began. They need
+  /// 0.1 ms, but some time slices where programs fight for each core.
+  static bool affords_reading(double elapsed_s, double reading_s);
+
   /// How long to sleep before reading again, 0 for going on: 1 ms, doubled up to 64 ms each `attempt` (from 0), as long as
   /// waiting takes no more than a tenth of the time since the run began. That spends nothing on a short run and, on a machine
   /// that is never calm, spreads the waiting over all of it.
@@ -36,8 +40,9 @@ class Watch {
  public:
   explicit Watch(Executor& executor);
 
-  /// Call before each block, when no library's threads spin. Takes 0.1 ms where the machine is calm; in all, at most a tenth of
-  /// the time since the watch began. Returns the seconds spent here, for whoever plans a budget.
+  /// Call before each block, when no library's threads spin. Takes 0.1 ms where the machine is calm; in all, at most a twentieth
+  /// of the time since the watch began for readings and a tenth for waiting. Returns the seconds spent here, for whoever plans a
+  /// budget.
   double before_block();
 
   NoiseRecord record() const;
@@ -47,6 +52,7 @@ class Watch {
   Calm calm_;
   double begin_s_;
   std::optional<CpuTime> cpu_at_begin_;
+  double reading_s_ = 0;
   double waited_s_ = 0;
 };
 

@@ -3,6 +3,7 @@
 
 #include <gmock/gmock.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <functional>
@@ -101,6 +102,13 @@ TEST_F(Noise, OfAThrottledClockIsDrift) {
   EXPECT_EQ(judge(middle).trust, Trust::busy);
 }
 
+// Readings that lost their CPU for time slices count as twice the calm level: nothing became two hundred times slower.
+TEST_F(Noise, OfLossesDriftsByTwoAtMost) {
+  const NoiseRecord record = record_of(60, [&](int i) { return 75e-6 * (i >= 40 ? 200 : jitter(0.01)); });
+  EXPECT_LE(record.drift, std::log(2) + 0.05);
+  EXPECT_GE(record.drift, 0.5);
+}
+
 TEST_F(Noise, OfALinearDrift) {
   const NoiseRecord record = record_of(kReadings, [&](int i) { return 75e-6 * (1 + 0.3 * i / kReadings) * jitter(0.01); });
   EXPECT_NEAR(record.drift, std::log(1.2 / 1.0), 0.06);  // of thirds' levels, not of the ends
@@ -171,6 +179,12 @@ TEST(Calm, TellsADisturbedReadingByTheLast) {
   EXPECT_FALSE(calm.is_disturbed(1.3)) << "the level follows";
 }
 
+TEST(Calm, ReadsATwentiethOfTheTimeAtMost) {
+  EXPECT_TRUE(Calm::affords_reading(0, 0)) << "the first";
+  EXPECT_TRUE(Calm::affords_reading(1, 0.05));
+  EXPECT_FALSE(Calm::affords_reading(1, 0.051));
+}
+
 TEST(Calm, WaitsATenthOfTheTimeAtMost) {
   EXPECT_EQ(Calm::pause_s(0, 0.005, 0), 0) << "a short run is not kept waiting";
   EXPECT_EQ(Calm::pause_s(0, 1, 0), 1e-3);
@@ -192,16 +206,24 @@ TEST(Calm, WaitsATenthOfTheTimeAtMost) {
 }
 
 TEST(Watch, CostsLittleAndKeepsTheRecord) {
+  using Clock = std::chrono::steady_clock;
+  const auto since = [](Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); };
   cpu::Pool pool(2);
   Watch watch(pool);
-  const auto begin = std::chrono::steady_clock::now();
-  double spent = 0;
-  for (int i = 0; i < 100; ++i) spent += watch.before_block();
-  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-  EXPECT_LE(spent, seconds);
-  EXPECT_GE(spent, 100 * 20e-6);
+  const auto begin = Clock::now();
+  double spent = 0, slowest = 0;
+  while (since(begin) < 0.6) {
+    const double once = watch.before_block();
+    spent += once;
+    slowest = std::max(slowest, once);
+    const auto block = Clock::now();
+    while (since(block) < 2e-3) {
+    }
+  }
+  EXPECT_LE(spent, 0.15 * since(begin) + slowest) << "one may exceed what is left";
   const NoiseRecord record = watch.record();
-  EXPECT_EQ(record.readings, 100);
+  EXPECT_GE(record.readings, 1);
+  EXPECT_LE(record.readings, 300);
   EXPECT_LE(record.waited_s, spent);
   EXPECT_GE(record.cpus, 1);
 }
