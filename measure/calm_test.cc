@@ -192,7 +192,7 @@ TEST(Calm, WaitsATenthOfTheTimeAtMost) {
   EXPECT_EQ(Calm::pause_s(60, 1, 0), 64e-3);
   // A machine that is never calm.
   double elapsed = 0, waited = 0;
-  for (int block = 0; elapsed < 60; ++block) {
+  while (elapsed < 60) {
     elapsed += 5e-3;
     for (int attempt = 0;; ++attempt) {
       const double pause = Calm::pause_s(attempt, elapsed, waited);
