@@ -8,15 +8,15 @@
 namespace metallic {
 namespace {
 
-// Shared virtual machines jitter though nobody on them does anything: 20 to 30 % of an anchor's readings were disturbed by
-// unseen neighbours on the same cores (factors of 1.2 to 1.5, hardly ever 2). Paired blocks bear that, and it will not pass, so
-// that refusing would be crying wolf. CPU time lost to a program on the same machine is another matter: with one
-// busy loop beside two threads on two cores 7 to 16 % of the readings took more than twice as long, with two loops 50 to 80 %,
-// and arms, which are longer than the anchor, were hit more often than that.
+// Shared virtual machines jitter though hardly anything runs on them: on one with two cores 18 to 28 % of an anchor's readings
+// were disturbed while other programs used a tenth of a core (factors of 1.2 to 1.5, under 1 % above 2). Paired blocks bear that,
+// and it will not pass, so that refusing would be crying wolf. CPU time lost to programs on the same machine is another matter:
+// two threads there with one busy loop beside them had 7 to 16 % of their readings take more than twice as long, with two loops
+// 50 to 80 % (compilers ran beside both). Arms are longer than the anchor, so more of them are hit.
 constexpr double kDisturbed = 0.10;      // of readings disturbed, before anything is said
 constexpr double kBusyDisturbed = 0.25;  // of readings disturbed, where others are seen to run: waiting helps
 constexpr double kLost = 0.04;           // of readings lost: a median of few blocks is no longer safe
-constexpr double kOthers = 0.15;         // of the CPUs' time: an editor and its language server take less
+constexpr double kOthers = 0.15;         // of the CPUs' time: a desktop at rest takes a few percent
 constexpr double kBusyOthers = 0.50;     // of the CPUs' time: caches and memory are shared even where no thread is preempted
 constexpr double kSteal = 0.02, kBusySteal = 0.10;
 // A clock that falls from its boost to what the cooling bears loses 20 to 30 % on a laptop. Paired arms see the same clock; only

@@ -11,7 +11,7 @@
 namespace metallic {
 namespace {
 
-// A timer's interrupt is 5 % of the anchor; a neighbour on the same core costs 20 % or more.
+// Undisturbed readings repeat within 1 %; a neighbour on the same core costs 20 % or more, a lost time slice a factor of 50.
 constexpr double kDisturbed = 1.15, kLost = 2;
 
 // The calm level is what one reading in ten stays below: on a machine where programs fight for each core, as few as that are

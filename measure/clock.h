@@ -13,7 +13,7 @@ struct ClockFacts {
 ClockFacts measure_clock();
 
 /// The least seconds for which an arm must run so that the clock errs by less than 0.1 %: each end of an interval is off by at
-/// most one tick one way, and one reading's cost lies inside. At least 0.1 ms, so that a timer's interrupt (2-5 µs) is small
+/// most one tick one way, and one reading's cost lies inside. At least 0.1 ms, so that an interrupt of a few µs is small
 /// in it too.
 double arm_seconds(const ClockFacts& clock);
 
