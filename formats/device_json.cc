@@ -52,18 +52,19 @@ Result<DeviceFacts> parse_facts(const JsonObject& object) {
 }
 
 std::string to_json(const DeviceRecord& record) {
-  const Json json = {{"schema", 1},
-                     {"fingerprint", fingerprint(record.facts)},
-                     {"facts", facts_json(record.facts)},
-                     {"ceilings",
-                      {{"read_bytes_per_s", record.ceilings.read_bytes_per_s},
-                       {"copy_bytes_per_s", record.ceilings.copy_bytes_per_s},
-                       {"flops_per_s", record.ceilings.flops_per_s}}},
-                     {"threads", record.threads},
-                     {"model", record.model},
-                     {"build", record.build},
-                     {"date", record.date},
-                     {"seed", record.seed}};
+  Json json = {{"schema", 1},
+               {"fingerprint", fingerprint(record.facts)},
+               {"facts", facts_json(record.facts)},
+               {"ceilings",
+                {{"read_bytes_per_s", record.ceilings.read_bytes_per_s},
+                 {"copy_bytes_per_s", record.ceilings.copy_bytes_per_s},
+                 {"flops_per_s", record.ceilings.flops_per_s}}},
+               {"threads", record.threads},
+               {"model", record.model},
+               {"build", record.build},
+               {"date", record.date},
+               {"seed", record.seed}};
+  if (record.noise) json["noise"] = noise_json(*record.noise);
   return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 
@@ -85,6 +86,10 @@ Result<DeviceRecord> parse_device_record(std::string_view text, std::string_view
   METALLIC_TRY(record.date, root.text("date"));
   METALLIC_TRY(const int64_t seed, root.integer("seed", 0, INT64_MAX));
   record.seed = static_cast<uint64_t>(seed);
+  if (root.has("noise")) {
+    METALLIC_TRY(const JsonObject noise, root.object("noise"));
+    METALLIC_TRY(record.noise, parse_noise(noise));
+  }
   return record;
 }
 

@@ -1,12 +1,14 @@
-// device.json: the facts and measured ceilings of the device that samples beside it were taken on.
+// device.json: the facts and measured ceilings of the device that samples beside it were taken on, and how calm it was.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 
 #include "core/device.h"
 #include "core/status.h"
 #include "formats/json.h"
+#include "formats/noise.h"
 
 namespace metallic {
 
@@ -26,6 +28,7 @@ struct DeviceRecord {
   std::string build;
   std::string date;
   uint64_t seed = 0;
+  std::optional<NoiseRecord> noise;  ///< absent where nobody watched: samples collected elsewhere
 };
 
 /// The facts that a fingerprint is made of and the libraries that were loaded, as JSON members and back.

@@ -252,5 +252,30 @@ TEST(DeviceJson, RoundTrips) {
   EXPECT_NE(refused.error().message.find("libraries[0].version"), std::string::npos) << refused.error().message;
 }
 
+TEST(DeviceJson, CarriesTheNoise) {
+  DeviceRecord record{.facts = {.id = "cpu", .backend = "cpu", .model = "m", .isa = "AVX2"}};
+  EXPECT_FALSE(parse_device_record(to_json(record), "device.json")->noise);
+  record.noise = {.readings = 812,
+                  .disturbed_share = 0.31,
+                  .waited_s = 1.5,
+                  .drift = -0.02,
+                  .autocorrelation = 0.4,
+                  .spread = 0.1,
+                  .steal_share = 0.01};
+  const auto parsed = parse_device_record(to_json(record), "device.json");
+  ASSERT_TRUE(parsed) << parsed.error().message;
+  EXPECT_EQ(parsed->noise, record.noise);
+  record.noise->others_share = 0.45;
+  EXPECT_EQ(parse_device_record(to_json(record), "device.json")->noise, record.noise);
+  for (const auto& [good, bad] : std::vector<std::pair<std::string, std::string>>{
+           {"0.31", "1.31"}, {"812", "-1"}, {"1.5", "-1.5"}, {"-0.02", "1e300"}, {"0.4", "\"0.4\""}, {"0.45", "45"}}) {
+    std::string text = to_json(record);
+    text.replace(text.find(" " + good) + 1, good.size(), bad);
+    const auto refused = parse_device_record(text, "device.json");
+    ASSERT_FALSE(refused) << bad;
+    EXPECT_NE(refused.error().message.find("device.json: noise."), std::string::npos) << refused.error().message;
+  }
+}
+
 }  // namespace
 }  // namespace metallic

@@ -62,6 +62,12 @@ Result<double> JsonObject::number(const char* key) const {
   return found->get<double>();
 }
 
+Result<double> JsonObject::number(const char* key, double low, double high) const {
+  METALLIC_TRY(const double number, this->number(key));
+  if (number < low || number > high) return wrong(key, fmt::format("a number from {} to {}", low, high));
+  return number;
+}
+
 Result<bool> JsonObject::boolean(const char* key) const {
   const Json* found = find(key);
   if (!found || !found->is_boolean()) return wrong(key, "true or false");

@@ -24,6 +24,7 @@ class JsonObject {
   Result<std::string> text(const char* key, size_t longest = 256) const;
   Result<int64_t> integer(const char* key, int64_t low, int64_t high) const;
   Result<double> number(const char* key) const;
+  Result<double> number(const char* key, double low, double high) const;
   Result<bool> boolean(const char* key) const;
   Result<const Json*> array(const char* key, size_t most) const;
   Result<JsonObject> object(const char* key) const;

@@ -14,29 +14,12 @@
 #include "kernels/oracle.h"
 #include "kernels/partition.h"
 #include "measure/buffer.h"
+#include "measure/stream.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace metallic::HWY_NAMESPACE {
 namespace {
 namespace hn = hwy::HWY_NAMESPACE;
-
-// Sums what it reads so that the loads cannot be dropped; several streams and prefetches, as the best readers have.
-float ceiling_read(const float* from, size_t count) {
-  const hn::ScalableTag<float> d;
-  const size_t lanes = hn::Lanes(d);
-  auto s0 = hn::Zero(d), s1 = s0, s2 = s0, s3 = s0;
-  const size_t stream = count / 4 / (4 * lanes) * (4 * lanes);
-  for (size_t i = 0; i < stream; i += 4 * lanes)
-    for (size_t lane = 0; lane < 4; ++lane) {
-      const float* at = from + lane * stream + i;
-      hwy::Prefetch(at + 512);
-      s0 = hn::Add(s0, hn::LoadU(d, at));
-      s1 = hn::Add(s1, hn::LoadU(d, at + lanes));
-      s2 = hn::Add(s2, hn::LoadU(d, at + 2 * lanes));
-      s3 = hn::Add(s3, hn::LoadU(d, at + 3 * lanes));
-    }
-  return hn::GetLane(hn::SumOfLanes(d, hn::Add(hn::Add(s0, s1), hn::Add(s2, s3))));
-}
 
 void ceiling_copy(const float* from, float* to, size_t count) {
   const hn::ScalableTag<float> d;
@@ -67,7 +50,6 @@ HWY_AFTER_NAMESPACE();
 namespace metallic {
 namespace {
 
-HWY_EXPORT(ceiling_read);
 HWY_EXPORT(ceiling_copy);
 HWY_EXPORT(ceiling_fma);
 
@@ -94,21 +76,18 @@ Ceilings measure_ceilings(const DeviceFacts& facts, Executor& executor) {
   auto* to = reinterpret_cast<float*>(target.data());
   std::vector<float> sinks(threads * 16);
 
-  const auto read = cpu::pick(HWY_DISPATCH_TABLE(ceiling_read), facts.isa_bit);
   const auto copy = cpu::pick(HWY_DISPATCH_TABLE(ceiling_copy), facts.isa_bit);
   const auto fma = cpu::pick(HWY_DISPATCH_TABLE(ceiling_fma), facts.isa_bit);
-  const auto shared = [&](const auto& body) {
+  const auto copy_all = [&] {
     executor.parallel(threads, [&](size_t task) {
       const Share part = share(static_cast<int64_t>(count / 64), static_cast<int64_t>(threads), static_cast<int64_t>(task));
-      body(task, static_cast<size_t>(part.begin) * 64, static_cast<size_t>(part.end - part.begin) * 64);
+      copy(from + part.begin * 64, to + part.begin * 64, static_cast<size_t>(part.end - part.begin) * 64);
     });
   };
   const double bytes = static_cast<double>(count * sizeof(float));
   Ceilings ceilings;
-  ceilings.read_bytes_per_s =
-      bytes / least_seconds(7, [&] { shared([&](size_t t, size_t begin, size_t n) { sinks[t * 16] = read(from + begin, n); }); });
-  ceilings.copy_bytes_per_s =
-      2 * bytes / least_seconds(7, [&] { shared([&](size_t, size_t begin, size_t n) { copy(from + begin, to + begin, n); }); });
+  ceilings.read_bytes_per_s = bytes / least_seconds(7, [&] { stream_read(from, count, facts, executor); });
+  ceilings.copy_bytes_per_s = 2 * bytes / least_seconds(7, copy_all);
   double flops = 0;
   const double seconds = least_seconds(5, [&] {
     std::vector<double> done(threads);

@@ -36,10 +36,8 @@ class Peer {
           }
         }) {}
   ~Peer() {
-    {
-      const std::lock_guard lock(mutex_);
-      end_ = true;
-    }
+    end_ = true;  // before the lock, which the thread holds while it spins
+    { const std::lock_guard lock(mutex_); }
     wake_.notify_one();
     thread_.join();
   }
