@@ -11,7 +11,7 @@ namespace metallic::tune {
 namespace {
 
 constexpr double kNotTimed = 10;
-constexpr double kBand = 0.005;  // what is as good
+constexpr double kBand = 0.005;  // what is as good as the built-in rules
 
 int64_t between(int64_t low, int64_t high) {
   return static_cast<int64_t>(std::sqrt(static_cast<double>(low) * static_cast<double>(high)));
@@ -183,8 +183,9 @@ std::vector<Leaf> fit_tree(std::span<const Point> points, const Axes& axes, cons
 
 void keep_defaults(std::vector<Leaf>& leaves, const Candidates& candidates) {
   const auto rivals = static_cast<double>(std::max<size_t>(candidates.count(), 3) - 2);
-  const double quantile = boost::math::quantile(boost::math::complement(boost::math::normal(), 0.005 / rivals));
   for (Leaf& leaf : leaves) {
+    const double chances = rivals * static_cast<double>(leaf.columns.size());
+    const double quantile = boost::math::quantile(boost::math::complement(boost::math::normal(), 0.05 / chances));
     for (Segment& segment : leaf.segments) {
       if (segment.candidate == 0) continue;
       const auto points = where_different(leaf, segment, candidates);

@@ -66,7 +66,7 @@ std::vector<Leaf> fit_tree(std::span<const Point> points, const Axes& axes, cons
                            int replicate = 0);
 
 /// Puts the built-in rules back where what was chosen instead does not gain half a percent where it differs, or not by more than its
-/// interval: one-sided 99.5 %, shared by the candidates that might have been chosen, since they and the places were chosen for their gain.
+/// interval: one-sided 95 %, shared by the candidates and the places that might have been chosen for their gain.
 void keep_defaults(std::vector<Leaf>& leaves, const Candidates& candidates);
 
 /// The leaves as rules. Where two segments meet, the border is where the interpolated log ratio of the two candidates crosses 0, else
