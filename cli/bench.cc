@@ -1,6 +1,7 @@
 // metallic bench: paired timings of all candidates, as a table for people or files for programs.
 #include <fmt/format.h>
 
+#include "cli/campaign.h"
 #include "cli/command.h"
 #include "cli/pipeline.h"
 #include "formats/file.h"
@@ -40,7 +41,9 @@ Result<Exit> run(Options options) {
     for (const auto& path : {std::filesystem::path(options.out), std::filesystem::path(options.out).replace_filename(kDevice)})
       METALLIC_CHECK(check_writable(path));
   draw_seed(options.sampling);
-  METALLIC_TRY(const auto samples, run_sampler(problem_list, *ctx, options.sampling));
+  METALLIC_TRY(const Sampled sampled, run_campaign(problem_list, *ctx, options.sampling, {.adaptive = false}));
+  if (sampled.interrupted) fmt::print(stderr, "interrupted: what was measured until then follows\n");
+  const auto& samples = sampled.rows;
   if (!options.out.empty()) {
     const std::filesystem::path path = options.out;
     METALLIC_CHECK(write_file(path, to_csv(sample_columns(), std::span<const SampleRow>(samples))));

@@ -9,7 +9,8 @@
 namespace metallic::cli {
 
 /// Exit codes of the program; bad usage and bad input (2) are errors that a command returns.
-enum class Exit : int { done = 0, check_failed = 1, bad_input = 2 };
+/// `undecided`: measured, but not well enough to say or to install; `interrupted`: by Ctrl-C, as shells have it.
+enum class Exit : int { done = 0, check_failed = 1, bad_input = 2, undecided = 3, interrupted = 130 };
 
 /// What the command line asked for, to be run once parsing is done.
 using Action = std::function<Result<Exit>()>;

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <set>
 
 #include "core/build.h"
 #include "core/label.h"
@@ -23,7 +24,9 @@ Result<DType> to_dtype(const std::string& text) {
 }  // namespace
 
 void add_problem_options(CLI::App& command, ProblemOptions& options) {
-  command.add_option("--op", options.op, "only this operation: softmax, matmul or sdpa")->type_name("OP");
+  command.add_option("--op", options.ops, "only these operations, e.g. softmax,matmul [softmax,matmul,sdpa]")
+      ->delimiter(',')
+      ->type_name("OP");
   auto* shapes =
       command
           .add_option("--shapes", options.shapes, "labels (ranges allowed: rows64_seqk64..8192), or files with one label a line")
@@ -73,10 +76,15 @@ Result<std::vector<WeightedProblem>> problems(const ProblemOptions& options) {
     }
   }
   METALLIC_TRY(found, with_dtypes(std::move(found), options.dtypes));
-  if (!options.op.empty()) {
-    METALLIC_TRY(const Op op, parse_op(options.op));
-    std::erase_if(found, [op](const WeightedProblem& weighted) { return weighted.problem.op() != op; });
-    if (found.empty()) return fail(Code::invalid_argument, "--op {}: none of the shapes is of this operation", options.op);
+  if (!options.ops.empty()) {
+    std::set<Op> wanted;
+    for (const std::string& text : options.ops) {
+      METALLIC_TRY(const Op op, parse_op(text));
+      wanted.insert(op);
+    }
+    std::erase_if(found, [&](const WeightedProblem& weighted) { return !wanted.contains(weighted.problem.op()); });
+    if (found.empty())
+      return fail(Code::invalid_argument, "--op {}: none of the shapes is of this operation", fmt::join(options.ops, ","));
   }
   return found;
 }

@@ -17,7 +17,7 @@ namespace metallic::cli {
 
 /// The options --op, --shapes, --model and --dtype.
 struct ProblemOptions {
-  std::string op;
+  std::vector<std::string> ops;  ///< empty: all
   std::vector<std::string> shapes;
   std::string model;
   std::vector<std::string> dtypes;  ///< empty: f32

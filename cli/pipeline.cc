@@ -70,7 +70,7 @@ void add_sample_options(CLI::App& command, SampleOptions& options) {
               throw CLI::ValidationError("--budget", in_quotes(text) + " is not a time such as 60s or 5min");
             options.budget_s = value * scale;
           },
-          fmt::format("how long to measure, e.g. 60s or 5min; longer where four rounds take longer [{:.0f}s]", options.budget_s))
+          fmt::format("how long to take, e.g. 60s or 5min; less where enough is known earlier [{:.0f}s]", options.budget_s))
       ->type_name("TIME");
   // Files hold seeds as signed numbers, and CLI11 takes -1 and 99999999999999999999 for unsigned ones.
   command
@@ -96,30 +96,6 @@ void draw_seed(SampleOptions& options) {
   if (options.seed == 0) options.seed = static_cast<uint64_t>(std::chrono::system_clock::now().time_since_epoch().count()) >> 1;
 }
 
-Result<std::vector<SampleRow>> run_sampler(std::span<const WeightedProblem> problems, Context& context,
-                                           const SampleOptions& options) {
-  SamplerOptions sampler{.budget_s = options.budget_s, .seed = options.seed};
-  sampler.wanted = [peers = options.peers](const Variant& variant) {
-    return variant.family != "reference" && (peers || variant.library().empty());
-  };
-  if (!options.caches.empty()) {
-    std::vector<Cache> caches;
-    for (const Cache cache : {Cache::warm, Cache::cold})
-      if (std::ranges::find(options.caches, name(cache)) != options.caches.end()) caches.push_back(cache);
-    sampler.caches.fill(caches);
-  }
-  Progress progress("measuring");
-  sampler.progress = [&, begun = false](double share, std::string_view what) mutable {
-    // Said once the problems are known to fit, so that a refusal stays one line.
-    if (!std::exchange(begun, true))
-      fmt::print(stderr, "measuring {} problems on {} ({} threads) for {:g} s\n", problems.size(), context.facts().model,
-                 context.threads(), options.budget_s);
-    progress.update(share, what);
-    return true;
-  };
-  return sample(problems, context.facts(), context.executor(), context, sampler);
-}
-
 DeviceRecord record_device(Context& context, const std::string& model, uint64_t seed) {
   Progress progress("ceilings");
   return {.facts = context.facts(),
@@ -131,8 +107,10 @@ DeviceRecord record_device(Context& context, const std::string& model, uint64_t 
           .seed = seed};
 }
 
-Analyzed run_analysis(const Loaded& loaded) {
-  Analyzed analyzed{.analysis = tune::analyze(loaded.measurements, analysis_options(loaded.device.facts)), .profile = {}};
+Analyzed run_analysis(const Loaded& loaded, const Profile* earlier) {
+  tune::AnalysisOptions options = analysis_options(loaded.device.facts);
+  if (earlier) options.earlier = *earlier;
+  Analyzed analyzed{.analysis = tune::analyze(loaded.measurements, options), .profile = {}};
   Profile& profile = analyzed.profile;
   profile.device = loaded.device.facts;
   profile.fingerprint = loaded.device_known ? fingerprint(loaded.device.facts) : "unknown";
@@ -169,10 +147,15 @@ std::string summary(const Analyzed& analyzed) {
   }
   const auto& a = analyzed.analysis;
   if (a.regret.series == 0) return text + "held-out regret: not measurable, it takes two times of each candidate\n";
-  text +=
-      fmt::format("held-out regret over {} problems: mean {}, p95 {}, worst {}; built-in defaults: mean {}, p95 {}, worst {}\n",
-                  a.regret.series, percent(a.regret.mean), percent(a.regret.p95), percent(a.regret.worst),
-                  percent(a.default_regret.mean), percent(a.default_regret.p95), percent(a.default_regret.worst));
+  const auto add = [&](std::string_view what, const tune::RegretSummary& r) {
+    text += fmt::format("  {:<34} mean {:>7} [{}, {}], p95 {:>7}, worst {:>7}\n", what, percent(r.mean), percent(r.mean_low),
+                        percent(r.mean_high), percent(r.p95), percent(r.worst));
+  };
+  text += fmt::format("regret over {} problems, cross-fitted, with its 95 % interval\n", a.regret.series);
+  add("these rules", a.regret);
+  add("rules made without the shape", a.unseen_regret);
+  add("built-in rules", a.default_regret);
+  for (const RuleKey& key : a.kept) text += fmt::format("earlier rules of {} stay: the new ones are no better\n", key_text(key));
   return text;
 }
 
@@ -180,12 +163,14 @@ Json summary_json(const Analyzed& analyzed) {
   // The profile already says it all in the agreed names.
   const auto profile = Json::parse(to_json(analyzed.profile));
   const auto regret = [](const tune::RegretSummary& r) {
-    return Json{{"mean", r.mean}, {"p95", r.p95}, {"worst", r.worst}, {"series", r.series}};
+    return Json{{"mean", r.mean},       {"mean_interval", {r.mean_low, r.mean_high}}, {"p95", r.p95}, {"p95_interval", {r.p95_low, r.p95_high}},
+                {"worst", r.worst}, {"series", r.series}};
   };
   return {{"thresholds", profile["thresholds"]},
           {"rules", profile["rules"]},
           {"paired", profile["paired"]},
           {"regret", regret(analyzed.analysis.regret)},
+          {"unseen_regret", regret(analyzed.analysis.unseen_regret)},
           {"default_regret", regret(analyzed.analysis.default_regret)}};
 }
 

@@ -9,7 +9,6 @@
 #include "dispatch/context.h"
 #include "formats/profile.h"
 #include "formats/records.h"
-#include "measure/sampler.h"
 #include "tune/analysis.h"
 
 namespace metallic::cli {
@@ -26,10 +25,6 @@ void add_sample_options(CLI::App& command, SampleOptions& options);
 /// Sets the seed where none was given, so that every file can name the one that was used.
 void draw_seed(SampleOptions& options);
 
-/// Samples with a progress bar.
-Result<std::vector<SampleRow>> run_sampler(std::span<const WeightedProblem> problems, Context& context,
-                                           const SampleOptions& options);
-
 /// Facts and ceilings of this machine, for device.json.
 DeviceRecord record_device(Context& context, const std::string& model, uint64_t seed);
 
@@ -39,7 +34,8 @@ struct Analyzed {
   Profile profile;
 };
 
-Analyzed run_analysis(const Loaded& loaded);
+/// `earlier`: the profile whose rules and thresholds stay where the new ones are no better; null: none.
+Analyzed run_analysis(const Loaded& loaded, const Profile* earlier = nullptr);
 
 /// Writes report.html.
 Status write_report(const Loaded& loaded, const Analyzed& analyzed, const std::filesystem::path& folder);

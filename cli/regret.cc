@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "backends/cpu/facts.h"
+#include "cli/campaign.h"
 #include "cli/command.h"
 #include "cli/pipeline.h"
 #include "dispatch/profile_store.h"
@@ -105,8 +106,9 @@ Result<Exit> run(Options options) {
     METALLIC_TRY(const auto problem_list, problems(options.problems));
     draw_seed(options.sampling);
     if (!ctx->facts().libraries.empty()) options.sampling.peers = true;  // what a rule may choose is timed
-    METALLIC_TRY(const auto samples, run_sampler(problem_list, *ctx, options.sampling));
-    METALLIC_TRY(loaded.measurements, tune::from_samples(samples, "samples", ctx->threads()));
+    METALLIC_TRY(const Sampled sampled, run_campaign(problem_list, *ctx, options.sampling, {.adaptive = false}));
+    if (const Judgement judged = judge(sampled.noise); judged.trust != Trust::calm) fmt::print(stderr, "{}\n", judged.why);
+    METALLIC_TRY(loaded.measurements, tune::from_samples(sampled.rows, "samples", ctx->threads()));
   }
   METALLIC_TRY(const auto scores, score(loaded.measurements, *ctx));
   if (options.json)

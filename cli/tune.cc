@@ -1,9 +1,13 @@
 // metallic tune: measures, analyses and installs, the main job.
 #include <fmt/format.h>
 
+#include <algorithm>
+
+#include "cli/campaign.h"
 #include "cli/command.h"
-#include "cli/pipeline.h"
+#include "dispatch/profile_store.h"
 #include "formats/file.h"
+#include "models/survey.h"
 
 namespace metallic::cli {
 namespace {
@@ -13,13 +17,19 @@ struct Options {
   SampleOptions sampling;
   std::string folder;
   std::string device = "cpu";
+  bool force = false;
 };
+
+constexpr const char* kJournal = "samples.partial.csv";
+
+// The share of a budget that is left for the ceilings, the analysis and its report: some 3 s of a minute.
+double sampling_budget(double budget_s) { return budget_s - std::min(0.07 * budget_s, 4.0); }
 
 Result<Exit> run(Options options) {
   if (options.device != "cpu") return fail(Code::not_found, "--device {}: this machine has: cpu", in_quotes(options.device));
   if (options.problems.shapes.empty() && options.problems.model.empty()) options.problems.model = kDefaultModel;
   const std::string model = options.problems.model.empty() ? "any" : model_name(options.problems.model);
-  METALLIC_TRY(const auto problem_list, problems(options.problems));
+  METALLIC_TRY(auto problem_list, problems(options.problems));
   METALLIC_TRY(const auto ctx, context("", "", options.sampling.peers));
   const std::filesystem::path folder =
       options.folder.empty() ? std::filesystem::path("metallic-tuning") / model : std::filesystem::path(options.folder);
@@ -27,20 +37,46 @@ Result<Exit> run(Options options) {
   for (const char* file : {kDevice, kSamples, kResults, kProfile, kReport}) METALLIC_CHECK(check_writable(folder / file));
   METALLIC_TRY(const auto installed, installed_path(*ctx, model));
   METALLIC_CHECK(check_writable(installed));
+  METALLIC_TRY(Journal journal, Journal::open(folder / kJournal));
+  // The seed draws the survey's shapes: a run that goes on needs the one it began with.
+  if (!journal.earlier().empty()) options.sampling.seed = static_cast<uint64_t>(journal.earlier().front().seed);
   draw_seed(options.sampling);
-  METALLIC_TRY(const auto samples, run_sampler(problem_list, *ctx, options.sampling));
-  METALLIC_CHECK(write_file(folder / kDevice, to_json(record_device(*ctx, model, options.sampling.seed))));
-  METALLIC_CHECK(write_file(folder / kSamples, to_csv(sample_columns(), std::span<const SampleRow>(samples))));
+  if (options.problems.shapes.empty()) {
+    const auto around = survey(problem_list, options.sampling.seed);
+    problem_list.insert(problem_list.end(), around.begin(), around.end());
+  }
+  const double asked_s = options.sampling.budget_s;
+  options.sampling.budget_s = sampling_budget(asked_s);
+  METALLIC_TRY(const Sampled sampled, run_campaign(problem_list, *ctx, options.sampling, {}, &journal));
+  if (sampled.interrupted) {
+    fmt::print(stderr, "interrupted after {:.0f} s: {} samples are in {}; the same command goes on from there\n", sampled.seconds,
+               sampled.rows.size(), journal.path().native());
+    return Exit::interrupted;
+  }
+  DeviceRecord device = record_device(*ctx, model, options.sampling.seed);
+  device.noise = sampled.noise;
+  METALLIC_CHECK(write_file(folder / kDevice, to_json(device)));
+  METALLIC_CHECK(write_file(folder / kSamples, to_csv(sample_columns(), std::span<const SampleRow>(sampled.rows))));
+  journal.remove();
 
   METALLIC_TRY(const Loaded loaded, load_measurements(folder / kSamples, ctx->facts(), ctx->threads()));
   const auto rows = aggregate(loaded, *ctx);
   METALLIC_CHECK(write_file(folder / kResults, to_csv(result_columns(), std::span<const ResultRow>(rows))));
-  const Analyzed analyzed = run_analysis(loaded);
+  const auto earlier = load_profile(installed, ctx->facts());
+  const Analyzed analyzed = run_analysis(loaded, earlier ? &*earlier : nullptr);
   METALLIC_CHECK(write_analysis(loaded, analyzed, folder));
   fmt::print("{}", summary(analyzed));
-  METALLIC_TRY(const auto changes, install(analyzed.profile, *ctx, /*force=*/false, /*dry_run=*/false));
-  fmt::print("{}\n", changes.back());
+  fmt::print("expected residual regret of what was measured: {:.2f} % after {:.0f} s\n", 100 * sampled.expected_residual,
+             sampled.seconds);
   fmt::print("report    {}\n", std::filesystem::absolute(folder / kReport).native());
+  const Judgement judged = judge(sampled.noise);
+  if (judged.trust != Trust::calm) fmt::print("{}\n", judged.why);
+  if (judged.trust == Trust::busy && !options.force) {
+    fmt::print("not installed: {} is there for metallic apply --force\n", (folder / kProfile).native());
+    return Exit::undecided;
+  }
+  METALLIC_TRY(const auto changes, install(analyzed.profile, *ctx, options.force, /*dry_run=*/false));
+  fmt::print("{}\n", changes.back());
   return Exit::done;
 }
 
@@ -57,6 +93,7 @@ void add_tune(CLI::App& app, Action& action) {
         command.add_option("--device", options.device, "which device (see metallic devices)")
             ->type_name("DEVICE")
             ->capture_default_str();
+        command.add_flag("--force", options.force, "install although the machine was busy");
       },
       run);
 }

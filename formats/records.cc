@@ -53,6 +53,7 @@ const std::array kSampleColumns = {
     Column<SampleRow>{"iterations", &SampleRow::iterations},
     Column<SampleRow>{"time_ns", &SampleRow::time_ns, true},
     Column<SampleRow>{"weight", &SampleRow::weight},
+    Column<SampleRow>{"at_s", &SampleRow::at_s},
 };
 
 template <typename Number>

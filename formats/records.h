@@ -50,6 +50,7 @@ struct SampleRow : Identity {
   int64_t iterations = 0;
   double time_ns = 0;
   double weight = 1;
+  double at_s = 0;  ///< when its block began, in seconds since the run did
 };
 
 /// A column: its name, where it lives in a row, and whether a file without it is refused.

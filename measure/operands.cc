@@ -7,6 +7,8 @@
 namespace metallic {
 namespace {
 
+constexpr size_t kPage = 4096;
+
 // What is cold: all of a softmax (input and output), the weights of a matmul, K and V of an sdpa.
 bool moves(const Problem& problem, Cache cache, size_t operand) {
   if (cache == Cache::warm) return false;
@@ -22,16 +24,16 @@ bool moves(const Problem& problem, Cache cache, size_t operand) {
 
 std::string_view name(Cache cache) { return cache == Cache::warm ? "warm" : "cold"; }
 
-Result<Operands> Operands::create(std::span<const OperandUse> uses, const DeviceFacts& facts, uint64_t seed) {
+Result<Operands> Operands::create(std::span<const OperandUse> uses, const DeviceFacts& facts, int64_t cold_bytes, uint64_t seed) {
   Operands operands;
-  operands.cold_bytes_ = static_cast<size_t>(2 * facts.llc_bytes);
+  operands.cold_bytes_ = static_cast<size_t>(cold_bytes);
   std::array<std::array<size_t, 4>, kDTypes.size()> sizes{};
   size_t scratch = 0, total = 0;
   for (const OperandUse& use : uses) {
     const auto bytes = operand_bytes(use.problem);
     for (size_t i = 0; i < bytes.size(); ++i) {
       size_t& size = sizes[i == kOut ? 0 : static_cast<size_t>(use.problem.dtype)][i];
-      size = std::max(size, static_cast<size_t>(bytes[i]) + (moves(use.problem, use.cache, i) ? operands.cold_bytes_ : 0));
+      size = std::max(size, static_cast<size_t>(bytes[i]) + kPage + (moves(use.problem, use.cache, i) ? operands.cold_bytes_ : 0));
     }
     scratch = std::max(scratch, use.workspace);
   }
@@ -52,15 +54,17 @@ Result<Operands> Operands::create(std::span<const OperandUse> uses, const Device
   return operands;
 }
 
+void Operands::align(uint64_t drawn) { offset_ = drawn % 4 == 0 ? drawn / 4 % (kPage / 16) * 16 : drawn / 4 % (kPage / 64) * 64; }
+
 Args Operands::next(const Problem& problem, Cache cache) {
   const auto bytes = operand_bytes(problem);
   size_t step = 0;
   for (size_t i = 0; i < bytes.size(); ++i)
-    if (moves(problem, cache, i)) step = std::max(step, (static_cast<size_t>(bytes[i]) + 4095) / 4096 * 4096);
+    if (moves(problem, cache, i)) step = std::max(step, (static_cast<size_t>(bytes[i]) + kPage - 1) / kPage * kPage);
   if (place_ >= cold_bytes_) place_ = 0;
   const auto at = [&](size_t i) {
     const Buffer& buffer = buffers_[i == kOut ? 0 : static_cast<size_t>(problem.dtype)][i];
-    return buffer.data() + (moves(problem, cache, i) ? place_ : 0);
+    return buffer.data() + offset_ + (moves(problem, cache, i) ? place_ : 0);
   };
   const Args args{.in = {at(0), at(1), at(2)}, .out = at(kOut)};
   place_ += step;

@@ -31,8 +31,13 @@ struct OperandUse {
 /// of one are no numbers of another), used from its start when warm, and at a moving place when cold.
 class Operands {
  public:
-  /// Equal seeds give equal numbers. Errors: more bytes than this machine has memory for.
-  static Result<Operands> create(std::span<const OperandUse> uses, const DeviceFacts& facts, uint64_t seed);
+  /// Cold operands rotate through `cold_bytes`, see cold.h. Equal seeds give equal numbers. Errors: more bytes than this machine has
+  /// memory for.
+  static Result<Operands> create(std::span<const OperandUse> uses, const DeviceFacts& facts, int64_t cold_bytes, uint64_t seed);
+
+  /// Where operands begin from now on, drawn by a random number: at a multiple of 64 bytes within a page or, one time in four, of
+  /// 16, as malloc gives them.
+  void align(uint64_t drawn);
 
   /// The operands of the next call. Cold ones move on by the largest operand's size, rounded up to a page so that rows keep
   /// their alignment.
@@ -45,6 +50,7 @@ class Operands {
   Buffer workspace_;
   size_t cold_bytes_ = 0;
   size_t place_ = 0;
+  size_t offset_ = 0;
 };
 
 /// Poisons an output, so that what a wrong or lazy kernel leaves behind shows; where the kernel reads it (beta ≠ 0) it

@@ -1,10 +1,12 @@
-// The sampler: times the candidates of many problems in paired random blocks. It never sees the dispatcher, so that no
-// choice can bias a measurement.
+// The sampler: times blocks of candidates on request. It never sees the dispatcher, so that no choice can bias a measurement, and
+// what to time next is its caller's affair.
 #pragma once
 
 #include <array>
 #include <cstdint>
 #include <functional>
+#include <memory>
+#include <random>
 #include <span>
 #include <string>
 #include <vector>
@@ -14,33 +16,76 @@
 #include "core/planner.h"
 #include "core/status.h"
 #include "formats/records.h"
+#include "measure/calm.h"
 #include "measure/operands.h"
+#include "measure/timer.h"
 #include "models/problems.h"
 
 namespace metallic {
 
 struct SamplerOptions {
-  double budget_s = 60;  ///< sampling stops when the next round would not fit, but not before `least_blocks`
-  int least_blocks = 4;  ///< two for each half of a cross-fit
-  int most_blocks = 60;
-  double arm_s = 2e-4;  ///< how long an arm runs at least, so that the clock's resolution does not matter
-  /// A candidate this many times slower than the best after two blocks is timed no more: it cannot be chosen, and its
-  /// time is worth more elsewhere.
-  double hopeless = 4;
   uint64_t seed = 1;
+  double arm_s = 0;  ///< how long an arm runs at least; 0: what the clock needs, see clock.h
   /// By operation: softmax both ways; the weights of a matmul cold, K and V of an sdpa too, as decoding reads them.
   std::array<std::vector<Cache>, kOps.size()> caches = {{{Cache::warm, Cache::cold}, {Cache::cold}, {Cache::cold}}};
   std::function<bool(const Variant&)> wanted = [](const Variant& variant) { return variant.family != "reference"; };
-  /// Called between blocks with the share of the budget used and what is being timed; false stops early.
-  std::function<bool(double share, std::string_view what)> progress = [](double, std::string_view) { return true; };
 };
 
-/// Checks every candidate's result against the oracle, then times all of them: a round visits every problem and cache state
-/// and times one block there, a block is a random permutation of its live candidates. Cold operands rotate through a buffer of
-/// twice the last-level cache. Weights are split evenly over a problem's cache states. Where libraries are candidates, an arm
-/// waits until the threads of the one before sleep, 0.3 s at most.
-/// Errors: a problem beyond this machine's memory, a candidate with a wrong result.
-Result<std::vector<SampleRow>> sample(std::span<const WeightedProblem> problems, const DeviceFacts& facts, Executor& executor,
-                                      Planner& planner, const SamplerOptions& options);
+/// A candidate of a unit, ready to run.
+struct TimedArm {
+  const Variant* variant;
+  Tuning tuning;
+  std::unique_ptr<const Kernel> kernel;
+  double seconds = 0;  ///< of one call, the least seen
+};
+
+/// One problem in one cache state. Its weight is the problem's, split evenly over its cache states.
+struct SampledUnit {
+  Problem problem;
+  Cache cache;
+  double weight;
+  std::vector<TimedArm> arms;
+  int64_t blocks = 0;
+};
+
+class Sampler {
+ public:
+  /// Prepares every candidate of every problem, and operands for all; cold ones rotate through what was measured to exceed the
+  /// last-level cache. Executor and planner must outlive the sampler.
+  /// Errors: no candidate accepts any of the problems; a problem beyond this machine's memory.
+  static Result<Sampler> create(std::span<const WeightedProblem> problems, const DeviceFacts& facts, Executor& executor,
+                                Planner& planner, const SamplerOptions& options);
+
+  const std::vector<SampledUnit>& units() const { return units_; }
+
+  /// Blocks that a unit has from an earlier run; numbers go on from there.
+  void resume(size_t unit, int64_t blocks) { units_[unit].blocks = blocks; }
+
+  /// One block: the live candidates in random order, each at the same place in memory, 64-byte aligned or, one time in four, 16-byte
+  /// aligned as malloc's is. At a unit's first call each candidate's result is checked against the oracle. Where the machine is
+  /// disturbed it waits a little, see calm.h. Where libraries are candidates, an arm waits until the threads of the one before
+  /// sleep, 0.3 s at most. Errors: a candidate with a wrong result.
+  Result<std::vector<SampleRow>> time_block(size_t unit, const std::vector<bool>& live);
+
+  NoiseRecord noise() const { return watch_->record(); }
+
+ private:
+  Sampler(const DeviceFacts& facts, Executor& executor, const SamplerOptions& options);
+  Status add_units(const WeightedProblem& problem, Planner& planner, const SamplerOptions& options);
+  Status check(SampledUnit& unit);
+  void take_turn(const Variant& next);
+  SampleRow row_of(const SampledUnit& unit, const TimedArm& arm) const;
+
+  DeviceFacts facts_;
+  Executor& executor_;
+  uint64_t seed_;
+  double arm_s_;
+  std::mt19937_64 random_;
+  std::vector<SampledUnit> units_;
+  std::vector<bool> checked_;
+  std::unique_ptr<Operands> operands_;
+  std::unique_ptr<Watch> watch_;
+  std::string_view last_library_;  // whose threads ran last; empty: ours
+};
 
 }  // namespace metallic

@@ -132,7 +132,10 @@ Range reach(std::span<const Point> points, Axis axis) {
     least = std::min(least, at), largest = std::max(largest, at);
   }
   Range range{.axis = axis, .low = {}, .high = {}};
-  if (axis == Axis::side) return range;
+  if (axis == Axis::side) {  // not a quantity
+    if (least == largest) range.low = range.high = least;
+    return range;
+  }
   if (least > 1) range.low = least / 2;
   range.high = 2 * largest;
   return range;

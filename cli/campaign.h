@@ -1,0 +1,29 @@
+// A campaign: a budget's worth of blocks. Ties what times (the sampler) to what knows where samples are worth most (the
+// allocation), and keeps every block in the journal.
+#pragma once
+
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "cli/journal.h"
+#include "cli/pipeline.h"
+#include "tune/allocation.h"
+
+namespace metallic::cli {
+
+struct Sampled {
+  std::vector<SampleRow> rows;
+  NoiseRecord noise;
+  double seconds = 0;            ///< of measuring, earlier runs included
+  double expected_residual = 1;  ///< what the best-looking candidates would lose on average, see tune/allocation.h
+  bool interrupted = false;      ///< by Ctrl-C
+};
+
+/// Times the problems' candidates until the budget ends, the allocation has enough, or Ctrl-C. With a journal every block is kept
+/// there, and what is in it from an earlier run of the same problems counts, its time too.
+/// Errors: those of the sampler; a journal of other problems, of another device or build.
+Result<Sampled> run_campaign(std::span<const WeightedProblem> problems, Context& context, const SampleOptions& options,
+                             tune::AllocationOptions allocation, Journal* journal = nullptr);
+
+}  // namespace metallic::cli

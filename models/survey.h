@@ -1,0 +1,19 @@
+// The survey: shapes around and between those that a model runs, so that rules are known to hold there too.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "models/problems.h"
+
+namespace metallic {
+
+/// For each operation among the problems and each element type it comes in, without weight:
+///   softmax  a coarse log grid of rows × seq_k with the edges of vectors (±1), and shapes drawn between
+///   matmul   weights on both sides: a coarse log grid of big × k with n at the edges of the small-N buckets, and shapes drawn between
+/// Log-uniform within the ranges that the problems span, within what one call may cost (2²⁴ elements of an operand, 2³⁰
+/// operations). No shape that is among the problems. Sdpa has none: it is made of the two.
+std::vector<WeightedProblem> survey(std::span<const WeightedProblem> problems, uint64_t seed);
+
+}  // namespace metallic
