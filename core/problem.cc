@@ -170,11 +170,6 @@ bool MatmulShape::contiguous() const {
          (batch == 1 || (batch_stride_a == m * k && batch_stride_b == k * n && batch_stride_c == m * n));
 }
 
-bool SdpaShape::contiguous() const {
-  const Problem packed = sdpa_problem(batch, heads, kv_heads, seq_q, seq_k, head_dim);
-  return q == packed.sdpa().q && k == packed.sdpa().k && v == packed.sdpa().v && out == packed.sdpa().out;
-}
-
 namespace {
 
 // Saturated where the product overflows, so that `validate` sees it.
@@ -183,7 +178,17 @@ int64_t area(int64_t rows, int64_t columns) {
   return __builtin_mul_overflow(rows, columns, &product) ? INT64_MAX : product;
 }
 
+HeadStrides packed(int64_t heads, int64_t rows, int64_t head_dim) {
+  const int64_t head = area(rows, head_dim);
+  return {.batch = area(heads, head), .head = head, .row = head_dim};
+}
+
 }  // namespace
+
+bool SdpaShape::contiguous() const {
+  const HeadStrides of_queries = packed(heads, seq_q, head_dim), of_keys = packed(kv_heads, seq_k, head_dim);
+  return q == of_queries && k == of_keys && v == of_keys && out == of_queries;
+}
 
 Problem softmax_problem(int64_t rows, int64_t seq_k) {
   return {.shape = SoftmaxShape{.rank = 2, .seq_q = rows, .seq_k = seq_k, .in_stride = seq_k, .out_stride = seq_k}};
@@ -210,10 +215,6 @@ Problem matmul_problem(int64_t m, int64_t k, int64_t n, bool ta, bool tb, int64_
 }
 
 Problem sdpa_problem(int64_t batch, int64_t heads, int64_t kv_heads, int64_t seq_q, int64_t seq_k, int64_t head_dim) {
-  const auto packed = [&](int64_t of, int64_t rows) {
-    const int64_t head = area(rows, head_dim);
-    return HeadStrides{.batch = area(of, head), .head = head, .row = head_dim};
-  };
   return {.shape = SdpaShape{.batch = batch,
                              .heads = heads,
                              .kv_heads = kv_heads,
@@ -221,10 +222,10 @@ Problem sdpa_problem(int64_t batch, int64_t heads, int64_t kv_heads, int64_t seq
                              .seq_k = seq_k,
                              .head_dim = head_dim,
                              .scale = head_dim > 0 ? 1 / std::sqrt(static_cast<float>(head_dim)) : 1,
-                             .q = packed(heads, seq_q),
-                             .k = packed(kv_heads, seq_k),
-                             .v = packed(kv_heads, seq_k),
-                             .out = packed(heads, seq_q)}};
+                             .q = packed(heads, seq_q, head_dim),
+                             .k = packed(kv_heads, seq_k, head_dim),
+                             .v = packed(kv_heads, seq_k, head_dim),
+                             .out = packed(heads, seq_q, head_dim)}};
 }
 
 Problem with_dtype(Problem problem, DType dtype) {
@@ -255,15 +256,20 @@ Status validate(const Problem& problem) {
   return {};
 }
 
-std::string layout(const Problem& problem) {
-  if (problem.op() == Op::matmul) {
-    const auto& s = problem.matmul();
-    return fmt::format("{}{}{}", s.ta ? 't' : 'n', s.tb ? 't' : 'n', s.contiguous() ? "" : "_strided");
+size_t layout_index(const Problem& problem) {
+  const auto flags = [](bool high, bool middle, bool low) { return size_t{high} * 4 + size_t{middle} * 2 + size_t{low}; };
+  switch (problem.op()) {
+    case Op::softmax: return flags(false, !problem.softmax().contiguous(), problem.softmax().causal);
+    case Op::matmul: return flags(!problem.matmul().contiguous(), problem.matmul().ta, problem.matmul().tb);
+    case Op::sdpa: return flags(false, !problem.sdpa().contiguous(), problem.sdpa().causal);
   }
-  const bool softmax = problem.op() == Op::softmax;
-  const bool contiguous = softmax ? problem.softmax().contiguous() : problem.sdpa().contiguous();
-  const bool causal = softmax ? problem.softmax().causal : problem.sdpa().causal;
-  return fmt::format("{}{}", contiguous ? "contiguous" : "strided", causal ? "_causal" : "");
+  return 0;
+}
+
+std::string layout(const Problem& problem) {
+  constexpr const char* kOfMatmul[kLayouts] = {"nn", "nt", "tn", "tt", "nn_strided", "nt_strided", "tn_strided", "tt_strided"};
+  constexpr const char* kOfOthers[] = {"contiguous", "contiguous_causal", "strided", "strided_causal"};
+  return (problem.op() == Op::matmul ? kOfMatmul : kOfOthers)[layout_index(problem)];
 }
 
 Work work(const Problem& problem) {
@@ -337,6 +343,16 @@ std::optional<int64_t> value(const SdpaShape& s, Axis axis) {
 
 std::optional<int64_t> value(const Problem& problem, Axis axis) {
   return std::visit([&](const auto& shape) { return value(shape, axis); }, problem.shape);
+}
+
+std::array<int64_t, kAxes.size()> axis_values(const Problem& problem) {
+  std::array<int64_t, kAxes.size()> values{};
+  std::visit(
+      [&](const auto& shape) {
+        for (const Axis axis : kAxes) values[static_cast<size_t>(axis)] = value(shape, axis).value_or(0);
+      },
+      problem.shape);
+  return values;
 }
 
 }  // namespace metallic

@@ -1,0 +1,75 @@
+#include "dispatch/rule_table.h"
+
+#include <algorithm>
+#include <limits>
+#include <memory>
+
+#include "kernels/variants.h"
+
+namespace metallic {
+namespace {
+
+// What an entry says besides its bounds.
+RuleTable::Entry look_up(Op op, const Rule& rule) {
+  RuleTable::Entry entry{};
+  entry.variant = find_variant(op, rule.use);
+  if (!entry.variant) {
+    entry.stale = "no such variant in this build";
+  } else if (!rule.tuning.empty()) {
+    const auto tunings = entry.variant->tunings;
+    const auto found = std::ranges::find(tunings, rule.tuning, [](const Tuning& tuning) { return to_string(tuning); });
+    if (found == tunings.end())
+      entry.stale = "no such tuning in this build";
+    else
+      entry.tuning = &*found;
+  }
+  return entry;
+}
+
+// Axes that the operation lacks hold for none of its problems.
+bool can_match(const Rule& rule, Op op) {
+  const Problem any{.shape = op == Op::softmax ? Shape(SoftmaxShape{}) : op == Op::matmul ? Shape(MatmulShape{}) : SdpaShape{}};
+  return std::ranges::all_of(rule.when, [&](const Range& range) { return value(any, range.axis).has_value(); });
+}
+
+}  // namespace
+
+Result<RuleTable> RuleTable::compile(const RuleKey& key, const SelectionInputs& in) {
+  RuleTable table;
+  table.key_ = key;
+  METALLIC_TRY(table.levels_, rule_levels(key, in));
+  for (uint32_t level = 0; level < table.levels_.size(); ++level) {
+    const Level& from = table.levels_[level];
+    for (uint32_t rule = 0; rule < from.rules.size(); ++rule) {
+      Entry entry = look_up(key.op, from.rules[rule]);
+      if (entry.variant && !from.family.empty() && entry.variant->family != from.family) continue;
+      if (!can_match(from.rules[rule], key.op)) continue;
+      for (const Range& range : from.rules[rule].when)
+        table.bounds_.push_back({static_cast<size_t>(range.axis), range.low.value_or(std::numeric_limits<int64_t>::min()),
+                                 range.high.value_or(std::numeric_limits<int64_t>::max())});
+      entry.bounds_end = static_cast<uint32_t>(table.bounds_.size());
+      entry.level = level;
+      entry.rule = rule;
+      table.entries_.push_back(entry);
+    }
+  }
+  return table;
+}
+
+RuleTables::~RuleTables() {
+  for (const auto& table : tables_) delete table.load(std::memory_order_relaxed);
+}
+
+Result<const RuleTable*> RuleTables::of(const Problem& problem) {
+  const size_t kind = static_cast<size_t>(problem.op()) * kDTypes.size() + static_cast<size_t>(problem.dtype);
+  std::atomic<const RuleTable*>& slot = tables_[kind * kLayouts + layout_index(problem)];
+  if (const RuleTable* const kept = slot.load(std::memory_order_acquire)) return kept;
+  METALLIC_TRY(RuleTable compiled, RuleTable::compile(rule_key(problem, in_.numerics()), in_));
+  auto made = std::make_unique<const RuleTable>(std::move(compiled));
+  // Of two threads that compile the same, one keeps its table and the other takes that.
+  const RuleTable* first = nullptr;
+  if (!slot.compare_exchange_strong(first, made.get(), std::memory_order_acq_rel, std::memory_order_acquire)) return first;
+  return made.release();
+}
+
+}  // namespace metallic
