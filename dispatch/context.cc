@@ -99,6 +99,7 @@ Result<std::unique_ptr<Context>> Context::create(ContextOptions options) {
     context->own_executor_ = std::make_unique<cpu::Pool>(threads);
     context->executor_ = context->own_executor_.get();
   }
+  context->threads_ = context->executor_->threads();
   if (wanted.libraries || names_library(context->environment_) || calls_library(wanted.call.variant)) context->use_libraries();
   context->load_profiles();
   context->rules_ = std::make_unique<RuleTables>(context->selection(wanted.call));
@@ -139,8 +140,12 @@ void Context::load_profiles() {
 
 SelectionInputs Context::selection(const CallOptions& options) const { return {facts_, environment_, options, profiles_}; }
 
-Result<Choice> Context::choose(Problem problem) const {
-  problem.threads = threads();
+Result<Choice> Context::choose(const Problem& problem) const {
+  if (problem.threads != threads_) {
+    Problem own = problem;
+    own.threads = threads_;
+    return choose(own);
+  }
   METALLIC_CHECK(validate(problem));
   METALLIC_TRY(const RuleTable* rules, rules_->of(problem));
   return metallic::choose(problem, *rules, facts_);

@@ -42,7 +42,7 @@ class Context final : public Planner {
 
   /// What runs a problem with the context's thread count and options. The rules are compiled at the first problem of each type
   /// and layout; from then on it takes no lock, and no memory where no rule is refused.
-  Result<Choice> choose(Problem problem) const;
+  Result<Choice> choose(const Problem& problem) const;
 
   /// The same with its record of why, for whatever options.
   Result<Decision> decide(Problem problem, const CallOptions& options) const;
@@ -62,7 +62,7 @@ class Context final : public Planner {
   const Lookup& lookup() const { return options_.environment; }
   std::span<const ProfileLevel> profiles() const { return profiles_; }
   Executor& executor() const { return *executor_; }
-  int threads() const { return executor_->threads(); }
+  int threads() const { return threads_; }
 
  private:
   class PartsPlanner;
@@ -82,6 +82,7 @@ class Context final : public Planner {
   std::vector<ProfileLevel> profiles_;
   std::unique_ptr<Executor> own_executor_;
   Executor* executor_ = nullptr;
+  int threads_ = 1;  // the executor's, which do not change
   std::shared_ptr<spdlog::logger> log_;
   std::shared_ptr<RunLog> run_log_;  // null where runs are not logged; what it watches shares it
   std::unique_ptr<RuleTables> rules_;  // of the context's own threads and options

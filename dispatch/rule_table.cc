@@ -1,5 +1,7 @@
 #include "dispatch/rule_table.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <limits>
 #include <memory>
@@ -10,19 +12,21 @@ namespace metallic {
 namespace {
 
 // What an entry says besides its bounds.
-RuleTable::Entry look_up(Op op, const Rule& rule) {
-  RuleTable::Entry entry{};
+RuleTable::Entry look_up(Op op, const Rule& rule, const DeviceFacts& facts) {
+  RuleTable::Entry entry;
   entry.variant = find_variant(op, rule.use);
   if (!entry.variant) {
     entry.stale = "no such variant in this build";
-  } else if (!rule.tuning.empty()) {
-    const auto tunings = entry.variant->tunings;
-    const auto found = std::ranges::find(tunings, rule.tuning, [](const Tuning& tuning) { return to_string(tuning); });
-    if (found == tunings.end())
-      entry.stale = "no such tuning in this build";
-    else
-      entry.tuning = &*found;
+    return entry;
   }
+  const auto tunings = entry.variant->tunings;
+  const auto named = std::ranges::find(tunings, rule.tuning, [](const Tuning& tuning) { return to_string(tuning); });
+  if (auto refusal = backend_refusal(*entry.variant, facts))
+    entry.stale = std::move(*refusal);
+  else if (!rule.tuning.empty() && named == tunings.end())
+    entry.stale = "no such tuning in this build";
+  else if (!rule.tuning.empty())
+    entry.tuning = &*named;
   return entry;
 }
 
@@ -34,6 +38,11 @@ bool can_match(const Rule& rule, Op op) {
 
 }  // namespace
 
+std::optional<std::string> backend_refusal(const Variant& variant, const DeviceFacts& facts) {
+  if (variant.backend() == facts.backend) return std::nullopt;
+  return fmt::format("made for {}, not for {}", variant.backend(), facts.backend);
+}
+
 Result<RuleTable> RuleTable::compile(const RuleKey& key, const SelectionInputs& in) {
   RuleTable table;
   table.key_ = key;
@@ -41,7 +50,7 @@ Result<RuleTable> RuleTable::compile(const RuleKey& key, const SelectionInputs& 
   for (uint32_t level = 0; level < table.levels_.size(); ++level) {
     const Level& from = table.levels_[level];
     for (uint32_t rule = 0; rule < from.rules.size(); ++rule) {
-      Entry entry = look_up(key.op, from.rules[rule]);
+      Entry entry = look_up(key.op, from.rules[rule], in.facts);
       if (entry.variant && !from.family.empty() && entry.variant->family != from.family) continue;
       if (!can_match(from.rules[rule], key.op)) continue;
       for (const Range& range : from.rules[rule].when)
@@ -50,7 +59,7 @@ Result<RuleTable> RuleTable::compile(const RuleKey& key, const SelectionInputs& 
       entry.bounds_end = static_cast<uint32_t>(table.bounds_.size());
       entry.level = level;
       entry.rule = rule;
-      table.entries_.push_back(entry);
+      table.entries_.push_back(std::move(entry));
     }
   }
   return table;

@@ -4,7 +4,8 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
-#include <string_view>
+#include <optional>
+#include <string>
 #include <vector>
 
 #include "core/variant.h"
@@ -12,15 +13,18 @@
 
 namespace metallic {
 
+/// Why a device cannot run a variant at all, or nothing.
+std::optional<std::string> backend_refusal(const Variant& variant, const DeviceFacts& facts);
+
 class RuleTable {
  public:
   /// A rule that this key's problems can match.
   struct Entry {
-    const Variant* variant;   ///< null where this build has none of that name
-    const Tuning* tuning;     ///< one of the variant's; null: the variant's preference
-    std::string_view stale;   ///< why this build cannot follow the rule, or empty
-    uint32_t bounds_end;      ///< its bounds end here and begin where those of the entry before end
-    uint32_t level, rule;     ///< where it stands, for the record
+    const Variant* variant = nullptr;  ///< null where this build has none of that name
+    const Tuning* tuning = nullptr;    ///< one of the variant's; null: the variant's preference
+    std::string stale;                 ///< why no problem can follow the rule here, or empty
+    uint32_t bounds_end = 0;           ///< its bounds end here and begin where those of the entry before end
+    uint32_t level = 0, rule = 0;      ///< where it stands, for the record
   };
 
   /// An error where the environment or the options force a name that no variant has.

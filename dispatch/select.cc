@@ -9,7 +9,7 @@
 namespace metallic {
 namespace {
 
-// Why a candidate may not run the problem, or nothing.
+// Why a candidate of the device's backend may not run the problem, or nothing.
 class Admission {
  public:
   Admission(const Problem& problem, const DeviceFacts& facts, Numerics numerics)
@@ -24,7 +24,6 @@ class Admission {
   }
 
   std::optional<std::string> refusal(const Variant& variant, const Tuning& tuning) const {
-    if (variant.backend() != facts_.backend) return fmt::format("made for {}, not for {}", variant.backend(), facts_.backend);
     if (auto reason = variant.rejects(problem_, tuning, facts_)) return reason;
     if (numerics_ != Numerics::fast && !variant.library().empty())
       return fmt::format("{}: {} does not promise it", name(numerics_), variant.library());
@@ -74,13 +73,15 @@ std::pair<const RuleTable::Entry*, const Tuning*> first_admitted(const Problem& 
   return {entry, tuning};
 }
 
-void record_candidates(const Admission& admission, Decision& decision) {
+void record_candidates(const Admission& admission, const DeviceFacts& facts, Decision& decision) {
   for (const Variant& variant : variants(decision.problem.op()))
     for (const Tuning& tuning : variant.tunings) {
       Candidate candidate{.variant = &variant, .tuning = tuning};
       if (&variant != decision.variant || tuning != decision.tuning) {
-        if (auto refusal = admission.refusal(variant, tuning))
-          candidate.rejected = *refusal;
+        if (auto backend = backend_refusal(variant, facts))
+          candidate.rejected = std::move(*backend);
+        else if (auto refusal = admission.refusal(variant, tuning))
+          candidate.rejected = std::move(*refusal);
         else if (variant.family == "reference")
           candidate.rejected = "the reference runs only where all others reject";
         else
@@ -121,7 +122,7 @@ Result<Decision> decide(const Problem& problem, const RuleTable& rules, const De
   // What another machine measured says which variant to try first, not by how much it wins here.
   const bool measured_here = level.source != Source::environment && level.source != Source::family;
   decision.margin = measured_here ? rule.evidence.margin : std::nullopt;
-  record_candidates(admission, decision);
+  record_candidates(admission, facts, decision);
   return decision;
 }
 
