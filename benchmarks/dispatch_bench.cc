@@ -60,9 +60,8 @@ Profile with_sixty_rules() {
 
 // Free of the environment, so that the profile is the one that is meant. Its pool is one thread: nothing runs.
 ContextOptions with_profile(std::string path, const Context& context) {
-  return {.profile = std::move(path),
-          .executor = &context.executor(),
-          .environment = [](std::string_view) { return std::nullopt; }};
+  return {
+      .profile = std::move(path), .executor = &context.executor(), .environment = [](std::string_view) { return std::nullopt; }};
 }
 
 [[gnu::noinline]] Result<const Plan*> no_plan(const Context& context, const Problem& problem) {

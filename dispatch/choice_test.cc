@@ -33,8 +33,8 @@ class Dice {
 Problem random_shape(Dice& dice) {
   switch (dice.of(kOps)) {
     case Op::softmax: {
-      Problem problem = dice.one_in(2) ? softmax_problem(dice.size(), dice.size())
-                                       : softmax_problem(dice.upto(8), dice.size(), dice.size());
+      Problem problem =
+          dice.one_in(2) ? softmax_problem(dice.size(), dice.size()) : softmax_problem(dice.upto(8), dice.size(), dice.size());
       auto& s = std::get<SoftmaxShape>(problem.shape);
       if (s.rank == 3 && dice.one_in(2)) make_causal(s);
       if (dice.one_in(4)) s.out_stride += dice.upto(8);
@@ -42,8 +42,7 @@ Problem random_shape(Dice& dice) {
       return problem;
     }
     case Op::matmul: {
-      Problem problem =
-          matmul_problem(dice.size(), dice.size(), dice.size(), dice.one_in(3), dice.one_in(2), 1 + dice.upto(2));
+      Problem problem = matmul_problem(dice.size(), dice.size(), dice.size(), dice.one_in(3), dice.one_in(2), 1 + dice.upto(2));
       auto& s = std::get<MatmulShape>(problem.shape);
       if (dice.one_in(4)) s.ldc += dice.upto(8);
       if (dice.one_in(8)) s.alpha = 0;
@@ -51,8 +50,8 @@ Problem random_shape(Dice& dice) {
     }
     case Op::sdpa: {
       const int64_t kv_heads = 1 + dice.upto(7);
-      Problem problem = sdpa_problem(1 + dice.upto(2), kv_heads * (1 + dice.upto(3)), kv_heads, dice.size(), dice.size(),
-                                     dice.upto(128));
+      Problem problem =
+          sdpa_problem(1 + dice.upto(2), kv_heads * (1 + dice.upto(3)), kv_heads, dice.size(), dice.size(), dice.upto(128));
       auto& s = std::get<SdpaShape>(problem.shape);
       if (dice.one_in(2)) make_causal(s);
       if (dice.one_in(4)) s.k.row += dice.upto(8);

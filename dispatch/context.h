@@ -84,7 +84,7 @@ class Context final : public Planner {
   Executor* executor_ = nullptr;
   int threads_ = 1;  // the executor's, which do not change
   std::shared_ptr<spdlog::logger> log_;
-  std::shared_ptr<RunLog> run_log_;  // null where runs are not logged; what it watches shares it
+  std::shared_ptr<RunLog> run_log_;    // null where runs are not logged; what it watches shares it
   std::unique_ptr<RuleTables> rules_;  // of the context's own threads and options
   PlanCache plans_;
 };

@@ -82,8 +82,7 @@ std::vector<Level> unforced_levels(const RuleKey& key, const SelectionInputs& in
   // Of several machines of the family, the one with the nearest number of threads comes first.
   std::ranges::stable_sort(family, {}, &std::pair<double, Level>::first);
   for (auto& [distance, level] : family) levels.push_back(std::move(level));
-  levels.push_back(
-      {.source = Source::defaults, .origin = "built-in", .rules = default_rules(key.op, {}, in.facts.backend)});
+  levels.push_back({.source = Source::defaults, .origin = "built-in", .rules = default_rules(key.op, {}, in.facts.backend)});
   return levels;
 }
 

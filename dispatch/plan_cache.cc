@@ -7,9 +7,7 @@ namespace {
 
 constexpr size_t kFirstSize = 64;
 
-bool same(const Problem& a, const Problem& b) {
-  return a.dtype == b.dtype && a.out_dtype == b.out_dtype && a.shape == b.shape;
-}
+bool same(const Problem& a, const Problem& b) { return a.dtype == b.dtype && a.out_dtype == b.out_dtype && a.shape == b.shape; }
 
 // The sum of the values, each times an odd number of its own: products do not wait for one another as rounds of mixing do.
 template <typename... Values>

@@ -69,10 +69,7 @@ RuleTables::~RuleTables() {
   for (const auto& table : tables_) delete table.load(std::memory_order_relaxed);
 }
 
-Result<const RuleTable*> RuleTables::of(const Problem& problem) {
-  const size_t kind = static_cast<size_t>(problem.op()) * kDTypes.size() + static_cast<size_t>(problem.dtype);
-  std::atomic<const RuleTable*>& slot = tables_[kind * kLayouts + layout_index(problem)];
-  if (const RuleTable* const kept = slot.load(std::memory_order_acquire)) return kept;
+Result<const RuleTable*> RuleTables::compile(const Problem& problem, std::atomic<const RuleTable*>& slot) const {
   METALLIC_TRY(RuleTable compiled, RuleTable::compile(rule_key(problem, in_.numerics()), in_));
   auto made = std::make_unique<const RuleTable>(std::move(compiled));
   // Of two threads that compile the same, one keeps its table and the other takes that.
