@@ -1,4 +1,4 @@
-// What the guide's two benchmark programs share: operands that exist while they are timed, the timed run, the program's frame.
+// What the benchmark programs share: operands that exist while they are timed, the timed run, the program's frame.
 #pragma once
 
 #include <benchmark/benchmark.h>

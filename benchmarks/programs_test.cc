@@ -1,16 +1,18 @@
-// Both programs as a user runs them: what they write is what results.csv is made from.
+// The programs as a user runs them: what they write is what results.csv is made from.
 #include <gtest/gtest.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cstdlib>
 #include <filesystem>
+#include <map>
 #include <set>
 
 #include "backends/cpu/facts.h"
 #include "core/label.h"
 #include "formats/file.h"
 #include "formats/gbench.h"
+#include "formats/json.h"
 #include "kernels/variants.h"
 
 namespace metallic {
@@ -101,8 +103,31 @@ TEST_F(Programs, DirectKernelTimesMatmulAndSoftmax) {
   EXPECT_EQ(instances(got), all_instances({"64x64x64", "rows64_seqk128", "2x4096x4096_tb"}));
 }
 
+TEST_F(Programs, DispatchTimesPlansChoicesAndLoading) {
+  const auto path = folder_ / "run.json";
+  ASSERT_EQ(run(fmt::format("{} --benchmark_min_time=0.001 --benchmark_out={} --benchmark_out_format=json", DISPATCH_BENCH,
+                            path.native())),
+            0)
+      << errors();
+  const auto json = parse_json(read_file(path, 64 << 20).value(), "run.json", 64 << 20);
+  ASSERT_TRUE(json) << json.error().message;
+  std::map<std::string, double> times;
+  for (const Json& row : json->at("benchmarks")) {
+    EXPECT_FALSE(row.contains("error_occurred")) << row;
+    times[row.at("name")] = row.at("cpu_time");
+  }
+  for (const char* of : {"f32/rows1_seqk64", "f32/softmax_mixed", "f32/4096x4096x1", "f32/matmul_mixed",
+                         "f32/batch1_h32kv8_seqq1_seqk512_d128_causal", "f32/sdpa_mixed"}) {
+    for (const char* what : {"noop_plan", "cached_plan", "noop_choice", "choice"})
+      EXPECT_GT(times[fmt::format("dispatch/{}/{}", what, of)], 0) << what << ' ' << of;
+    EXPECT_GT(times[fmt::format("dispatch/choice/{}", of)], times[fmt::format("dispatch/noop_choice/{}", of)]) << of;
+  }
+  EXPECT_GT(times["dispatch/profile_load"], times["dispatch/choice/f32/rows1_seqk64"]);
+  EXPECT_GT(times["dispatch/context_create"], times["dispatch/choice/f32/rows1_seqk64"]);
+}
+
 TEST_F(Programs, RefuseAWrongEnvironmentAndUnknownFlags) {
-  for (const std::string program : {SOFTMAX_DISPATCHER_BENCH, DIRECT_KERNEL_BENCH}) {
+  for (const std::string program : {SOFTMAX_DISPATCHER_BENCH, DIRECT_KERNEL_BENCH, DISPATCH_BENCH}) {
     EXPECT_EQ(run("METALLIC_NUM_THREADS=many " + program), 2);
     const std::string text = errors();
     EXPECT_NE(text.find("METALLIC_NUM_THREADS is \"many\""), std::string::npos) << text;

@@ -4,61 +4,53 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 namespace metallic {
 namespace {
 
-// Bytes of `rows` rows of `columns` elements, `stride` apart, `batch` times `batch_stride` apart; nothing on overflow.
-std::optional<int64_t> span_bytes(int64_t batch, int64_t batch_stride, int64_t rows, int64_t stride, int64_t columns,
-                                  DType dtype) {
-  if (batch == 0 || rows == 0 || columns == 0) return 0;
-  int64_t matrices = 0, lines = 0, elements = 0, bytes = 0;
-  if (__builtin_mul_overflow(batch - 1, batch_stride, &matrices) || __builtin_mul_overflow(rows - 1, stride, &lines) ||
-      __builtin_add_overflow(matrices, lines, &elements) || __builtin_add_overflow(elements, columns, &elements) ||
-      __builtin_mul_overflow(elements, static_cast<int64_t>(size_of(dtype)), &bytes) || bytes > (int64_t{1} << 62))
-    return std::nullopt;
-  return bytes;
+// So many places of a tensor along a dimension, each this many elements after the one before.
+struct Extent {
+  int64_t count, stride;
+};
+
+constexpr int64_t kMostBytes = int64_t{1} << 62;
+constexpr int64_t kTooMany = INT64_MAX;
+__extension__ using Wide = unsigned __int128;  // holds the sum of three products of sizes: no step needs a check of its own
+
+// Bytes from the first element to the last of rows of `columns` elements; kTooMany beyond kMostBytes.
+int64_t span_bytes(std::initializer_list<Extent> extents, int64_t columns, DType dtype) {
+  auto last = static_cast<Wide>(columns);
+  bool empty = columns == 0;
+  for (const auto [count, stride] : extents) {
+    empty = empty || count == 0;
+    last += static_cast<Wide>(count - 1) * static_cast<Wide>(stride);
+  }
+  if (empty) return 0;
+  const auto size = static_cast<int64_t>(size_of(dtype));
+  return last > static_cast<Wide>(kMostBytes / size) ? kTooMany : static_cast<int64_t>(last) * size;
 }
 
-// Bytes of a tensor [batch, heads, rows, columns]; nothing on overflow.
-std::optional<int64_t> span_bytes(const HeadStrides& strides, int64_t batch, int64_t heads, int64_t rows, int64_t columns,
-                                  DType dtype) {
-  if (batch == 0 || heads == 0) return 0;
-  const auto first = span_bytes(heads, strides.head, rows, strides.row, columns, dtype);
-  int64_t more = 0, bytes = 0;
-  if (!first || *first == 0) return first;
-  if (__builtin_mul_overflow(batch - 1, strides.batch, &more) ||
-      __builtin_mul_overflow(more, static_cast<int64_t>(size_of(dtype)), &more) || __builtin_add_overflow(more, *first, &bytes) ||
-      bytes > (int64_t{1} << 62))
-    return std::nullopt;
-  return bytes;
-}
-
-using Operands = std::array<std::optional<int64_t>, 4>;
-
-Operands operands(const Problem& problem, const SoftmaxShape& s) {
+std::array<int64_t, 4> operand_bytes(const Problem& problem, const SoftmaxShape& s) {
   int64_t rows = 0;
-  if (__builtin_mul_overflow(s.batch, s.seq_q, &rows)) return {};
-  return {span_bytes(1, 0, rows, s.in_stride, s.seq_k, problem.dtype), 0, 0,
-          span_bytes(1, 0, rows, s.out_stride, s.seq_k, problem.out_dtype)};
+  if (__builtin_mul_overflow(s.batch, s.seq_q, &rows)) return {kTooMany, 0, 0, kTooMany};
+  return {span_bytes({{rows, s.in_stride}}, s.seq_k, problem.dtype), 0, 0,
+          span_bytes({{rows, s.out_stride}}, s.seq_k, problem.out_dtype)};
 }
 
-Operands operands(const Problem& problem, const MatmulShape& s) {
+std::array<int64_t, 4> operand_bytes(const Problem& problem, const MatmulShape& s) {
   const DType t = problem.dtype;
-  return {span_bytes(s.batch, s.batch_stride_a, s.ta ? s.k : s.m, s.lda, s.ta ? s.m : s.k, t),
-          span_bytes(s.batch, s.batch_stride_b, s.tb ? s.n : s.k, s.ldb, s.tb ? s.k : s.n, t), 0,
-          span_bytes(s.batch, s.batch_stride_c, s.m, s.ldc, s.n, problem.out_dtype)};
+  return {span_bytes({{s.batch, s.batch_stride_a}, {s.ta ? s.k : s.m, s.lda}}, s.ta ? s.m : s.k, t),
+          span_bytes({{s.batch, s.batch_stride_b}, {s.tb ? s.n : s.k, s.ldb}}, s.tb ? s.k : s.n, t), 0,
+          span_bytes({{s.batch, s.batch_stride_c}, {s.m, s.ldc}}, s.n, problem.out_dtype)};
 }
 
-Operands operands(const Problem& problem, const SdpaShape& s) {
-  const DType t = problem.dtype;
-  return {span_bytes(s.q, s.batch, s.heads, s.seq_q, s.head_dim, t), span_bytes(s.k, s.batch, s.kv_heads, s.seq_k, s.head_dim, t),
-          span_bytes(s.v, s.batch, s.kv_heads, s.seq_k, s.head_dim, t),
-          span_bytes(s.out, s.batch, s.heads, s.seq_q, s.head_dim, problem.out_dtype)};
-}
-
-Operands operands(const Problem& problem) {
-  return std::visit([&](const auto& shape) { return operands(problem, shape); }, problem.shape);
+std::array<int64_t, 4> operand_bytes(const Problem& problem, const SdpaShape& s) {
+  const auto span = [&](const HeadStrides& strides, int64_t heads, int64_t rows, DType dtype) {
+    return span_bytes({{s.batch, strides.batch}, {heads, strides.head}, {rows, strides.row}}, s.head_dim, dtype);
+  };
+  return {span(s.q, s.heads, s.seq_q, problem.dtype), span(s.k, s.kv_heads, s.seq_k, problem.dtype),
+          span(s.v, s.kv_heads, s.seq_k, problem.dtype), span(s.out, s.heads, s.seq_q, problem.out_dtype)};
 }
 
 Status validate_scale(float scale) {
@@ -170,11 +162,6 @@ bool MatmulShape::contiguous() const {
          (batch == 1 || (batch_stride_a == m * k && batch_stride_b == k * n && batch_stride_c == m * n));
 }
 
-bool SdpaShape::contiguous() const {
-  const Problem packed = sdpa_problem(batch, heads, kv_heads, seq_q, seq_k, head_dim);
-  return q == packed.sdpa().q && k == packed.sdpa().k && v == packed.sdpa().v && out == packed.sdpa().out;
-}
-
 namespace {
 
 // Saturated where the product overflows, so that `validate` sees it.
@@ -183,7 +170,17 @@ int64_t area(int64_t rows, int64_t columns) {
   return __builtin_mul_overflow(rows, columns, &product) ? INT64_MAX : product;
 }
 
+HeadStrides packed(int64_t heads, int64_t rows, int64_t head_dim) {
+  const int64_t head = area(rows, head_dim);
+  return {.batch = area(heads, head), .head = head, .row = head_dim};
+}
+
 }  // namespace
+
+bool SdpaShape::contiguous() const {
+  const HeadStrides of_queries = packed(heads, seq_q, head_dim), of_keys = packed(kv_heads, seq_k, head_dim);
+  return q == of_queries && k == of_keys && v == of_keys && out == of_queries;
+}
 
 Problem softmax_problem(int64_t rows, int64_t seq_k) {
   return {.shape = SoftmaxShape{.rank = 2, .seq_q = rows, .seq_k = seq_k, .in_stride = seq_k, .out_stride = seq_k}};
@@ -210,10 +207,6 @@ Problem matmul_problem(int64_t m, int64_t k, int64_t n, bool ta, bool tb, int64_
 }
 
 Problem sdpa_problem(int64_t batch, int64_t heads, int64_t kv_heads, int64_t seq_q, int64_t seq_k, int64_t head_dim) {
-  const auto packed = [&](int64_t of, int64_t rows) {
-    const int64_t head = area(rows, head_dim);
-    return HeadStrides{.batch = area(of, head), .head = head, .row = head_dim};
-  };
   return {.shape = SdpaShape{.batch = batch,
                              .heads = heads,
                              .kv_heads = kv_heads,
@@ -221,10 +214,10 @@ Problem sdpa_problem(int64_t batch, int64_t heads, int64_t kv_heads, int64_t seq
                              .seq_k = seq_k,
                              .head_dim = head_dim,
                              .scale = head_dim > 0 ? 1 / std::sqrt(static_cast<float>(head_dim)) : 1,
-                             .q = packed(heads, seq_q),
-                             .k = packed(kv_heads, seq_k),
-                             .v = packed(kv_heads, seq_k),
-                             .out = packed(heads, seq_q)}};
+                             .q = packed(heads, seq_q, head_dim),
+                             .k = packed(kv_heads, seq_k, head_dim),
+                             .v = packed(kv_heads, seq_k, head_dim),
+                             .out = packed(heads, seq_q, head_dim)}};
 }
 
 Problem with_dtype(Problem problem, DType dtype) {
@@ -244,8 +237,8 @@ void make_causal(SdpaShape& sdpa, std::optional<int64_t> offset) {
 
 Status validate(const Problem& problem) {
   METALLIC_CHECK(std::visit([](const auto& shape) { return validate(shape); }, problem.shape));
-  const Operands bytes = operands(problem);
-  if (!std::all_of(bytes.begin(), bytes.end(), [](const auto& operand) { return operand.has_value(); }))
+  const auto bytes = operand_bytes(problem);
+  if (std::ranges::find(bytes, kTooMany) != bytes.end())
     return fail(Code::out_of_memory, "{} operands need more bytes than a 64-bit machine addresses: use a smaller shape",
                 name(problem.op()));
   if (problem.dtype != problem.out_dtype && problem.dtype != DType::f32 && problem.out_dtype != DType::f32)
@@ -255,15 +248,20 @@ Status validate(const Problem& problem) {
   return {};
 }
 
-std::string layout(const Problem& problem) {
-  if (problem.op() == Op::matmul) {
-    const auto& s = problem.matmul();
-    return fmt::format("{}{}{}", s.ta ? 't' : 'n', s.tb ? 't' : 'n', s.contiguous() ? "" : "_strided");
+size_t layout_index(const Problem& problem) {
+  const auto flags = [](bool high, bool middle, bool low) { return size_t{high} * 4 + size_t{middle} * 2 + size_t{low}; };
+  switch (problem.op()) {
+    case Op::softmax: return flags(false, !problem.softmax().contiguous(), problem.softmax().causal);
+    case Op::matmul: return flags(!problem.matmul().contiguous(), problem.matmul().ta, problem.matmul().tb);
+    case Op::sdpa: return flags(false, !problem.sdpa().contiguous(), problem.sdpa().causal);
   }
-  const bool softmax = problem.op() == Op::softmax;
-  const bool contiguous = softmax ? problem.softmax().contiguous() : problem.sdpa().contiguous();
-  const bool causal = softmax ? problem.softmax().causal : problem.sdpa().causal;
-  return fmt::format("{}{}", contiguous ? "contiguous" : "strided", causal ? "_causal" : "");
+  return 0;
+}
+
+std::string layout(const Problem& problem) {
+  constexpr const char* kOfMatmul[kLayouts] = {"nn", "nt", "tn", "tt", "nn_strided", "nt_strided", "tn_strided", "tt_strided"};
+  constexpr const char* kOfOthers[] = {"contiguous", "contiguous_causal", "strided", "strided_causal"};
+  return (problem.op() == Op::matmul ? kOfMatmul : kOfOthers)[layout_index(problem)];
 }
 
 Work work(const Problem& problem) {
@@ -271,10 +269,7 @@ Work work(const Problem& problem) {
 }
 
 std::array<int64_t, 4> operand_bytes(const Problem& problem) {
-  std::array<int64_t, 4> bytes{};
-  const Operands known = operands(problem);
-  std::transform(known.begin(), known.end(), bytes.begin(), [](const auto& operand) { return operand.value_or(INT64_MAX); });
-  return bytes;
+  return std::visit([&](const auto& shape) { return operand_bytes(problem, shape); }, problem.shape);
 }
 
 std::string_view name(Axis axis) {
@@ -337,6 +332,16 @@ std::optional<int64_t> value(const SdpaShape& s, Axis axis) {
 
 std::optional<int64_t> value(const Problem& problem, Axis axis) {
   return std::visit([&](const auto& shape) { return value(shape, axis); }, problem.shape);
+}
+
+std::array<int64_t, kAxes.size()> axis_values(const Problem& problem) {
+  std::array<int64_t, kAxes.size()> values{};
+  // Unrolled, so that no axis costs a jump.
+  const auto fill = [&]<size_t... at>(const auto& shape, std::index_sequence<at...>) {
+    ((values[at] = value(shape, static_cast<Axis>(at)).value_or(0)), ...);
+  };
+  std::visit([&](const auto& shape) { fill(shape, std::make_index_sequence<kAxes.size()>()); }, problem.shape);
+  return values;
 }
 
 }  // namespace metallic

@@ -130,6 +130,10 @@ Status validate(const Problem& problem);
 /// with `_causal`; matmul `nn|nt|tn|tt`, with `_strided`.
 std::string layout(const Problem& problem);
 
+/// Which of its operation's layouts that is, below kLayouts: what a table is indexed by.
+inline constexpr size_t kLayouts = 8;
+size_t layout_index(const Problem& problem);
+
 /// What an operation does, for throughput and ceilings.
 struct Work {
   double operations;  ///< the guide's count: softmax rows·seq_k·3, matmul M·K·N·2; sdpa that of its two matmuls,
@@ -154,5 +158,8 @@ std::optional<Axis> parse_axis(std::string_view text);
 /// A problem's value on an axis, or nothing where its operation lacks it. For matmul `n` is min(M,N), `big` max(M,N) and
 /// `side` is 0 where the weights are in A, 1 where they are in B. For sdpa `heads` is batch·heads.
 std::optional<int64_t> value(const Problem& problem, Axis axis);
+
+/// The values on all axes, by the axis' number; 0 on those that the operation lacks.
+std::array<int64_t, kAxes.size()> axis_values(const Problem& problem);
 
 }  // namespace metallic

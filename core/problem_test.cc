@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <map>
+#include <set>
+
 #include "core/rule.h"
 
 namespace metallic {
@@ -20,6 +23,9 @@ TEST(Problem, AxesAreWhatRulesSee) {
   EXPECT_EQ(value(matmul_problem(64, 64, 64), Axis::side), 0);
   EXPECT_EQ(value(matmul_problem(64, 64, 64, false, true), Axis::side), 1);
   EXPECT_EQ(value(softmax_problem(4, 16, 512), Axis::rows), 64);
+  for (const Problem& problem : {weights_first, engine, softmax_problem(4, 16, 512), sdpa_problem(2, 8, 4, 16, 512, 64)})
+    for (const Axis axis : kAxes)
+      EXPECT_EQ(axis_values(problem)[static_cast<size_t>(axis)], value(problem, axis).value_or(0)) << name(axis);
 }
 
 TEST(Problem, WorkFollowsTheGuide) {
@@ -38,6 +44,32 @@ TEST(Problem, LayoutNamesTransposesStridesAndMasks) {
   EXPECT_EQ(layout(strided), "nt");
   std::get<MatmulShape>(strided.shape).ldc += 1;
   EXPECT_EQ(layout(strided), "nt_strided");
+}
+
+TEST(Problem, LayoutIndexesAreThoseOfDistinctNames) {
+  std::map<std::pair<Op, size_t>, std::string> seen;
+  const auto see = [&](const Problem& problem) {
+    ASSERT_LT(layout_index(problem), kLayouts);
+    EXPECT_EQ(seen.try_emplace({problem.op(), layout_index(problem)}, layout(problem)).first->second, layout(problem));
+  };
+  for (const bool strided : {false, true})
+    for (const bool first : {false, true})
+      for (const bool second : {false, true}) {
+        Problem softmax = softmax_problem(2, 4, 8), matmul = matmul_problem(4, 6, 8, first, second),
+                sdpa = sdpa_problem(2, 4, 2, 4, 8, 16);
+        if (first) make_causal(std::get<SoftmaxShape>(softmax.shape));
+        if (first) make_causal(std::get<SdpaShape>(sdpa.shape));
+        if (strided) {
+          ++std::get<SoftmaxShape>(softmax.shape).in_stride;
+          ++std::get<MatmulShape>(matmul.shape).lda;
+          ++(second ? std::get<SdpaShape>(sdpa.shape).out : std::get<SdpaShape>(sdpa.shape).k).batch;
+        }
+        for (const Problem& problem : {softmax, matmul, sdpa}) see(problem);
+      }
+  std::set<std::pair<Op, std::string>> names;
+  for (const auto& [index, name] : seen) names.emplace(index.first, name);
+  EXPECT_EQ(seen.size(), 4u + 8u + 4u);
+  EXPECT_EQ(names.size(), seen.size());
 }
 
 TEST(Problem, ValidationRefusesNonsense) {

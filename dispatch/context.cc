@@ -99,8 +99,10 @@ Result<std::unique_ptr<Context>> Context::create(ContextOptions options) {
     context->own_executor_ = std::make_unique<cpu::Pool>(threads);
     context->executor_ = context->own_executor_.get();
   }
+  context->threads_ = context->executor_->threads();
   if (wanted.libraries || names_library(context->environment_) || calls_library(wanted.call.variant)) context->use_libraries();
   context->load_profiles();
+  context->rules_ = std::make_unique<RuleTables>(context->selection(wanted.call));
   return context;
 }
 
@@ -136,10 +138,29 @@ void Context::load_profiles() {
   }
 }
 
+SelectionInputs Context::selection(const CallOptions& options) const { return {facts_, environment_, options, profiles_}; }
+
+Result<Choice> Context::choose(const Problem& problem) const {
+  if (problem.threads != threads_) {
+    Problem own = problem;
+    own.threads = threads_;
+    return choose(own);
+  }
+  METALLIC_CHECK(validate(problem));
+  METALLIC_TRY(const RuleTable* rules, rules_->of(problem));
+  return metallic::choose(problem, *rules, facts_);
+}
+
+Result<Decision> Context::decision(const Problem& problem, const CallOptions& options) const {
+  if (problem.threads != threads() || options != options_.call) return select(problem, selection(options));
+  METALLIC_CHECK(validate(problem));
+  METALLIC_TRY(const RuleTable* rules, rules_->of(problem));
+  return metallic::decide(problem, *rules, facts_);
+}
+
 Result<Decision> Context::decide(Problem problem, const CallOptions& options) const {
   problem.threads = threads();
-  METALLIC_TRY(Decision decision, select(problem, {facts_, environment_, options, profiles_}));
-  return decision;
+  return decision(problem, options);
 }
 
 Result<Plan> Context::plan(const Problem& problem, const CallOptions& options) {
@@ -160,48 +181,17 @@ Result<Plan> Context::plan_part(const Problem& part) {
 }
 
 Result<Plan> Context::make(const Problem& problem, const CallOptions& options) {
-  METALLIC_TRY(Decision decision, select(problem, {facts_, environment_, options, profiles_}));
+  METALLIC_TRY(Decision made, decision(problem, options));
   PartsPlanner parts(*this, options);
-  METALLIC_TRY(auto kernel, decision.variant->prepare(decision.problem, decision.tuning, facts_, parts));
-  decision.parts = std::move(parts.decisions);
-  return Plan{std::move(decision), std::move(kernel)};
+  METALLIC_TRY(auto kernel, made.variant->prepare(made.problem, made.tuning, facts_, parts));
+  made.parts = std::move(parts.decisions);
+  return Plan{std::move(made), std::move(kernel)};
 }
 
-Result<std::shared_ptr<const Plan>> Context::cached_plan(const Problem& wanted) {
-  Problem problem = wanted;
-  problem.threads = threads();
-  {
-    const std::shared_lock lock(mutex_);
-    if (const auto found = plans_.find(problem); found != plans_.end()) return found->second;
-  }
+Result<const Plan*> Context::cached_plan(const Problem& problem) {
+  if (const Plan* const kept = plans_.find(problem)) return kept;
   METALLIC_TRY(Plan made, plan(problem));
-  const std::unique_lock lock(mutex_);
-  return plans_.try_emplace(problem, std::make_shared<const Plan>(std::move(made))).first->second;
-}
-
-size_t Context::Hash::operator()(const Problem& problem) const {
-  // Dimensions and flags tell problems apart; strides seldom do and are left to the comparison.
-  const auto mix = [](uint64_t hash, uint64_t value) { return (hash ^ value) * 0x9e3779b97f4a7c15u ^ (hash >> 29); };
-  const auto of = [&](std::initializer_list<int64_t> values) {
-    uint64_t hash = problem.shape.index() * 8 + static_cast<uint64_t>(problem.dtype);
-    for (const int64_t value : values) hash = mix(hash, static_cast<uint64_t>(value));
-    return hash;
-  };
-  switch (problem.op()) {
-    case Op::softmax: {
-      const auto& s = problem.softmax();
-      return of({s.batch, s.seq_q, s.seq_k, int64_t{s.causal}, s.offset});
-    }
-    case Op::matmul: {
-      const auto& s = problem.matmul();
-      return of({s.batch, s.m, s.k, s.n, int64_t{s.ta} + 2 * int64_t{s.tb}});
-    }
-    case Op::sdpa: {
-      const auto& s = problem.sdpa();
-      return of({s.batch, s.heads, s.kv_heads, s.seq_q, s.seq_k, s.head_dim, int64_t{s.causal}, s.offset});
-    }
-  }
-  return 0;
+  return &plans_.insert(problem, std::move(made));
 }
 
 void Context::report_refused(const Decision& decision) const {

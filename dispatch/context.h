@@ -4,13 +4,12 @@
 #include <functional>
 #include <memory>
 #include <optional>
-#include <shared_mutex>
 #include <string>
-#include <unordered_map>
 #include <vector>
 
 #include "core/environment.h"
 #include "core/planner.h"
+#include "dispatch/plan_cache.h"
 #include "dispatch/select.h"
 
 namespace spdlog {
@@ -41,7 +40,11 @@ class Context final : public Planner {
   static Result<std::unique_ptr<Context>> create(ContextOptions options);
   ~Context() override;
 
-  /// The decision for a problem with the context's thread count, not cached.
+  /// What runs a problem with the context's thread count and options. The rules are compiled at the first problem of each type
+  /// and layout; from then on it takes no lock, and no memory where no rule is refused.
+  Result<Choice> choose(const Problem& problem) const;
+
+  /// The same with its record of why, for whatever options.
   Result<Decision> decide(Problem problem, const CallOptions& options) const;
   Result<Decision> decide(const Problem& problem) const { return decide(problem, options_.call); }
 
@@ -50,27 +53,25 @@ class Context final : public Planner {
   Result<Plan> plan(const Problem& problem) { return plan(problem, options_.call); }
   Result<Plan> plan_part(const Problem& part) override;
 
-  /// The plan of a problem, made at its first use and kept; safe from several threads. The problem's thread count is the
-  /// context's.
-  Result<std::shared_ptr<const Plan>> cached_plan(const Problem& problem);
+  /// The plan of a problem, made at its first use and kept as long as the context; safe from several threads, and no lock is
+  /// taken where it is there. The problem's thread count is the context's.
+  Result<const Plan*> cached_plan(const Problem& problem);
 
   const DeviceFacts& facts() const { return facts_; }
   const Environment& environment() const { return environment_; }
   const Lookup& lookup() const { return options_.environment; }
   std::span<const ProfileLevel> profiles() const { return profiles_; }
   Executor& executor() const { return *executor_; }
-  int threads() const { return executor_->threads(); }
+  int threads() const { return threads_; }
 
  private:
-  struct Hash {
-    size_t operator()(const Problem& problem) const;
-  };
-
   class PartsPlanner;
 
   explicit Context(ContextOptions options);
   void use_libraries();
   void load_profiles();
+  SelectionInputs selection(const CallOptions& options) const;
+  Result<Decision> decision(const Problem& problem, const CallOptions& options) const;
   Result<Plan> make(const Problem& problem, const CallOptions& options);
   void report_refused(const Decision& decision) const;
   void report(const Decision& decision) const;
@@ -81,10 +82,11 @@ class Context final : public Planner {
   std::vector<ProfileLevel> profiles_;
   std::unique_ptr<Executor> own_executor_;
   Executor* executor_ = nullptr;
+  int threads_ = 1;  // the executor's, which do not change
   std::shared_ptr<spdlog::logger> log_;
-  std::shared_ptr<RunLog> run_log_;  // null where runs are not logged; what it watches shares it
-  mutable std::shared_mutex mutex_;
-  std::unordered_map<Problem, std::shared_ptr<const Plan>, Hash> plans_;
+  std::shared_ptr<RunLog> run_log_;    // null where runs are not logged; what it watches shares it
+  std::unique_ptr<RuleTables> rules_;  // of the context's own threads and options
+  PlanCache plans_;
 };
 
 /// A decision on one line, as the debug log prints it.

@@ -8,6 +8,7 @@
 
 #include "core/label.h"
 #include "dispatch/capi_testing.h"
+#include "dispatch/context.h"
 
 static std::atomic<size_t> allocations{0}, locks{0};
 
@@ -132,6 +133,28 @@ TEST_F(RunPromises, WatchedRunsDoNeitherEither) {
     EXPECT_EQ(status, METALLIC_OK);
   }
   std::filesystem::remove_all(folder);
+}
+
+// What a program does before each run of a plan that is there, or for a shape that it meets for the first time.
+TEST_F(RunPromises, FindingAPlanAndChoosingDoNeitherEither) {
+  for (const char* profile : {"", "none"}) {
+    const Lookup lookup = [&](std::string_view name) -> std::optional<std::string> {
+      return name == "METALLIC_PROFILE" ? std::optional<std::string>(profile) : std::nullopt;
+    };
+    const auto context = Context::create({.threads = 2, .environment = lookup});
+    ASSERT_TRUE(context) << context.error().message;
+    for (const char* label : {"rows64_seqk1000", "rows1_seqk40000", "batch2_seqq30_seqk30_causal", "300x300x2", "2x300x300_tb",
+                              "200x100x150", "64x64x64_tb", "batch1_h8kv2_seqq1_seqk700_d64_causal"})
+      for (const DType dtype : kDTypes) {
+        const Problem problem = with_dtype(*parse_label(label), dtype);
+        ASSERT_TRUE((*context)->cached_plan(problem)) << label;
+        const size_t allocated = allocations, locked = locks;
+        const bool found = (*context)->cached_plan(problem).has_value(), chosen = (*context)->choose(problem).has_value();
+        EXPECT_EQ(allocations - allocated, 0u) << label << ' ' << name(dtype);
+        EXPECT_EQ(locks - locked, 0u) << label << ' ' << name(dtype);
+        EXPECT_TRUE(found && chosen) << label;
+      }
+  }
 }
 
 }  // namespace

@@ -1,48 +1,30 @@
 // Selection: problem × facts × profiles × environment → decision, a pure function.
 #pragma once
 
-#include <optional>
-#include <string>
-
 #include "core/decision.h"
-#include "core/device.h"
-#include "core/environment.h"
-#include "core/problem.h"
-#include "core/status.h"
 #include "core/variant.h"
-#include "formats/profile.h"
+#include "dispatch/rule_table.h"
 
 namespace metallic {
 
-/// What a single call asks for.
-struct CallOptions {
-  std::string variant;               ///< a variant's full name to force, or empty
-  std::optional<Numerics> numerics;  ///< in place of the environment's
+/// What runs a problem, without the record of why.
+struct Choice {
+  const Variant* variant = nullptr;
+  const Tuning* tuning = nullptr;  ///< one of the variant's points
+  Source source = Source::defaults;
 };
 
-/// A profile and where it came from, for the record. Those of source `family` are other machines': their lists count for any
-/// number of threads, the nearest first.
-struct ProfileLevel {
-  Source source;
-  std::string path;  ///< or which built-in profile it is
-  Profile profile;
-};
+/// The first rule of the table that a variant accepts. The problem is a valid one of the table's key, the facts are those that
+/// the table was compiled with. Allocates nothing where no rule is refused, but for the names of orders of summation that
+/// batch_invariant compares.
+Result<Choice> choose(const Problem& problem, const RuleTable& rules, const DeviceFacts& facts);
 
-struct SelectionInputs {
-  const DeviceFacts& facts;
-  const Environment& environment;
-  const CallOptions& options;
-  /// In order of precedence: caller's, user's, then built-in ones.
-  std::span<const ProfileLevel> profiles;
-};
+/// The same choice, with the rule that made it, what was passed over, and why every other candidate does not run.
+Result<Decision> decide(const Problem& problem, const RuleTable& rules, const DeviceFacts& facts);
 
-/// Refuses names in the environment and the options that are no variant of the device, with the allowed ones.
-Status check_names(const Environment& environment, const DeviceFacts& facts);
-Result<std::string> resolve_variant(Op op, std::string_view text, const DeviceFacts& facts, std::string_view where);
-
-/// Always decides for a valid problem: the reference accepts what all others reject. Precedence: environment › options ›
-/// profiles › built-in rules; the first level with rules for the problem's key supplies them all, and where none of its
-/// rules can run, the next level does.
+/// Compiles the rules of the problem's key and decides. Always decides for a valid problem: the reference accepts what all
+/// others reject. Precedence: environment › options › profiles › built-in rules; the first level with rules for the problem's
+/// key supplies them all, and where none of its rules can run, the next level does.
 Result<Decision> select(const Problem& problem, const SelectionInputs& inputs);
 
 }  // namespace metallic

@@ -212,8 +212,8 @@ TEST(Context, KeepsPlans) {
   const Problem problem = *parse_label("rows4_seqk64");
   const auto first = (*context)->cached_plan(problem), second = (*context)->cached_plan(problem);
   ASSERT_TRUE(first && second);
-  EXPECT_EQ(first->get(), second->get());
-  EXPECT_NE(first->get(), (*context)->cached_plan(*parse_label("rows4_seqk65"))->get());
+  EXPECT_EQ(*first, *second);
+  EXPECT_NE(*first, *(*context)->cached_plan(*parse_label("rows4_seqk65")));
 }
 
 TEST(Select, LibrariesRunOnlyWhereTheyAreLoadedAndNothingIsPromised) {

@@ -1,0 +1,156 @@
+// What deciding costs: a plan that is there, a choice through a loaded profile, and loading that profile, each beside an empty
+// call of the same shape.
+#include <unistd.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <random>
+#include <stdexcept>
+
+#include "benchmarks/operands.h"
+#include "core/label.h"
+#include "dispatch/built_in_profiles.h"
+#include "dispatch/profile_store.h"
+#include "formats/file.h"
+
+namespace metallic::benchmarks {
+namespace {
+
+// A folder that is there while the benchmarks run.
+class Folder {
+ public:
+  Folder() : path_(std::filesystem::temp_directory_path() / fmt::format("metallic_dispatch_bench_{}", getpid())) {}
+  ~Folder() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path_, ignored);
+  }
+  std::string write(std::string_view name, const Profile& profile) const {
+    const auto path = path_ / name;
+    if (const auto written = write_file(path, to_json(profile)); !written) throw std::runtime_error(written.error().message);
+    return path.native();
+  }
+
+ private:
+  std::filesystem::path path_;
+};
+
+// As if it had been measured here, with as many threads as the context has.
+Profile as_own(Profile profile, const Context& context) {
+  profile.device = context.facts();
+  profile.fingerprint = fingerprint(context.facts());
+  for (RuleList& list : profile.lists) list.key.threads = context.threads();
+  return profile;
+}
+
+Profile largest_built_in() {
+  const auto profiles = built_in_profiles();
+  return std::ranges::max_element(profiles, {}, [](const BuiltInProfile& one) { return to_json(one.profile).size(); })->profile;
+}
+
+// Far more rules than tuning writes, to see what one costs: softmax in 60 bands of rows, of which the last is reached.
+Profile with_sixty_rules() {
+  RuleList list{{.op = Op::softmax, .layout = "contiguous"}, {}};
+  for (int64_t band = 0; band < 60; ++band)
+    list.rules.push_back({.when = {{.axis = Axis::rows, .low = band * 16 + 1, .high = band * 16 + 16},
+                                   {.axis = Axis::seq_k, .low = 1, .high = 1 << 20}},
+                          .use = "cpu_vec",
+                          .tuning = "unroll=4"});
+  return {.lists = {std::move(list)}};
+}
+
+// Free of the environment, so that the profile is the one that is meant. Its pool is one thread: nothing runs.
+ContextOptions with_profile(std::string path, const Context& context) {
+  return {
+      .profile = std::move(path), .executor = &context.executor(), .environment = [](std::string_view) { return std::nullopt; }};
+}
+
+[[gnu::noinline]] Result<const Plan*> no_plan(const Context& context, const Problem& problem) {
+  benchmark::DoNotOptimize(&context);
+  benchmark::DoNotOptimize(&problem);
+  return nullptr;
+}
+[[gnu::noinline]] Result<Choice> no_choice(const Context& context, const Problem& problem) {
+  benchmark::DoNotOptimize(&context);
+  benchmark::DoNotOptimize(&problem);
+  return Choice();
+}
+Result<const Plan*> cached_plan(Context& context, const Problem& problem) { return context.cached_plan(problem); }
+Result<Choice> choose(const Context& context, const Problem& problem) { return context.choose(problem); }
+
+// Calls about problems in turn: one shape again and again is what branches are predicted for, so several are timed too.
+template <typename Call>
+void add_calls(const std::string& name, std::shared_ptr<Context> context, std::vector<Problem> problems, const Call& call) {
+  benchmark::RegisterBenchmark(name.c_str(), [=](benchmark::State& state) {
+    for (const Problem& problem : problems)
+      if (const auto first = call(*context, problem); !first) return fail_benchmark(state, first.error().message);
+    size_t next = 0;
+    for (auto _ : state) {
+      benchmark::DoNotOptimize(call(*context, problems[next]));
+      if (++next == problems.size()) next = 0;
+    }
+  });
+}
+
+// A sequence too long to be learnt by heart.
+std::vector<Problem> shuffled(const std::vector<Problem>& some) {
+  std::mt19937 random(1);
+  std::vector<Problem> many;
+  for (int i = 0; i < 1024; ++i) many.push_back(some[random() % some.size()]);
+  return many;
+}
+
+void add_loading(const std::string& path, const Context& context) {
+  benchmark::RegisterBenchmark("dispatch/profile_load", [=, &context](benchmark::State& state) {
+    for (auto _ : state) {
+      auto profile = load_profile(path, context.facts());
+      if (!profile) return fail_benchmark(state, profile.error().message);
+      benchmark::DoNotOptimize(stale_entries(*profile));
+      benchmark::DoNotOptimize(drop_stale_libraries(*profile, context.facts()));
+    }
+  });
+  benchmark::RegisterBenchmark("dispatch/context_create", [=, &context](benchmark::State& state) {
+    for (auto _ : state) {
+      const auto made = Context::create(with_profile(path, context));
+      if (!made) return fail_benchmark(state, made.error().message);
+    }
+  });
+}
+
+std::shared_ptr<Context> make_context(ContextOptions options) {
+  auto made = Context::create(std::move(options));
+  if (!made) throw std::runtime_error(made.error().message);
+  return std::move(*made);
+}
+
+void register_all(Context& context) {
+  static const Folder folder;
+  const std::string path = folder.write("typical.json", as_own(largest_built_in(), context));
+  const auto tuned = make_context(with_profile(path, context));
+  const auto long_list = make_context(with_profile(folder.write("long.json", as_own(with_sixty_rules(), context)), context));
+  const std::vector<Problem> of_each_op[] = {
+      problems({"rows1+4+64+2048_seqk64..16384", "batch4_seqq64_seqk256+1024_causal"}),
+      problems({"4096x4096x1+2+3+4+8+16+32+512", "1+2+3+4+8+16+32+512x4096x4096_tb", "64x64x64", "1024x1024x1024"}),
+      problems({"batch1_h32kv8_seqq1_seqk512+2048+8192_d128_causal", "batch1_h32kv8_seqq128+512_seqk512_d128_causal"})};
+  for (const std::vector<Problem>& some : of_each_op) {
+    const Problem &first = some.front(), &last = some.back();
+    for (const Problem& problem : {first, last}) {
+      const std::string of = fmt::format("{}/{}", name(problem.dtype), label(problem));
+      add_calls("dispatch/noop_plan/" + of, tuned, {problem}, no_plan);
+      add_calls("dispatch/cached_plan/" + of, tuned, {problem}, cached_plan);
+      add_calls("dispatch/noop_choice/" + of, tuned, {problem}, no_choice);
+      add_calls("dispatch/choice/" + of, tuned, {problem}, choose);
+    }
+    const std::string mixed = fmt::format("f32/{}_mixed", name(first.op()));
+    add_calls("dispatch/noop_plan/" + mixed, tuned, shuffled(some), no_plan);
+    add_calls("dispatch/cached_plan/" + mixed, tuned, shuffled(some), cached_plan);
+    add_calls("dispatch/noop_choice/" + mixed, tuned, shuffled(some), no_choice);
+    add_calls("dispatch/choice/" + mixed, tuned, shuffled(some), choose);
+  }
+  add_calls("dispatch/choice_of_60_rules/f32/rows960_seqk64", long_list, {softmax_problem(960, 64)}, choose);
+  add_loading(path, context);
+}
+
+}  // namespace
+}  // namespace metallic::benchmarks
+
+int main(int argc, char** argv) { return metallic::benchmarks::run_program(argc, argv, metallic::benchmarks::register_all); }
