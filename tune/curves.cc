@@ -72,7 +72,7 @@ std::vector<double> log_ratios(const Series& series, const Families& families) {
     const size_t without = blocks > 1 ? fold : kNone;
     const Arm *a = fastest(series, families.a, without), *b = fastest(series, families.b, without);
     for (size_t block = fold; a && b && block < blocks; block += kFolds)
-      ratios[block] = std::log(a->time[block] / b->time[block]);
+      ratios[block] = std::log(a->time[block]) - std::log(b->time[block]);
   }
   std::erase_if(ratios, [](double ratio) { return std::isnan(ratio); });
   return ratios;

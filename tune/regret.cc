@@ -1,7 +1,6 @@
 #include "tune/regret.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 
 #include "tune/statistics.h"
@@ -9,36 +8,51 @@
 namespace metallic::tune {
 namespace {
 
-// Median of log(time) over the blocks of one parity; NaN where there are none.
-double half_log_time(const Arm& arm, size_t parity) {
-  std::vector<double> logs;
-  for (size_t b = parity; b < arm.time.size(); b += 2) logs.push_back(std::log(arm.time[b]));
-  return median(std::move(logs));
+// log(chosen / other) by block, NaN where one is missing, without the tails: beyond six median deviations lie interruptions.
+std::vector<double> log_ratios(const Arm& chosen, const Arm& other) {
+  std::vector<double> ratios;
+  for (size_t b = 0; b < chosen.time.size(); ++b) ratios.push_back(std::log(chosen.time[b]) - std::log(other.time[b]));
+  const double middle = median(ratios);
+  std::vector<double> deviations;
+  for (const double ratio : ratios) deviations.push_back(std::abs(ratio - middle));
+  const double reach = 6 * median(std::move(deviations));
+  for (double& ratio : ratios) ratio = std::clamp(ratio, middle - reach, middle + reach);
+  return ratios;
 }
 
-// Median of log(a/b) over blocks of one parity that have both; where blocks share nothing, the difference of medians.
-double half_log_ratio(const Arm& a, const Arm& b, size_t parity) {
-  std::vector<double> ratios;
-  for (size_t i = parity; i < a.time.size(); i += 2)
-    if (!std::isnan(a.time[i]) && !std::isnan(b.time[i])) ratios.push_back(std::log(a.time[i] / b.time[i]));
-  return ratios.empty() ? half_log_time(a, parity) - half_log_time(b, parity) : median(std::move(ratios));
-}
+// The mean over all blocks but one is had from the sum over all.
+struct Advantage {
+  std::vector<double> by_block;
+  double sum = 0;
+  double blocks = 0;
+  double without(size_t block) const { return (sum - by_block[block]) / (blocks - 1); }
+};
 
 }  // namespace
 
 std::optional<double> cross_fitted_regret(const Series& series, const Choice& choice) {
   const Arm* chosen = series.find(choice);
-  if (!chosen || std::isnan(half_log_time(*chosen, 0)) || std::isnan(half_log_time(*chosen, 1))) return std::nullopt;
-  double sum = 0;
-  for (const size_t fit : {size_t{0}, size_t{1}}) {
-    const Arm* best = chosen;
-    for (const Arm& arm : series.arms) {
-      const double time = half_log_time(arm, fit);
-      if (!std::isnan(time) && !std::isnan(half_log_time(arm, 1 - fit)) && time < half_log_time(*best, fit)) best = &arm;
-    }
-    sum += half_log_ratio(*chosen, *best, 1 - fit);
+  if (!chosen) return std::nullopt;
+  std::vector<Advantage> others;
+  for (const Arm& arm : series.arms) {
+    if (&arm == chosen) continue;
+    Advantage other{.by_block = log_ratios(*chosen, arm)};
+    for (const double ratio : other.by_block)
+      if (!std::isnan(ratio)) other.sum += ratio, ++other.blocks;
+    if (other.blocks >= 2) others.push_back(std::move(other));
   }
-  return std::expm1(sum / 2);
+  double sum = 0, blocks = 0;
+  for (size_t block = 0; block < chosen->time.size(); ++block) {
+    if (std::isnan(chosen->time[block])) continue;
+    double most = 0, score = 0;  // the choice itself has no advantage over itself
+    for (const Advantage& other : others)
+      if (!std::isnan(other.by_block[block]) && other.without(block) > most)
+        most = other.without(block), score = other.by_block[block];
+    sum += score;
+    ++blocks;
+  }
+  if (blocks < 2) return std::nullopt;
+  return std::expm1(sum / blocks);
 }
 
 Choice best_choice(const Series& series) {

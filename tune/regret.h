@@ -10,8 +10,9 @@
 
 namespace metallic::tune {
 
-/// Cross-fitted regret of a choice: the best candidate is picked on one half of the blocks (even or odd), and the choice is
-/// scored against it on the other half, both ways, averaged; a fraction, below 0 by chance where the choice is the best.
+/// Cross-fitted regret of a choice: in each block it is scored against the candidate that is best over all other blocks, and
+/// the scores are averaged; a fraction, below 0 by chance where the choice is the best. All but one block pick, and not half
+/// of them, because a pick that misses the best by chance hides regret. Blocks whose noise is correlated overstate it.
 /// Nothing where the choice was not timed or fewer than two blocks have it.
 std::optional<double> cross_fitted_regret(const Series& series, const Choice& choice);
 
