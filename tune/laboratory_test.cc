@@ -219,7 +219,9 @@ TEST(Laboratory, CrossFittedRegretIsUnbiased) {
       const double mean = sum / static_cast<double>(measurements.series.size());
       fmt::print("{}, {}: mean {:.3f} %\n", surface.name, noise.name, 100 * mean);
       // Correlated blocks leak from the picks into the scores: regret is overstated then, but never hidden.
-      if (noise.correlation == 0) EXPECT_LT(mean, loss + 0.001) << surface.name << ' ' << noise.name;
+      if (noise.correlation == 0) {
+        EXPECT_LT(mean, loss + 0.001) << surface.name << ' ' << noise.name;
+      }
       EXPECT_GT(mean, loss - 0.001) << surface.name << ' ' << noise.name;
     }
 }
