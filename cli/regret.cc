@@ -45,8 +45,8 @@ Result<std::vector<Score>> score(const tune::Measurements& measurements, const C
     Score score{.series = &series,
                 .chosen = {std::string(decision.variant->name), to_string(decision.tuning)},
                 .best = best_choice(series, effects)};
-    score.regret = cross_fitted_regret(series, effects, score.chosen);
-    score.default_regret = cross_fitted_regret(series, effects, default_choice(series.problem));
+    score.regret = cross_fitted_regret(series, score.chosen);
+    score.default_regret = cross_fitted_regret(series, default_choice(series.problem));
     scores.push_back(std::move(score));
   }
   return scores;

@@ -117,9 +117,9 @@ void analyze_key(const RuleKey& key, std::vector<Point> points, const std::map<c
                     .chosen = chosen.choice,
                     .best = best_choice(series, of_series),
                     .default_choice = candidates.choice(0, points[i]),
-                    .regret = cross_fitted_regret(series, of_series, chosen.choice),
-                    .default_regret = cross_fitted_regret(series, of_series, candidates.choice(0, points[i])),
-                    .unseen_regret = cross_fitted_regret(series, of_series, selected.held_out[i])};
+                    .regret = cross_fitted_regret(series, chosen.choice),
+                    .default_regret = cross_fitted_regret(series, candidates.choice(0, points[i])),
+                    .unseen_regret = cross_fitted_regret(series, selected.held_out[i])};
     if (chosen.rule >= 0)
       sums[static_cast<size_t>(chosen.rule)].add(verdict, whole[i], margin(series, *points[i].replicates, chosen.choice));
     analysis.verdicts.push_back(std::move(verdict));

@@ -29,7 +29,7 @@ struct AnalysisOptions {
   uint64_t seed = 1;
 };
 
-/// How two families compare along an axis: median log(time_a / time_b) by block, positive where b wins.
+/// How two families compare along an axis: the trimmed mean of log(time_a / time_b) over blocks, positive where b wins.
 struct Curve {
   Op op;
   DType dtype = DType::f32;
@@ -43,13 +43,13 @@ struct Curve {
   struct Point {
     int64_t x;
     double log_ratio;
-    double low;  ///< 95 % bootstrap interval
+    double low;  ///< 95 % interval; without bounds where no point of the curve has two blocks
     double high;
     double time_a;  ///< median ns of the family's best candidate
     double time_b;
   };
   std::vector<Point> points;        ///< by rising x
-  std::optional<double> crossover;  ///< zero of the interpolated log ratio, if there is exactly one clear sign change
+  std::optional<double> crossover;  ///< zero of the interpolated log ratio, if its sign clearly changes, and only once
   std::optional<double> crossover_low;
   std::optional<double> crossover_high;
 };

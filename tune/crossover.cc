@@ -66,18 +66,22 @@ double autocorrelation(std::span<const std::vector<double>> values) {
 double inflation(double correlation, size_t n) {
   double factor = 1, power = 1;
   const auto count = static_cast<double>(n);
-  for (size_t lag = 1; lag < n; ++lag) factor += 2 * (1 - static_cast<double>(lag) / count) * (power *= correlation);
+  for (size_t lag = 1; lag < n && power > 1e-9; ++lag)
+    factor += 2 * (1 - static_cast<double>(lag) / count) * (power *= correlation);
   return n < 2 ? 1 : factor * (count - 1) / (count - std::min(factor, count / 2));
 }
 
 using Interpolant = std::function<double(double)>;
 
-Interpolant interpolate(const std::vector<double>& x, const std::vector<double>& y) {
-  if (x.size() >= 4) return boost::math::interpolators::pchip(std::vector(x), std::vector(y));
-  return [&](double at) {
+// The line between the places, bent as the cubic bends: by half as much with a `shape` of 0, by half more with 1.
+Interpolant interpolate(const std::vector<double>& x, const std::vector<double>& y, double shape) {
+  const auto line = [&](double at) {
     const size_t i = std::clamp<size_t>(static_cast<size_t>(std::ranges::upper_bound(x, at) - x.begin()), 1, x.size() - 1);
     return y[i - 1] + (y[i] - y[i - 1]) * (at - x[i - 1]) / (x[i] - x[i - 1]);
   };
+  if (x.size() < 4) return line;
+  const boost::math::interpolators::pchip cubic{std::vector(x), std::vector(y)};
+  return [=](double at) { return line(at) + (0.5 + shape) * (cubic(at) - line(at)); };
 }
 
 // True where the curve rises from i to i + 1 more than three times as steeply as on either side.
@@ -87,11 +91,11 @@ bool jumps(const std::vector<double>& x, const std::vector<double>& y, size_t i)
   return slope(i) > 3 * std::max(slope(i - 1), slope(i + 1));
 }
 
-// The zero between places `first` and `last` that leaves least area on the wrong side; where the curve jumps there, the
-// share of the way from one place to the next.
-double zero(const std::vector<double>& x, const std::vector<double>& y, size_t first, size_t last, double share) {
-  constexpr int kSteps = 32;
-  const Interpolant curve = interpolate(x, y);
+// The zero between places `first` and `last` that leaves least area on the wrong side. `shape`, from 0 to 1, is what the
+// places do not tell of the curve between them: how much it bends, and where it jumps.
+double zero(const std::vector<double>& x, const std::vector<double>& y, size_t first, size_t last, double shape) {
+  constexpr int kSteps = 16;
+  const Interpolant curve = interpolate(x, y, shape);
   double area = 0, least = 0, found = x[first], before = y[first];
   for (size_t i = first; i < last; ++i)
     for (int step = 1; step <= kSteps; ++step) {
@@ -103,7 +107,7 @@ double zero(const std::vector<double>& x, const std::vector<double>& y, size_t f
         const double part = before / (before - here), there = area - here * (1 - part) * width / 2;
         if (there <= least) {
           least = there;
-          found = jumps(x, y, i) ? x[i] + (x[i + 1] - x[i]) * share : at - width * (1 - part);
+          found = jumps(x, y, i) ? x[i] + (x[i + 1] - x[i]) * shape : at - width * (1 - part);
         }
       }
       before = here;
@@ -165,12 +169,12 @@ std::optional<Crossover> find_crossover(std::span<const Height> heights, int dra
   if (std::isinf(heights[0].error) || draws == 0) return found;
 
   std::mt19937_64 random(seed);
-  std::uniform_real_distribution<double> share;
+  std::uniform_real_distribution<double> shape;
   std::vector<double> zeros;
   for (int draw = 0; draw < draws; ++draw) {
     for (size_t i = 0; i < heights.size(); ++i)
       y[i] = heights[i].mean + heights[i].error * std::student_t_distribution<double>(heights[i].freedom)(random);
-    zeros.push_back(zero(x, y, first, last, share(random)));
+    zeros.push_back(zero(x, y, first, last, shape(random)));
   }
   found.low = quantile(zeros, 0.025);
   found.high = quantile(zeros, 0.975);

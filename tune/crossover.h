@@ -35,7 +35,8 @@ struct Crossover {
 /// one, the crossover is the zero that leaves least area on the wrong side. The curve is a monotone cubic over x: a line
 /// would put the crossover of a curve that bends up to 3 % off at points an octave apart. Where it rises more steeply than
 /// three times its neighbourhood, it jumps, and the samples do not say where between the two places.
-/// The interval holds the middle 95 % of `draws` curves from the heights' distributions.
+/// The interval holds the middle 95 % of `draws` curves from the heights' distributions, which differ in how much they bend
+/// too.
 std::optional<Crossover> find_crossover(std::span<const Height> heights, int draws, uint64_t seed);
 
 }  // namespace metallic::tune

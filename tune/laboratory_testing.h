@@ -30,6 +30,7 @@ struct Surface {
   std::vector<Problem> tuned;
   std::vector<Problem> dense;
   std::function<Choice(const Problem&)> default_choice;
+  std::function<std::vector<Rule>(Op)> default_rules;  ///< the same as rules, whose tunings are the variants' own
 
   double time(const Choice& choice, const Problem& problem) const {
     const auto at = std::ranges::find(candidates, choice, &Candidate::choice);
@@ -151,6 +152,7 @@ inline AnalysisOptions analysis_options(const Surface& surface) {
   AnalysisOptions options;
   options.bootstraps = 200;
   options.default_choice = surface.default_choice;
+  options.default_rules = surface.default_rules;
   return options;
 }
 

@@ -23,7 +23,8 @@ class Grouping {
   // The cell of a row's series and candidate, made at its first row. `block` is any number that tells blocks apart.
   Status add(const Identity& row, size_t number, std::string_view dtype_text, double weight, int64_t block, double time) {
     if (row.variant == "auto" || row.variant == "noop" || row.variant.ends_with("_reference")) return {};
-    if (!(time > 0)) return fail(Code::invalid_argument, "{} row {}: the time is {}: it must be above 0", where_, number, time);
+    if (!(time > 0) || std::isinf(time))
+      return fail(Code::invalid_argument, "{} row {}: the time is {}: it must be finite and above 0", where_, number, time);
     if (result_.device == "unknown") result_.device = row.device;
     if (result_.build == "unknown") result_.build = row.build;
     if (row.device != "unknown" && row.device != result_.device)

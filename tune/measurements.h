@@ -48,9 +48,9 @@ struct Measurements {
   int64_t timed = 0;           ///< rows that went in
 };
 
-/// Groups rows. Refuses unknown labels and dtypes, times that are not positive, and rows of several devices. Pseudo-variants
-/// `auto` and `noop` are passed over, variants of the family "reference" too. Duplicate arms of a block are an error.
-/// `unknown_threads` is the thread count of rows that do not tell theirs.
+/// Groups rows. Refuses unknown labels and dtypes, times that are not finite and positive, and rows of several devices.
+/// Pseudo-variants `auto` and `noop` are passed over, variants of the family "reference" too. Duplicate arms of a block are an
+/// error. `unknown_threads` is the thread count of rows that do not tell theirs.
 Result<Measurements> from_samples(std::span<const SampleRow> rows, std::string_view where, int unknown_threads);
 Result<Measurements> from_results(std::span<const ResultRow> rows, std::string_view where, int unknown_threads);
 

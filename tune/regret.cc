@@ -1,7 +1,6 @@
 #include "tune/regret.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <random>
 
@@ -10,42 +9,51 @@
 namespace metallic::tune {
 namespace {
 
-// Median log time over the blocks of one parity; NaN where there are none.
-double half_log_time(const std::vector<double>& log_time, size_t parity) {
-  std::vector<double> logs;
-  for (size_t b = parity; b < log_time.size(); b += 2) logs.push_back(log_time[b]);
-  return median(std::move(logs));
+// log(chosen / other) by block, NaN where one is missing, without the tails: beyond six median deviations lie interruptions.
+std::vector<double> log_ratios(const Arm& chosen, const Arm& other) {
+  std::vector<double> ratios;
+  for (size_t b = 0; b < chosen.time.size(); ++b) ratios.push_back(std::log(chosen.time[b]) - std::log(other.time[b]));
+  const double middle = median(ratios);
+  std::vector<double> deviations;
+  for (const double ratio : ratios) deviations.push_back(std::abs(ratio - middle));
+  const double reach = 6 * median(std::move(deviations));
+  for (double& ratio : ratios) ratio = std::clamp(ratio, middle - reach, middle + reach);
+  return ratios;
 }
 
-// Median of log(a/b) over blocks of one parity that have both; where blocks share nothing, the difference of medians.
-double half_log_ratio(const std::vector<double>& a, const std::vector<double>& b, size_t parity) {
-  std::vector<double> ratios;
-  for (size_t i = parity; i < a.size(); i += 2)
-    if (!std::isnan(a[i]) && !std::isnan(b[i])) ratios.push_back(a[i] - b[i]);
-  return ratios.empty() ? half_log_time(a, parity) - half_log_time(b, parity) : median(std::move(ratios));
-}
+// The mean over all blocks but one is had from the sum over all.
+struct Advantage {
+  std::vector<double> by_block;
+  double sum = 0;
+  double blocks = 0;
+  double without(size_t block) const { return (sum - by_block[block]) / (blocks - 1); }
+};
 
 }  // namespace
 
 std::optional<double> cross_fitted_regret(const Series& series, const Choice& choice) {
-  return cross_fitted_regret(series, effects(series), choice);
-}
-
-std::optional<double> cross_fitted_regret(const Series& series, const Effects& effects, const Choice& choice) {
-  const Arm* arm = series.find(choice);
-  if (!arm) return std::nullopt;
-  const auto& chosen = effects.log_time[static_cast<size_t>(arm - series.arms.data())];
-  if (std::isnan(half_log_time(chosen, 0)) || std::isnan(half_log_time(chosen, 1))) return std::nullopt;
-  double sum = 0;
-  for (const size_t fit : {size_t{0}, size_t{1}}) {
-    const std::vector<double>* best = &chosen;
-    for (const auto& other : effects.log_time) {
-      const double time = half_log_time(other, fit);
-      if (!std::isnan(time) && !std::isnan(half_log_time(other, 1 - fit)) && time < half_log_time(*best, fit)) best = &other;
-    }
-    sum += half_log_ratio(chosen, *best, 1 - fit);
+  const Arm* chosen = series.find(choice);
+  if (!chosen) return std::nullopt;
+  std::vector<Advantage> others;
+  for (const Arm& arm : series.arms) {
+    if (&arm == chosen) continue;
+    Advantage other{.by_block = log_ratios(*chosen, arm), .sum = 0, .blocks = 0};
+    for (const double ratio : other.by_block)
+      if (!std::isnan(ratio)) other.sum += ratio, ++other.blocks;
+    if (other.blocks >= 2) others.push_back(std::move(other));
   }
-  return std::expm1(sum / 2);
+  double sum = 0, blocks = 0;
+  for (size_t block = 0; block < chosen->time.size(); ++block) {
+    if (std::isnan(chosen->time[block])) continue;
+    double most = 0, score = 0;  // the choice itself has no advantage over itself
+    for (const Advantage& other : others)
+      if (!std::isnan(other.by_block[block]) && other.without(block) > most)
+        most = other.without(block), score = other.by_block[block];
+    sum += score;
+    ++blocks;
+  }
+  if (blocks < 2) return std::nullopt;
+  return std::expm1(sum / blocks);
 }
 
 Choice best_choice(const Series& series, const Effects& effects) {

@@ -10,12 +10,11 @@
 
 namespace metallic::tune {
 
-/// Cross-fitted regret of a choice: the best candidate is picked on one half of the blocks (even or odd), and the choice is
-/// scored against it on the other half, both ways, averaged; a fraction, below 0 by chance where the choice is the best.
-/// Nothing where the choice was not timed or fewer than two blocks have it. Blocks' effects are taken out first, so that candidates
-/// that were not in the same blocks compare.
+/// Cross-fitted regret of a choice: in each block it is scored against the candidate that is best over all other blocks, and
+/// the scores are averaged; a fraction, below 0 by chance where the choice is the best. All but one block pick, and not half
+/// of them, because a pick that misses the best by chance hides regret. Blocks whose noise is correlated overstate it.
+/// Nothing where the choice was not timed or fewer than two blocks have it.
 std::optional<double> cross_fitted_regret(const Series& series, const Choice& choice);
-std::optional<double> cross_fitted_regret(const Series& series, const Effects& effects, const Choice& choice);
 
 /// The candidate of least median log time, blocks' effects taken out.
 Choice best_choice(const Series& series, const Effects& effects);

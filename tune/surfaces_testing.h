@@ -36,6 +36,9 @@ inline Surface softmax_surface(std::string name, std::vector<Candidate> candidat
     }
   }
   surface.default_choice = [](const Problem& p) { return p.softmax().seq_k <= 1024 ? kVec : kBlock; };
+  surface.default_rules = [](Op) -> std::vector<Rule> {
+    return {{.when = {{.axis = Axis::seq_k, .high = 1024}}, .use = kVec.variant}, {.use = kBlock.variant}};
+  };
   return surface;
 }
 
@@ -58,6 +61,11 @@ inline Surface matmul_surface(std::string name, std::vector<Candidate> candidate
     const auto& s = p.matmul();
     if (s.small() <= 16) return kGemv;
     return s.big() >= 64 ? kPacked : kGemm;
+  };
+  surface.default_rules = [](Op) -> std::vector<Rule> {
+    return {{.when = {{.axis = Axis::n, .high = 16}}, .use = kGemv.variant},
+            {.when = {{.axis = Axis::big, .low = 64}}, .use = kPacked.variant, .tuning = kPacked.tuning},
+            {.use = kGemm.variant, .tuning = kGemm.tuning}};
   };
   return surface;
 }
