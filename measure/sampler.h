@@ -14,12 +14,10 @@
 #include "core/planner.h"
 #include "core/status.h"
 #include "formats/records.h"
+#include "measure/operands.h"
 #include "models/problems.h"
 
 namespace metallic {
-
-enum class Cache : unsigned char { warm, cold };
-std::string_view name(Cache cache);
 
 struct SamplerOptions {
   double budget_s = 60;  ///< sampling stops when the next round would not fit, but not before `least_blocks`

@@ -1,0 +1,81 @@
+#include "measure/operands.h"
+
+#include <algorithm>
+
+#include "kernels/oracle.h"
+
+namespace metallic {
+namespace {
+
+// What is cold: all of a softmax (input and output), the weights of a matmul, K and V of an sdpa.
+bool moves(const Problem& problem, Cache cache, size_t operand) {
+  if (cache == Cache::warm) return false;
+  switch (problem.op()) {
+    case Op::softmax: return true;
+    case Op::matmul: return operand == (problem.matmul().weights_in_a() ? 0 : 1);
+    case Op::sdpa: return operand == 1 || operand == 2;
+  }
+  return false;
+}
+
+}  // namespace
+
+std::string_view name(Cache cache) { return cache == Cache::warm ? "warm" : "cold"; }
+
+Result<Operands> Operands::create(std::span<const OperandUse> uses, const DeviceFacts& facts, uint64_t seed) {
+  Operands operands;
+  operands.cold_bytes_ = static_cast<size_t>(2 * facts.llc_bytes);
+  std::array<std::array<size_t, 4>, kDTypes.size()> sizes{};
+  size_t scratch = 0, total = 0;
+  for (const OperandUse& use : uses) {
+    const auto bytes = operand_bytes(use.problem);
+    for (size_t i = 0; i < bytes.size(); ++i) {
+      size_t& size = sizes[i == kOut ? 0 : static_cast<size_t>(use.problem.dtype)][i];
+      size = std::max(size, static_cast<size_t>(bytes[i]) + (moves(use.problem, use.cache, i) ? operands.cold_bytes_ : 0));
+    }
+    scratch = std::max(scratch, use.workspace);
+  }
+  for (const auto& of_type : sizes)
+    for (const size_t size : of_type) total += size;
+  total += scratch;
+  if (facts.memory_bytes > 0 && static_cast<double>(total) > 0.8 * static_cast<double>(facts.memory_bytes))
+    return fail(Code::out_of_memory,
+                "the problems need {:.1f} GiB of operands and this machine has {:.1f} GiB: use smaller shapes",
+                static_cast<double>(total) / (1 << 30), static_cast<double>(facts.memory_bytes) / (1 << 30));
+  for (const DType dtype : kDTypes)
+    for (size_t i = 0; i < 4; ++i) {
+      Buffer& buffer = operands.buffers_[static_cast<size_t>(dtype)][i];
+      buffer = Buffer(sizes[static_cast<size_t>(dtype)][i]);
+      fill_random(dtype, buffer.data(), buffer.bytes() / size_of(dtype), seed + i);  // its pages are there before any timing
+    }
+  operands.workspace_ = Buffer(scratch);
+  return operands;
+}
+
+Args Operands::next(const Problem& problem, Cache cache) {
+  const auto bytes = operand_bytes(problem);
+  size_t step = 0;
+  for (size_t i = 0; i < bytes.size(); ++i)
+    if (moves(problem, cache, i)) step = std::max(step, (static_cast<size_t>(bytes[i]) + 4095) / 4096 * 4096);
+  if (place_ >= cold_bytes_) place_ = 0;
+  const auto at = [&](size_t i) {
+    const Buffer& buffer = buffers_[i == kOut ? 0 : static_cast<size_t>(problem.dtype)][i];
+    return buffer.data() + (moves(problem, cache, i) ? place_ : 0);
+  };
+  const Args args{.in = {at(0), at(1), at(2)}, .out = at(kOut)};
+  place_ += step;
+  return args;
+}
+
+std::vector<std::byte> prepare_output(const Problem& problem, const Args& args, uint64_t seed) {
+  const auto bytes = static_cast<size_t>(operand_bytes(problem)[kOut]);
+  auto* out = static_cast<std::byte*>(args.out);
+  if (problem.op() != Op::matmul || problem.matmul().beta == 0) {
+    std::fill_n(out, bytes, std::byte{0xff});  // NaN in every type
+    return {};
+  }
+  fill_random(problem.out_dtype, out, bytes / size_of(problem.out_dtype), seed);
+  return {out, out + bytes};
+}
+
+}  // namespace metallic

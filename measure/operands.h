@@ -1,0 +1,54 @@
+// Operands: the random tensors that timed kernels read and write, used at one place when warm and at a moving one when cold.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "core/device.h"
+#include "core/dtype.h"
+#include "core/problem.h"
+#include "core/status.h"
+#include "core/variant.h"
+#include "measure/buffer.h"
+
+namespace metallic {
+
+enum class Cache : unsigned char { warm, cold };
+std::string_view name(Cache cache);
+
+/// What operands must suffice for.
+struct OperandUse {
+  const Problem& problem;
+  Cache cache;
+  size_t workspace = 0;  ///< bytes, the most that any of its kernels wants
+};
+
+/// Operands of all problems: a large buffer for each of in[0], in[1], in[2] and out (inputs one for each type, since random bits
+/// of one are no numbers of another), used from its start when warm, and at a moving place when cold.
+class Operands {
+ public:
+  /// Equal seeds give equal numbers. Errors: more bytes than this machine has memory for.
+  static Result<Operands> create(std::span<const OperandUse> uses, const DeviceFacts& facts, uint64_t seed);
+
+  /// The operands of the next call. Cold ones move on by the largest operand's size, rounded up to a page so that rows keep
+  /// their alignment.
+  Args next(const Problem& problem, Cache cache);
+
+  std::byte* workspace() const { return workspace_.data(); }
+
+ private:
+  std::array<std::array<Buffer, 4>, kDTypes.size()> buffers_;
+  Buffer workspace_;
+  size_t cold_bytes_ = 0;
+  size_t place_ = 0;
+};
+
+/// Poisons an output, so that what a wrong or lazy kernel leaves behind shows; where the kernel reads it (beta ≠ 0) it
+/// gets random numbers, which are returned.
+std::vector<std::byte> prepare_output(const Problem& problem, const Args& args, uint64_t seed);
+
+}  // namespace metallic
