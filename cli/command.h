@@ -9,7 +9,7 @@
 namespace metallic::cli {
 
 /// Exit codes of the program; bad usage and bad input (2) are errors that a command returns.
-enum class Exit : int { done = 0, check_failed = 1, bad_input = 2 };
+enum class Exit : int { done = 0, check_failed = 1, bad_input = 2, inconclusive = 3 };
 
 /// What the command line asked for, to be run once parsing is done.
 using Action = std::function<Result<Exit>()>;
@@ -27,6 +27,8 @@ void add_tune(CLI::App& app, Action& action);
 void add_explain(CLI::App& app, Action& action);
 void add_regret(CLI::App& app, Action& action);
 void add_validate(CLI::App& app, Action& action);
+void add_gate(CLI::App& app, Action& action);
+void add_arms(CLI::App& app, Action& action);
 void add_report(CLI::App& app, Action& action);
 void add_completion(CLI::App& app, Action& action);
 

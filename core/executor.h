@@ -17,6 +17,9 @@ class Executor {
   /// Calls task(context, i) once for each i in [0, count), on any threads, and returns when all have returned.
   virtual void run(size_t count, Task task, void* context) = 0;
 
+  /// Puts worker threads to sleep that would spin for more work; the next run wakes them.
+  virtual void rest() {}
+
   /// `run` for a callable, which is not copied.
   template <typename Callable>
   void parallel(size_t count, const Callable& callable) {

@@ -24,11 +24,11 @@ std::string_view name(Finding finding) {
   return "unknown";
 }
 
-std::string_view name(Verdict verdict) {
+std::string_view name(GateVerdict verdict) {
   switch (verdict) {
-    case Verdict::pass: return "pass";
-    case Verdict::fail: return "fail";
-    case Verdict::inconclusive: return "inconclusive";
+    case GateVerdict::pass: return "pass";
+    case GateVerdict::fail: return "fail";
+    case GateVerdict::inconclusive: return "inconclusive";
   }
   return "unknown";
 }
@@ -37,16 +37,30 @@ Gate::Gate(size_t benchmarks, double tau) : tau_(tau), blocks_(benchmarks), asse
 
 bool Gate::wants(size_t benchmark) const { return wants_[benchmark] && next_ < kLooks.size(); }
 
-void Gate::add(size_t benchmark, double difference) {
-  if (!wants(benchmark)) return;
+Gate Gate::of_recorded(std::span<const std::vector<double>> differences, double tau) {
+  Gate gate(differences.size(), tau);
+  for (size_t b = 0; b < differences.size(); ++b)
+    for (const double difference : differences[b])
+      if (!gate.accept(b, difference)) break;
+  gate.finish();
+  return gate;
+}
+
+bool Gate::accept(size_t benchmark, double difference) {
   if (std::isfinite(difference)) {
     blocks_[benchmark].push_back(difference);
-  } else {
-    wants_[benchmark] = false;
-    assessments_[benchmark].blocks = blocks_[benchmark].size();
-    assessments_[benchmark].reason =
-        fmt::format("block {} is no ratio of two positive times: nothing is decided on such data", blocks_[benchmark].size() + 1);
+    return true;
   }
+  wants_[benchmark] = false;
+  Assessment& a = assessments_[benchmark];
+  a.blocks = blocks_[benchmark].size();
+  a.reason = fmt::format("block {} is no ratio of two positive times: nothing is decided on such data", a.blocks + 1);
+  return false;
+}
+
+void Gate::add(size_t benchmark, double difference) {
+  if (!wants(benchmark)) return;
+  accept(benchmark, difference);
   const auto ready = [&](size_t b) { return !wants_[b] || blocks_[b].size() >= kLooks[next_].blocks; };
   for (size_t b = 0; b < blocks_.size(); ++b)
     if (!ready(b)) return;
@@ -121,12 +135,12 @@ void Gate::look(double alpha, bool last) {
   }
 }
 
-Verdict Gate::verdict() const {
+GateVerdict Gate::verdict() const {
   const auto any = [&](Finding finding) {
     return std::ranges::find(assessments_, finding, &Assessment::finding) != assessments_.end();
   };
-  if (any(Finding::slower)) return Verdict::fail;
-  return assessments_.empty() || any(Finding::undecided) ? Verdict::inconclusive : Verdict::pass;
+  if (any(Finding::slower)) return GateVerdict::fail;
+  return assessments_.empty() || any(Finding::undecided) ? GateVerdict::inconclusive : GateVerdict::pass;
 }
 
 }  // namespace metallic::tune

@@ -28,8 +28,8 @@ inline constexpr double kTail = 0.005;
 enum class Finding : unsigned char { ok, slower, undecided };
 std::string_view name(Finding finding);  ///< "ok", "slower", "undecided"
 
-enum class Verdict : unsigned char { pass, fail, inconclusive };
-std::string_view name(Verdict verdict);
+enum class GateVerdict : unsigned char { pass, fail, inconclusive };
+std::string_view name(GateVerdict verdict);
 
 /// What is known of one benchmark after the last look at it. Differences are of logarithms, ln(head / base).
 struct Assessment {
@@ -47,6 +47,9 @@ class Gate {
   /// `tau` is the least slowdown that counts, a fraction: 0.025 is 2.5 %.
   explicit Gate(size_t benchmarks, double tau = 0.025);
 
+  /// Decides on recorded blocks, at one look: benchmark by benchmark, their differences.
+  static Gate of_recorded(std::span<const std::vector<double>> differences, double tau);
+
   /// Whether more blocks of a benchmark are wanted.
   bool wants(size_t benchmark) const;
 
@@ -59,9 +62,10 @@ class Gate {
 
   std::span<const Assessment> assessments() const { return assessments_; }
   /// fail where a benchmark is slower; else inconclusive where one is undecided, or there is none.
-  Verdict verdict() const;
+  GateVerdict verdict() const;
 
  private:
+  bool accept(size_t benchmark, double difference);
   void look(double alpha, bool last);
   double pooled_autocorrelation() const;
 

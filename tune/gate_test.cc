@@ -69,7 +69,7 @@ Counts gates(int count, double slowdown, double noise, double rho, uint64_t seed
       counts.blocks += static_cast<double>(gate.assessments()[b].blocks) / (kBenchmarks * count);
     }
     if (alarm) ++counts.alarms;
-    if (gate.verdict() == Verdict::pass) ++counts.passed;
+    if (gate.verdict() == GateVerdict::pass) ++counts.passed;
   }
   return counts;
 }
@@ -113,22 +113,22 @@ Gate decided(double middle, size_t blocks, double tau = 0.025) {
 }
 
 TEST(Gate, SignificantIsNotEnough) {
-  EXPECT_EQ(decided(0.02, 120).verdict(), Verdict::pass) << "certainly 2 % slower, which does not count";
+  EXPECT_EQ(decided(0.02, 120).verdict(), GateVerdict::pass) << "certainly 2 % slower, which does not count";
   EXPECT_LT(signed_rank_p(std::vector<double>(15, 0.02)), 1e-4);
-  EXPECT_EQ(decided(0.03, 120).verdict(), Verdict::fail);
-  EXPECT_EQ(decided(0.03, 120, 0.04).verdict(), Verdict::pass);
-  EXPECT_EQ(decided(-0.5, 120).verdict(), Verdict::pass) << "faster";
+  EXPECT_EQ(decided(0.03, 120).verdict(), GateVerdict::fail);
+  EXPECT_EQ(decided(0.03, 120, 0.04).verdict(), GateVerdict::pass);
+  EXPECT_EQ(decided(-0.5, 120).verdict(), GateVerdict::pass) << "faster";
 }
 
 TEST(Gate, FewBlocksAreARefusal) {
   for (const size_t blocks : {0, 1, 2, 14}) {
     const Gate gate = decided(0.5, blocks);
-    EXPECT_EQ(gate.verdict(), Verdict::inconclusive) << blocks;
+    EXPECT_EQ(gate.verdict(), GateVerdict::inconclusive) << blocks;
     EXPECT_EQ(gate.assessments()[0].blocks, blocks);
   }
   EXPECT_NE(decided(0.5, 1).assessments()[0].reason.find("at least 15"), std::string::npos);
-  EXPECT_EQ(decided(0.5, 15).verdict(), Verdict::fail);
-  EXPECT_EQ(Gate(0).verdict(), Verdict::inconclusive) << "nothing was compared";
+  EXPECT_EQ(decided(0.5, 15).verdict(), GateVerdict::fail);
+  EXPECT_EQ(Gate(0).verdict(), GateVerdict::inconclusive) << "nothing was compared";
 }
 
 TEST(Gate, ValuesThatAreNoNumbersAreARefusal) {
@@ -141,7 +141,7 @@ TEST(Gate, ValuesThatAreNoNumbersAreARefusal) {
     EXPECT_EQ(gate.assessments()[0].finding, Finding::undecided);
     EXPECT_NE(gate.assessments()[0].reason.find("block 4"), std::string::npos) << gate.assessments()[0].reason;
     EXPECT_EQ(gate.assessments()[1].finding, Finding::ok) << "the others are decided";
-    EXPECT_EQ(gate.verdict(), Verdict::inconclusive);
+    EXPECT_EQ(gate.verdict(), GateVerdict::inconclusive);
   }
 }
 

@@ -18,4 +18,10 @@ void Pool::run(size_t count, Task task, void* context) {
   pthreadpool_parallelize_1d(pool_.get(), task, context, count, 0);
 }
 
+void Pool::rest() {
+  // After work with this flag the workers sleep at once rather than spin for 70 to 100 ms.
+  pthreadpool_parallelize_1d(
+      pool_.get(), [](void*, size_t) {}, nullptr, static_cast<size_t>(threads_), PTHREADPOOL_FLAG_YIELD_WORKERS);
+}
+
 }  // namespace metallic::cpu

@@ -17,6 +17,7 @@ class Pool final : public Executor {
 
   int threads() const override { return threads_; }
   void run(size_t count, Task task, void* context) override;
+  void rest() override;
 
  private:
   struct Destroy {
