@@ -65,7 +65,7 @@ Result<BuildPair> start_builds(const std::string& base, const std::string& head,
   std::vector<tune::GateBenchmark> of_head;
   for (const WeightedProblem& weighted : problems) {
     const Problem& problem = weighted.problem;
-    const auto& usual = SamplerOptions().caches[static_cast<size_t>(problem.op())];
+    const std::vector<Cache> usual = SamplerOptions().caches[static_cast<size_t>(problem.op())];
     for (const Cache cache : caches.empty() ? std::span<const Cache>(usual) : caches) {
       tune::GateBenchmark benchmark{.label = label(problem),
                                     .dtype = std::string(name(problem.dtype)),
