@@ -65,7 +65,9 @@ TEST_F(GateProgram, TwoProcessesOfOneBuildRaiseNoAlarm) {
   EXPECT_TRUE(has(markdown, "\n|---|---:|---:|---:|---|---|\n")) << markdown;
   std::istringstream lines(markdown);
   for (std::string line; std::getline(lines, line);)
-    if (line.starts_with("|")) EXPECT_EQ(std::ranges::count(line, '|'), 7) << line;
+    if (line.starts_with("|")) {
+      EXPECT_EQ(std::ranges::count(line, '|'), 7) << line;
+    }
 }
 
 TEST_F(GateProgram, ASlowedKernelFailsByName) {
@@ -93,9 +95,10 @@ TEST_F(GateProgram, ASlowedKernelFailsByName) {
   std::istringstream xml(read(path("g.xml")));
   ASSERT_NO_THROW(read_xml(xml, document));
   for (const auto& [kind, test] : document.get_child("testsuite"))
-    if (kind == "testcase")
+    if (kind == "testcase") {
       EXPECT_EQ(test.count("failure") == 1, has(test.get<std::string>("<xmlattr>.name"), "rows64_seqk512"))
           << "the failure is the slowed one";
+    }
 }
 
 TEST_F(GateProgram, CalibratesOnEqualBuilds) {

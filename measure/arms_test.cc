@@ -10,6 +10,7 @@
 
 #include "backends/cpu/facts.h"
 #include "backends/cpu/pool.h"
+#include "core/planner.h"
 #include "formats/json.h"
 #include "kernels/variants.h"
 #include "measure/arms_process.h"

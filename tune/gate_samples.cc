@@ -89,10 +89,12 @@ Result<Recording> read_recording(std::string_view text, std::string_view where) 
 }
 
 Result<Pairing> pair_recordings(const Recording& base, const Recording& head) {
-  if (base.device != head.device)
+  const bool known = base.device != "unknown" && head.device != "unknown";
+  if (known && base.device != head.device)
     return fail(Code::invalid_argument, "base is of device {}, head of {}: times of two devices say nothing about two builds",
                 in_quotes(base.device), in_quotes(head.device));
   Pairing pairing;
+  if (!known) pairing.notes.push_back("a file does not name its device: whether both are of one is not known");
   for (const auto& [benchmark, times] : base.times) {
     const auto partner = head.times.find(benchmark);
     if (partner == head.times.end()) {

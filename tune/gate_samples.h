@@ -36,11 +36,11 @@ Result<Recording> read_recording(std::string_view text, std::string_view where);
 struct Pairing {
   std::vector<GateBenchmark> benchmarks;         ///< that both files have
   std::vector<std::vector<double>> differences;  ///< of each, ln(t_head / t_base) by block
-  std::vector<std::string> notes;                ///< what has no partner, a line each
+  std::vector<std::string> notes;                ///< what has no partner or is not known, a line each
 };
 
 /// Pairs the first block of one file with the first of the other, and so on. Beyond 1024 blocks, as many successive ones are made
-/// one by their median. Two devices are an error.
+/// one by their median. Two known devices are an error.
 Result<Pairing> pair_recordings(const Recording& base, const Recording& head);
 
 }  // namespace metallic::tune
