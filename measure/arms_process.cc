@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <spawn.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -10,6 +11,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
+#include <cstdlib>
 #include <cstring>
 #include <thread>
 #include <utility>
@@ -24,6 +26,21 @@ namespace {
 
 constexpr size_t kLongestAnswer = 1 << 16;
 constexpr size_t kMostSaid = 4096;
+
+// Keeps all threads of a process on the first `count` cores that this one may use. Two processes with fewer threads than there
+// are cores would else settle on cores of their own, and a neighbour on one of these passes for a slower build: of six gates at a
+// slowdown of 5 % on a busy machine two came out as faster by 4 and 10 %. Where it is not allowed, they stay where they are.
+void keep_on_first_cores(pid_t process, int64_t count) {
+  cpu_set_t allowed, first;
+  if (sched_getaffinity(0, sizeof allowed, &allowed) != 0) return;
+  CPU_ZERO(&first);
+  for (size_t core = 0; core < CPU_SETSIZE && CPU_COUNT(&first) < count; ++core)
+    if (CPU_ISSET(core, &allowed)) CPU_SET(core, &first);
+  std::error_code error;  // threads may end while the list is read
+  std::filesystem::directory_iterator task(fmt::format("/proc/{}/task", process), error), end;
+  for (; !error && task != end; task.increment(error))
+    sched_setaffinity(std::atoi(task->path().filename().c_str()), sizeof first, &first);
+}
 
 }  // namespace
 
@@ -94,6 +111,7 @@ Status ArmsProcess::greet() {
   METALLIC_TRY(build_, hello.text("build"));
   METALLIC_TRY(device_, hello.text("device"));
   METALLIC_TRY(threads_, hello.integer("threads", 1, 1024));
+  keep_on_first_cores(process_, threads_);
   return {};
 }
 
