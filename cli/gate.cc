@@ -70,8 +70,8 @@ Result<GateResult> gate_builds(const Options& options) {
         [&](size_t b, double difference) { gate.add(b, difference); }));
   }
   gate.finish();
-  GateResult result{.base_build = one_line(builds.base.build()),
-                    .head_build = one_line(builds.head.build()),
+  GateResult result{.base_build = one_line(builds.base->build()),
+                    .head_build = one_line(builds.head->build()),
                     .benchmarks = builds.benchmarks,
                     .assessments = {gate.assessments().begin(), gate.assessments().end()},
                     .verdict = gate.verdict(),

@@ -17,6 +17,7 @@ namespace {
 // Long against the clock and a thread's waking, short against the slow phases of a machine, which both arms of a block must
 // share.
 constexpr double kArmSeconds = 2e-3;
+constexpr size_t kRoundsOfAProcess = 15;
 constexpr double kOpenSeconds = 600;  // filling operands and checking every result
 
 Json request(const char* ask, const tune::GateBenchmark& b) {
@@ -51,18 +52,33 @@ Result<double> time(ArmsProcess& build, size_t arm) {
   return time_ns;
 }
 
+Result<std::unique_ptr<ArmsProcess>> started(const std::string& program) {
+  METALLIC_TRY(auto process, ArmsProcess::start(program));
+  return std::make_unique<ArmsProcess>(std::move(process));
+}
+
 }  // namespace
+
+Status BuildPair::restart() {
+  const std::string base_program = base->program(), head_program = head->program();
+  base.reset();  // first, since there may be no memory for four
+  head.reset();
+  METALLIC_TRY(base, started(base_program));
+  METALLIC_TRY(head, started(head_program));
+  METALLIC_CHECK(open(*base, benchmarks, seed));
+  return open(*head, of_head, seed);
+}
 
 Result<BuildPair> start_builds(const std::string& base, const std::string& head, std::span<const WeightedProblem> problems,
                                std::span<const Cache> caches, uint64_t seed) {
-  METALLIC_TRY(auto base_process, ArmsProcess::start(base));
-  METALLIC_TRY(auto head_process, ArmsProcess::start(head));
-  BuildPair builds{.base = std::move(base_process), .head = std::move(head_process)};
-  if (builds.base.device() != builds.head.device() || builds.base.threads() != builds.head.threads())
+  METALLIC_TRY(auto base_process, started(base));
+  METALLIC_TRY(auto head_process, started(head));
+  BuildPair builds{.base = std::move(base_process), .head = std::move(head_process), .seed = seed};
+  const ArmsProcess &b = *builds.base, &h = *builds.head;
+  if (b.device() != h.device() || b.threads() != h.threads())
     return fail(Code::invalid_argument,
-                "base runs {} threads on {}, head {} on {}: times of two devices say nothing about builds", builds.base.threads(),
-                in_quotes(builds.base.device()), builds.head.threads(), in_quotes(builds.head.device()));
-  std::vector<tune::GateBenchmark> of_head;
+                "base runs {} threads on {}, head {} on {}: times of two devices say nothing about two builds", b.threads(),
+                in_quotes(b.device()), h.threads(), in_quotes(h.device()));
   for (const WeightedProblem& weighted : problems) {
     const Problem& problem = weighted.problem;
     const std::vector<Cache> usual = SamplerOptions().caches[static_cast<size_t>(problem.op())];
@@ -70,20 +86,20 @@ Result<BuildPair> start_builds(const std::string& base, const std::string& head,
       tune::GateBenchmark benchmark{.label = label(problem),
                                     .dtype = std::string(name(problem.dtype)),
                                     .cache = std::string(name(cache)),
-                                    .threads = builds.base.threads()};
-      METALLIC_TRY(std::tie(benchmark.variant, benchmark.tuning), choice(builds.base, benchmark));
+                                    .threads = b.threads()};
+      METALLIC_TRY(std::tie(benchmark.variant, benchmark.tuning), choice(*builds.base, benchmark));
       if (std::ranges::find(builds.benchmarks, benchmark) != builds.benchmarks.end()) continue;
       tune::GateBenchmark there = benchmark;
-      METALLIC_TRY(std::tie(there.variant, there.tuning), choice(builds.head, benchmark));
+      METALLIC_TRY(std::tie(there.variant, there.tuning), choice(*builds.head, benchmark));
       if (there != benchmark)
         builds.notes.push_back(
             fmt::format("head cannot run {}: its own choice, {}, is timed", to_string(benchmark), to_string(there)));
       builds.benchmarks.push_back(std::move(benchmark));
-      of_head.push_back(std::move(there));
+      builds.of_head.push_back(std::move(there));
     }
   }
-  METALLIC_CHECK(open(builds.base, builds.benchmarks, seed));
-  METALLIC_CHECK(open(builds.head, of_head, seed));
+  METALLIC_CHECK(open(*builds.base, builds.benchmarks, seed));
+  METALLIC_CHECK(open(*builds.head, builds.of_head, seed));
   return builds;
 }
 
@@ -102,14 +118,15 @@ Status time_blocks(BuildPair& builds, const BlockOptions& options, const std::fu
     std::vector<size_t> wanted;
     std::ranges::copy_if(order, std::back_inserter(wanted), wants);
     if (wanted.empty()) break;
+    if (round > 0 && round % kRoundsOfAProcess == 0) METALLIC_CHECK(builds.restart());
     for (const size_t benchmark : wanted) {
       options.progress(
           std::clamp(std::max(so_far / options.budget_s, static_cast<double>(round) / static_cast<double>(options.most_rounds)),
                      0.0, 1.0),
           fmt::format("block {}, {} of {} undecided", round + 1, wanted.size(), order.size()));
       const bool base_first = random() >> 63 != 0;
-      METALLIC_TRY(const double first, time(base_first ? builds.base : builds.head, benchmark));
-      METALLIC_TRY(const double second, time(base_first ? builds.head : builds.base, benchmark));
+      METALLIC_TRY(const double first, time(base_first ? *builds.base : *builds.head, benchmark));
+      METALLIC_TRY(const double second, time(base_first ? *builds.head : *builds.base, benchmark));
       add(benchmark, base_first ? std::log(second / first) : std::log(first / second));
     }
   }

@@ -2,7 +2,7 @@
 #pragma once
 
 #include <functional>
-#include <optional>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
@@ -15,9 +15,14 @@
 namespace metallic::cli {
 
 struct BuildPair {
-  ArmsProcess base, head;
+  std::unique_ptr<ArmsProcess> base, head;
   std::vector<tune::GateBenchmark> benchmarks;  ///< with the kernel of base
-  std::vector<std::string> notes;               ///< where head runs another one, a line each
+  std::vector<tune::GateBenchmark> of_head;     ///< with head's, which seldom differs
+  std::vector<std::string> notes;               ///< where it does, a line each
+  uint64_t seed = 0;                            ///< of the inputs
+
+  /// Ends both processes and starts new ones, ready to time.
+  Status restart();
 };
 
 /// Starts both and prepares them for each problem in each of `caches` (by operation as the sampler, where empty): the kernel is
@@ -35,7 +40,8 @@ struct BlockOptions {
 };
 
 /// Times rounds of blocks: a round visits every benchmark that `wants` more in random order, a block times base and head once
-/// each, in random order, and `add` gets ln(t_head / t_base).
+/// each, in random order, and `add` gets ln(t_head / t_base). Every 15 rounds both processes are replaced: where a process'
+/// memory lies makes it some percent slower or faster for as long as it lives.
 Status time_blocks(BuildPair& builds, const BlockOptions& options, const std::function<bool(size_t benchmark)>& wants,
                    const std::function<void(size_t benchmark, double difference)>& add);
 
