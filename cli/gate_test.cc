@@ -6,6 +6,9 @@
 #include <sstream>
 
 #include "cli/program.h"
+#include "models/problems.h"
+
+extern "C" const char metallic_gate_benchmarks[], metallic_gate_benchmarks_end[];
 
 namespace metallic::cli {
 namespace {
@@ -99,6 +102,18 @@ TEST_F(GateProgram, ASlowedKernelFailsByName) {
       EXPECT_EQ(test.count("failure") == 1, has(test.get<std::string>("<xmlattr>.name"), "rows64_seqk512"))
           << "the failure is the slowed one";
     }
+}
+
+TEST_F(GateProgram, TheDefaultListHasEachOperation) {
+  const auto list = parse_problem_list({metallic_gate_benchmarks, metallic_gate_benchmarks_end}, "gate_benchmarks.txt");
+  ASSERT_TRUE(list) << list.error().message;
+  EXPECT_EQ(list->size(), 8u);
+  std::map<Op, int> by_op;
+  for (const WeightedProblem& weighted : *list) {
+    EXPECT_TRUE(weighted.typed) << "a line names its type";
+    ++by_op[weighted.problem.op()];
+  }
+  EXPECT_EQ(by_op.size(), kOps.size());
 }
 
 TEST_F(GateProgram, CalibratesOnEqualBuilds) {
