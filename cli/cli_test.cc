@@ -252,6 +252,8 @@ TEST_F(Program, HelpNamesEveryOption) {
       {"analyze", {"file", "--output-dir", "--model", "--json"}},
       {"apply", {"file", "--dry-run", "--rollback", "--defaults", "--force"}},
       {"regret", {"--samples", "--profile", "--json", "--budget", "--peers"}},
+      {"gate", {"--base", "--head", "--shapes", "--budget", "--tau", "--markdown", "--junit", "--calibrate", "--json"}},
+      {"arms", {"internal"}},
       {"report", {"folder"}}};
   const std::string all = good({"--help"});
   for (const auto& [command, options] : kOptions) {

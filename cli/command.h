@@ -9,8 +9,8 @@
 namespace metallic::cli {
 
 /// Exit codes of the program; bad usage and bad input (2) are errors that a command returns.
-/// `undecided`: measured, but not well enough to say or to install; `interrupted`: by Ctrl-C, as shells have it.
-enum class Exit : int { done = 0, check_failed = 1, bad_input = 2, undecided = 3, interrupted = 130 };
+/// `inconclusive`: measured, but not well enough to say or to install; `interrupted`: by Ctrl-C, as shells have it.
+enum class Exit : int { done = 0, check_failed = 1, bad_input = 2, inconclusive = 3, interrupted = 130 };
 
 /// What the command line asked for, to be run once parsing is done.
 using Action = std::function<Result<Exit>()>;
@@ -28,6 +28,8 @@ void add_tune(CLI::App& app, Action& action);
 void add_explain(CLI::App& app, Action& action);
 void add_regret(CLI::App& app, Action& action);
 void add_validate(CLI::App& app, Action& action);
+void add_gate(CLI::App& app, Action& action);
+void add_arms(CLI::App& app, Action& action);
 void add_report(CLI::App& app, Action& action);
 void add_completion(CLI::App& app, Action& action);
 

@@ -23,21 +23,23 @@ Result<DType> to_dtype(const std::string& text) {
 
 }  // namespace
 
+CLI::Option* add_shape_options(CLI::App& command, ProblemOptions& options) {
+  command.add_option("--dtype", options.dtypes, "element types, e.g. f32,bf16 [f32]")->delimiter(',')->type_name("DTYPE");
+  return command
+      .add_option("--shapes", options.shapes, "labels (ranges allowed: rows64_seqk64..8192), or files with one label a line")
+      ->type_name("LABEL");
+}
+
 void add_problem_options(CLI::App& command, ProblemOptions& options) {
   command.add_option("--op", options.ops, "only these operations, e.g. softmax,matmul [softmax,matmul,sdpa]")
       ->delimiter(',')
       ->type_name("OP");
-  auto* shapes =
-      command
-          .add_option("--shapes", options.shapes, "labels (ranges allowed: rows64_seqk64..8192), or files with one label a line")
-          ->type_name("LABEL");
   auto* model =
       command
           .add_option("--model", options.model,
                       "the shapes of this model: a name (see metallic models), or the path of a config.json [llama-3.1-8b]")
           ->type_name("MODEL");
-  shapes->excludes(model);
-  command.add_option("--dtype", options.dtypes, "element types, e.g. f32,bf16 [f32]")->delimiter(',')->type_name("DTYPE");
+  add_shape_options(command, options)->excludes(model);
 }
 
 // Each problem in each type that was asked for; those of a list that names their type stay as they are.

@@ -24,6 +24,8 @@ struct ProblemOptions {
 };
 
 void add_problem_options(CLI::App& command, ProblemOptions& options);
+/// --shapes and --dtype alone.
+CLI::Option* add_shape_options(CLI::App& command, ProblemOptions& options);
 
 /// Problems of the labels (or of files of labels), or of the model; those of --op only.
 Result<std::vector<WeightedProblem>> problems(const ProblemOptions& options);

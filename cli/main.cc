@@ -26,6 +26,7 @@ constexpr std::pair<std::string_view, std::string_view> kExamples[] = {
     {"apply", "tuning/profile.json --dry-run"},
     {"validate", "--quick --op softmax"},
     {"regret", "--samples other/samples.csv --profile tuning/profile.json"},
+    {"gate", "--base ../main/build/release/metallic --head build/release/metallic --budget 2min"},
     {"report", "tuning"},
     {"completion", "bash > ~/.local/share/bash-completion/completions/metallic"},
 };
@@ -40,10 +41,10 @@ int run(int argc, char** argv) {
       "Start with: metallic tune --model llama-3.1-8b. A command's --help has its options and an example, metallic env the\n"
       "variables. Profiles go to $XDG_DATA_HOME/metallic (~/.local/share/metallic), reports to ./metallic-tuning.\n"
       "Exit codes: 0 done; 1 a check failed, or an error inside; 2 bad usage, bad input, or a file that cannot be used;\n"
-      "3 measured, but not well enough to decide.");
+      "3 inconclusive: measured, but not well enough to decide.");
   Action action;
   for (const auto add : {add_tune, add_explain, add_devices, add_list, add_models, add_env, add_bench, add_collect, add_analyze,
-                         add_apply, add_regret, add_validate, add_report, add_completion})
+                         add_apply, add_regret, add_validate, add_gate, add_report, add_completion, add_arms})
     add(app, action);
   for (const auto& [command, example] : kExamples)
     app.get_subcommand(std::string(command))->footer(fmt::format("Example: metallic {} {}", command, example));

@@ -54,7 +54,7 @@ std::vector<std::string> rule_changes(const RuleLines& before, const RuleLines& 
 
 }  // namespace
 
-void add_sample_options(CLI::App& command, SampleOptions& options) {
+void add_budget_option(CLI::App& command, SampleOptions& options) {
   command
       .add_option_function<std::string>(
           "--budget",
@@ -72,6 +72,9 @@ void add_sample_options(CLI::App& command, SampleOptions& options) {
           },
           fmt::format("how long to take, e.g. 60s or 5min; less where enough is known earlier [{:.0f}s]", options.budget_s))
       ->type_name("TIME");
+}
+
+void add_seed_option(CLI::App& command, SampleOptions& options) {
   // Files hold seeds as signed numbers, and CLI11 takes -1 and 99999999999999999999 for unsigned ones.
   command
       .add_option_function<std::string>(
@@ -85,10 +88,19 @@ void add_sample_options(CLI::App& command, SampleOptions& options) {
           },
           "seed of inputs and orders; 0: from the clock [0]")
       ->type_name("UINT");
+}
+
+void add_cache_option(CLI::App& command, SampleOptions& options) {
   command
       .add_option("--cache", options.caches, "warm, cold or both [softmax both, weights of a matmul and keys of an sdpa cold]")
       ->delimiter(',')
       ->check(CLI::IsMember({"warm", "cold"}));
+}
+
+void add_sample_options(CLI::App& command, SampleOptions& options) {
+  add_budget_option(command, options);
+  add_seed_option(command, options);
+  add_cache_option(command, options);
   command.add_flag("--peers", options.peers, "time the libraries of this machine too (see metallic devices)");
 }
 

@@ -21,6 +21,9 @@ struct SampleOptions {
 };
 
 void add_sample_options(CLI::App& command, SampleOptions& options);
+void add_budget_option(CLI::App& command, SampleOptions& options);
+void add_seed_option(CLI::App& command, SampleOptions& options);
+void add_cache_option(CLI::App& command, SampleOptions& options);
 
 /// Sets the seed where none was given, so that every file can name the one that was used.
 void draw_seed(SampleOptions& options);

@@ -73,7 +73,7 @@ Result<Exit> run(Options options) {
   if (judged.trust != Trust::calm) fmt::print("{}\n", judged.why);
   if (judged.trust == Trust::busy && !options.force) {
     fmt::print("not installed: {} is there for metallic apply --force\n", (folder / kProfile).native());
-    return Exit::undecided;
+    return Exit::inconclusive;
   }
   METALLIC_TRY(const auto changes, install(analyzed.profile, *ctx, options.force, /*dry_run=*/false));
   fmt::print("{}\n", changes.back());

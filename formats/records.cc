@@ -79,9 +79,8 @@ Status set(Row& row, const Column<Row>& column, const std::string& text, std::st
   return {};
 }
 
-template <typename Row>
-Result<std::vector<Row>> parse(std::span<const Column<Row>> columns, std::string_view text, std::string_view where) {
-  std::vector<Row> rows;
+template <typename Row, typename Visit>
+Status visit_rows(std::span<const Column<Row>> columns, std::string_view text, std::string_view where, const Visit& visit) {
   std::vector<const Column<Row>*> order;  // the column of each field, null for unknown ones
   METALLIC_CHECK(read_csv(text, where, [&](const CsvRow& line) -> Status {
     if (order.empty()) {
@@ -101,11 +100,20 @@ Result<std::vector<Row>> parse(std::span<const Column<Row>> columns, std::string
     Row row;
     for (size_t i = 0; i < order.size(); ++i)
       if (order[i]) METALLIC_CHECK(set(row, *order[i], line.fields[i], where, line.line));
-    rows.push_back(std::move(row));
-    return {};
+    return visit(std::move(row), line.line);
   }));
   if (order.empty())
     return fail(Code::invalid_argument, "{}: empty, expected a header with the column {}", where, columns.front().name);
+  return {};
+}
+
+template <typename Row>
+Result<std::vector<Row>> parse(std::span<const Column<Row>> columns, std::string_view text, std::string_view where) {
+  std::vector<Row> rows;
+  METALLIC_CHECK(visit_rows(columns, text, where, [&](Row&& row, size_t) -> Status {
+    rows.push_back(std::move(row));
+    return {};
+  }));
   return rows;
 }
 
@@ -150,6 +158,11 @@ Result<std::vector<ResultRow>> parse_results(std::string_view text, std::string_
 
 Result<std::vector<SampleRow>> parse_samples(std::string_view text, std::string_view where) {
   return parse(sample_columns(), text, where);
+}
+
+Status visit_samples(std::string_view text, std::string_view where,
+                     const std::function<Status(const SampleRow& row, size_t line)>& visit) {
+  return visit_rows(sample_columns(), text, where, visit);
 }
 
 bool looks_like_samples(std::string_view text) {

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -72,6 +73,10 @@ Json to_json(std::span<const Column<Row>> columns, const Row& row);
 /// Rows in the file's order. Unknown columns are passed over; numbers must be finite and not negative.
 Result<std::vector<ResultRow>> parse_results(std::string_view text, std::string_view where);
 Result<std::vector<SampleRow>> parse_samples(std::string_view text, std::string_view where);
+
+/// The same row by row, for files whose rows are too many to keep; stops at the first error of `visit`, which gets the line too.
+Status visit_samples(std::string_view text, std::string_view where,
+                     const std::function<Status(const SampleRow& row, size_t line)>& visit);
 
 /// True where the header is that of samples.csv (it has a column `time_ns`).
 bool looks_like_samples(std::string_view text);

@@ -88,8 +88,9 @@ TEST(Hostile, ACandidateThatRanInOneBlockDoesNotWin) {
   ASSERT_TRUE(measurements) << measurements.error().message;
   const Analysis analysis = analyze(*measurements, analysis_options(surface));
   for (const Problem& problem : surface.dense)
-    if (problem.softmax().seq_k <= 1024)
+    if (problem.softmax().seq_k <= 1024) {
       ASSERT_EQ(decide(analysis.lists, surface, problem).variant, kVec.variant) << label(problem);
+    }
 }
 
 double seconds_of(const std::function<void()>& work) {

@@ -121,6 +121,7 @@ Selected select_rules(std::span<const Point> points, const Axes& axes, const Can
     for (const double each : lost[p]) sums[p] += each;
   }
   const auto best = static_cast<size_t>(std::ranges::min_element(sums) - sums.begin());
+  if (getenv("DBG")) for (size_t p = 0; p < kPenalties.size(); ++p) { fprintf(stderr, "pen %g sum %.5f diff %.5f err %.5f rules %zu\n", kPenalties[p], sums[p], difference(lost[p], lost[best]).sum, difference(lost[p], lost[best]).error, fit_rules(points, axes, candidates, kPenalties[p], 0).size());}
   size_t chosen = 0;
   while (chosen < best) {
     const Difference more = difference(lost[chosen], lost[best]);

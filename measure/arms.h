@@ -1,0 +1,38 @@
+// Arms on request: a program that times its own kernels when another one asks, so that two builds can take turns.
+//
+// Requests and answers are JSON objects, one a line:
+//   {"ask": "hello"}                                             → {"protocol": 1, "build": …, "device": …, "threads": …}
+//   {"ask": "choose", "label": …, "dtype": …[, "variant": …, "tuning": …]}
+//                                                                → {"variant": …, "tuning": …}: the given ones where this build
+//                                                                  has them and they can run the problem, else its own choice
+//   {"ask": "open", "seed": …, "arms": [{"label": …, "dtype": …, "variant": …, "tuning": …, "cache": "warm"}, …]}
+//                                                                → {"arms": how many}: operands are made, results checked
+//   {"ask": "time", "arm": its place from 0, "seconds": …}       → {"time_ns": of one call, "iterations": …}
+// {"error": …} stands in place of an answer; the end of the input ends the program.
+#pragma once
+
+#include <iosfwd>
+#include <memory>
+#include <utility>
+
+#include "core/device.h"
+#include "core/executor.h"
+#include "core/status.h"
+#include "core/variant.h"
+
+namespace metallic {
+
+inline constexpr int kArmsProtocol = 1;
+
+/// Who decides and prepares: the dispatcher, which this folder does not know.
+class ArmSource {
+ public:
+  virtual ~ArmSource() = default;
+  virtual Result<std::pair<const Variant*, Tuning>> choose(const Problem& problem) = 0;
+  virtual Result<std::unique_ptr<const Kernel>> prepare(const Problem& problem, const Variant& variant, const Tuning& tuning) = 0;
+};
+
+/// Answers requests until `in` ends. All threads of this process sleep when an answer to "time" is given.
+void serve_arms(std::istream& in, std::ostream& out, const DeviceFacts& facts, Executor& executor, ArmSource& source);
+
+}  // namespace metallic
