@@ -86,7 +86,7 @@ std::optional<size_t> Allocation::pick(double left_s, bool audit) const {
     if (state.seconds > left_s || state.blocks >= static_cast<size_t>(options_.most_blocks)) continue;
     if (screening ? state.blocks != fewest : audit && series_[i].weight > 0) continue;
     const auto blocks = static_cast<double>(std::max<size_t>(state.blocks, 1));
-    // One more block narrows an error by its 2n-th part. Halves need two blocks each.
+    // One more block narrows an error by its 2n-th part.
     const bool few = state.blocks < static_cast<size_t>(options_.least_blocks);
     const double gain = screening ? state.share : state.share * (state.loss / (2 * blocks) + (few ? 0.01 : 0));
     if (const double rate = gain / std::max(state.seconds, 1e-6); rate > most) most = rate, best = i;

@@ -16,7 +16,7 @@ double expected_loss(double worse_by, double error);
 struct AllocationOptions {
   bool adaptive = true;    ///< false: every series alike
   double enough = 0.003;   ///< adaptive: stop at this expected residual regret …
-  int least_blocks = 4;    ///< … and this many blocks of every series, two for each half of a cross-fit
+  int least_blocks = 8;    ///< … and this many blocks of every series, four for each half of a cross-fit
   int most_blocks = 60;    ///< of a series
   double audit = 0.2;      ///< share of the time, after two blocks of each, for series without weight: shapes between the model's
   double hopeless = 4;     ///< a candidate so many times slower than the best after two blocks is timed no more

@@ -8,6 +8,31 @@
 
 namespace metallic::tune {
 
+namespace {
+
+// The mean rest of each block's arms, the rests beyond three deviations from their median cut. A median of few arms would be one
+// arm's own rest: that arm's time would become its mean over all blocks, and halves of the blocks would know of each other.
+std::vector<double> block_effects(const Effects& found) {
+  const size_t arms = found.middle.size(), blocks = found.log_time.front().size();
+  std::vector<std::vector<double>> rests(blocks);
+  std::vector<double> middles(blocks, 0), deviations;
+  for (size_t b = 0; b < blocks; ++b) {
+    for (size_t a = 0; a < arms; ++a)
+      if (const double rest = found.log_time[a][b] - found.middle[a]; !std::isnan(rest)) rests[b].push_back(rest);
+    if (rests[b].empty()) continue;
+    middles[b] = median(rests[b]);
+    for (const double rest : rests[b]) deviations.push_back(std::abs(rest - middles[b]));
+  }
+  const double reach = 3 * 1.4826 * median(std::move(deviations));
+  std::vector<double> effects(blocks, 0);
+  for (size_t b = 0; b < blocks; ++b)
+    for (const double rest : rests[b])
+      effects[b] += std::clamp(rest, middles[b] - reach, middles[b] + reach) / static_cast<double>(rests[b].size());
+  return effects;
+}
+
+}  // namespace
+
 Effects effects(const Series& series) {
   const size_t arms = series.arms.size(), blocks = series.blocks();
   Effects found{.log_time = {}, .middle = std::vector<double>(arms, 0.0)};
@@ -15,20 +40,13 @@ Effects effects(const Series& series) {
     auto& logs = found.log_time.emplace_back(arm.time);
     for (double& time : logs) time = std::log(time);
   }
-  std::vector<double> column;
   const auto fit_arms = [&] {
     for (size_t a = 0; a < arms; ++a) found.middle[a] = median(found.log_time[a]);
   };
   fit_arms();
   // Three rounds: the first gets within the noise, the others settle blocks that only some arms have.
   for (int round = 0; round < 3 && arms > 1 && blocks > 1; ++round) {
-    std::vector<double> block(blocks, 0);
-    for (size_t b = 0; b < blocks; ++b) {
-      column.clear();
-      for (size_t a = 0; a < arms; ++a) column.push_back(found.log_time[a][b] - found.middle[a]);
-      const double effect = median(column);
-      block[b] = std::isnan(effect) ? 0 : effect;
-    }
+    std::vector<double> block = block_effects(found);
     const double shift = median(block);  // block effects say what differs between blocks, not how long anything takes
     for (size_t b = 0; b < blocks; ++b)
       for (size_t a = 0; a < arms; ++a) found.log_time[a][b] -= block[b] - shift;

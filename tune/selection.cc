@@ -10,7 +10,7 @@ namespace metallic::tune {
 namespace {
 
 // What each further rule must save, in parts of the weight; half a percent is what one threshold may lose against several.
-constexpr std::array kPenalties = {0.08, 0.04, 0.02, 0.01, 0.005};
+constexpr std::array kPenalties = {0.04, 0.02, 0.01, 0.005, 0.002, 0.001, 0.0005, 0.00025};
 constexpr size_t kFolds = 5;
 constexpr double kTie = 0.001;
 constexpr double kSure = 1.645;  // one-sided 95 %
@@ -121,7 +121,6 @@ Selected select_rules(std::span<const Point> points, const Axes& axes, const Can
     for (const double each : lost[p]) sums[p] += each;
   }
   const auto best = static_cast<size_t>(std::ranges::min_element(sums) - sums.begin());
-  if (getenv("DBG")) for (size_t p = 0; p < kPenalties.size(); ++p) { fprintf(stderr, "pen %g sum %.5f diff %.5f err %.5f rules %zu\n", kPenalties[p], sums[p], difference(lost[p], lost[best]).sum, difference(lost[p], lost[best]).error, fit_rules(points, axes, candidates, kPenalties[p], 0).size());}
   size_t chosen = 0;
   while (chosen < best) {
     const Difference more = difference(lost[chosen], lost[best]);
@@ -133,12 +132,13 @@ Selected select_rules(std::span<const Point> points, const Axes& axes, const Can
   selected.leaves = fit_tree(points, axes, candidates, selected.penalty);
   keep_defaults(selected.leaves, candidates);
   selected.rules = rules_of(selected.leaves, points, axes, candidates);
-  // Each rule is surely better on what it was made from; together they must not be worse on what they were not made from.
+  // Each rule is surely better on what it was made from; together they must surely be better on what they were not made from.
   std::vector<double> of_new = lost[chosen];
   const auto always = [&](const Choices& choices) { return cross_fitted(points, [&](int) { return choices; }); };
   Choices built_in;
   for (const Point& point : points) built_in.push_back(candidates.choice(0, point));
-  if (const auto of_defaults = always(built_in); difference(of_new, of_defaults).sum > 0) {
+  const auto of_defaults = always(built_in);
+  if (const Difference gained = difference(of_defaults, of_new); gained.sum <= kSure * gained.error) {
     selected.leaves.clear();
     selected.rules = defaults.rules;
     of_new = of_defaults;

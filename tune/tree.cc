@@ -11,6 +11,7 @@ namespace metallic::tune {
 namespace {
 
 constexpr double kNotTimed = 10;
+constexpr double kMuch = 0.05;  // what noise seldom promises: taken with 95 % certainty, for the segment alone
 constexpr double kBand = 0.005;  // what is as good as the built-in rules
 
 int64_t between(int64_t low, int64_t high) {
@@ -200,7 +201,9 @@ void keep_defaults(std::vector<Leaf>& leaves, const Candidates& candidates) {
       for (const Point& point : points) weight += point.weight;
       // Half of what the middle 68 % span: a resample that drew an outlier as its median is no measure of the others.
       const double deviation = gains.empty() ? 0 : (tune::quantile(gains, 0.84) - tune::quantile(gains, 0.16)) / 2;
-      if (!(found > std::max(quantile * deviation, kBand * weight))) segment.candidate = 0;
+      const bool surely = found > std::max(quantile * deviation, kBand * weight);
+      const bool much = found > std::max(1.645 * deviation, kMuch * weight);
+      if (!surely && !much) segment.candidate = 0;
     }
     std::vector<Segment> merged;
     for (const Segment& segment : leaf.segments)

@@ -65,8 +65,9 @@ struct Leaf {
 std::vector<Leaf> fit_tree(std::span<const Point> points, const Axes& axes, const Candidates& candidates, double penalty,
                            int replicate = 0);
 
-/// Puts the built-in rules back where what was chosen instead does not gain half a percent where it differs, or not by more than its
-/// interval: one-sided 95 %, shared by the candidates and the places that might have been chosen for their gain.
+/// Puts the built-in rules back where what was chosen instead is not surely better where it differs: it must gain half a percent there
+/// and more than its one-sided 95 % interval, shared by the candidates and the places that might have been chosen for their gain;
+/// or five percent and more than that interval for itself alone.
 void keep_defaults(std::vector<Leaf>& leaves, const Candidates& candidates);
 
 /// The leaves as rules. Where two segments meet, the border is where the interpolated log ratio of the two candidates crosses 0, else
