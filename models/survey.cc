@@ -11,8 +11,7 @@ namespace metallic {
 namespace {
 
 constexpr int64_t kMostElements = int64_t{1} << 24;
-constexpr double kMostOperations = 1 << 30;
-constexpr int kDrawn = 24;  // of each operation and side
+constexpr double kMostOperations = 1 << 29;
 
 // New shapes of an operation, each once and as cheap as asked for.
 class Shapes {
@@ -42,15 +41,15 @@ class Draw {
   std::mt19937_64 random_;
 };
 
-void add_softmaxes(Shapes& shapes, Draw& draw) {
+void add_softmaxes(int drawn, Shapes& shapes, Draw& draw) {
   for (const int64_t rows : {1, 4, 16, 128, 1024})
     for (const int64_t seq_k : {16, 63, 65, 256, 1023, 4097, 16384, 65536}) shapes.add(softmax_problem(rows, seq_k), "grid");
-  for (int i = 0; i < kDrawn; ++i) shapes.add(softmax_problem(draw.log_uniform(1, 2048), draw.log_uniform(16, 131072)), "drawn");
+  for (int i = 0; i < drawn; ++i) shapes.add(softmax_problem(draw.log_uniform(1, 2048), draw.log_uniform(16, 131072)), "drawn");
 }
 
 // The two ways in which engines call: weights first, and activations by transposed weights. Then the two others, which only need to
 // be known not to be far off.
-void add_matmuls(Shapes& shapes, Draw& draw) {
+void add_matmuls(int drawn, Shapes& shapes, Draw& draw) {
   struct Way {
     bool weights_in_b, transposed, usual;
   };
@@ -61,9 +60,9 @@ void add_matmuls(Shapes& shapes, Draw& draw) {
     };
     for (const int64_t big : {64, 512, 4096})
       for (const int64_t k : {64, 512, 4096})
-        for (const int64_t n : {1, 2, 4, 8, 15, 17, 31, 64, 192})
+        for (const int64_t n : {1, 2, 3, 4, 5, 8, 9, 15, 16, 17, 32, 64, 192})
           if (way.usual && n < big) add(big, k, n, "grid");
-    for (int i = 0; i < kDrawn; ++i) {
+    for (int i = 0; i < (way.usual ? drawn : drawn / 2); ++i) {
       const int64_t big = draw.log_uniform(32, 8192), n = draw.log_uniform(1, 256);
       add(std::max(big, n + 1), draw.log_uniform(32, 8192), std::min(n, big), "drawn");
     }
@@ -72,7 +71,7 @@ void add_matmuls(Shapes& shapes, Draw& draw) {
 
 }  // namespace
 
-std::vector<WeightedProblem> survey(std::span<const WeightedProblem> problems, uint64_t seed) {
+std::vector<WeightedProblem> survey(std::span<const WeightedProblem> problems, int drawn, uint64_t seed) {
   std::vector<WeightedProblem> found;
   std::set<std::pair<Op, DType>> kinds;
   for (const WeightedProblem& each : problems) kinds.emplace(each.problem.op(), each.problem.dtype);
@@ -80,8 +79,8 @@ std::vector<WeightedProblem> survey(std::span<const WeightedProblem> problems, u
     if (op == Op::sdpa) continue;
     Shapes shapes(problems);
     Draw draw(seed);
-    if (op == Op::softmax) add_softmaxes(shapes, draw);
-    if (op == Op::matmul) add_matmuls(shapes, draw);
+    if (op == Op::softmax) add_softmaxes(drawn, shapes, draw);
+    if (op == Op::matmul) add_matmuls(drawn, shapes, draw);
     for (WeightedProblem& each : shapes.take()) {
       each.problem = with_dtype(each.problem, dtype);
       found.push_back(std::move(each));

@@ -13,6 +13,7 @@ namespace {
 constexpr std::array kPenalties = {0.04, 0.02, 0.01, 0.005, 0.002, 0.001, 0.0005, 0.00025};
 constexpr size_t kFolds = 5;
 constexpr double kTie = 0.001;
+constexpr double kPriceOfSimplicity = 0.002;  // else a few dear shapes, whose error is large, would be given up
 constexpr double kSure = 1.645;  // one-sided 95 %
 
 std::vector<Rule> fit_rules(std::span<const Point> points, const Axes& axes, const Candidates& candidates, double penalty,
@@ -124,7 +125,7 @@ Selected select_rules(std::span<const Point> points, const Axes& axes, const Can
   size_t chosen = 0;
   while (chosen < best) {
     const Difference more = difference(lost[chosen], lost[best]);
-    if (more.sum <= more.error) break;
+    if (more.sum <= std::min(more.error, kPriceOfSimplicity)) break;
     ++chosen;
   }
 

@@ -25,7 +25,7 @@ struct Selected {
 };
 
 /// Fits rules of several degrees of detail to the even blocks, scores them on the odd ones, and the other way round, and takes the
-/// least detailed degree within one standard error of the best. The built-in rules stay unless the gain over them exceeds 1.645
+/// least detailed degree within one standard error of the best, and within 0.2 %. The built-in rules stay unless the gain over them exceeds 1.645
 /// standard errors, earlier rules unless it is 0.1 % too: ties keep what is there.
 Selected select_rules(std::span<const Point> points, const Axes& axes, const Candidates& candidates,
                       const std::vector<Rule>& incumbent, uint64_t seed);

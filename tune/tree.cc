@@ -125,6 +125,25 @@ std::optional<std::vector<Range>> intersection(std::vector<Range> ranges, const 
   return ranges;
 }
 
+bool is_within(const std::vector<Range>& inner, const std::vector<Range>& outer) {
+  return std::ranges::all_of(outer, [&](const Range& range) {
+    const auto at = std::ranges::find(inner, range.axis, &Range::axis);
+    return at != inner.end() && (!range.low || (at->low && *at->low >= *range.low)) &&
+           (!range.high || (at->high && *at->high <= *range.high));
+  });
+}
+
+// The built-in rules' part in a box. What an earlier one covers is left out: where that one rejects, the next level has it.
+void append_defaults(const std::vector<Range>& box, const std::vector<Rule>& defaults, std::vector<Rule>& rules) {
+  const size_t begin = rules.size();
+  for (const Rule& rule : defaults) {
+    auto part = intersection(box, rule.when);
+    const auto covered = [&](const Rule& earlier) { return is_within(*part, earlier.when); };
+    if (part && std::none_of(rules.begin() + static_cast<std::ptrdiff_t>(begin), rules.end(), covered))
+      rules.push_back({.when = std::move(*part), .use = rule.use, .tuning = rule.tuning, .evidence = {}});
+  }
+}
+
 // How far measured values reach on an axis, doubled both ways.
 Range reach(std::span<const Point> points, Axis axis) {
   int64_t least = std::numeric_limits<int64_t>::max(), largest = 0;
@@ -240,9 +259,7 @@ std::vector<Rule> rules_of(const std::vector<Leaf>& leaves, std::span<const Poin
       if (i + 1 < leaf.segments.size()) along.high = border(leaf, i, candidates);
       auto when = *intersection(*box, {along});
       if (leaf.segments[i].candidate == 0) {
-        for (const Rule& rule : candidates.defaults().rules)
-          if (auto part = intersection(when, rule.when))
-            rules.push_back({.when = std::move(*part), .use = rule.use, .tuning = rule.tuning, .evidence = {}});
+        append_defaults(when, candidates.defaults().rules, rules);
       } else {
         const Choice& choice = candidates.choice(leaf.segments[i].candidate, leaf.points.front());
         rules.push_back({.when = std::move(when), .use = choice.variant, .tuning = choice.tuning, .evidence = {}});
