@@ -52,8 +52,7 @@ tune::Allocation make_allocation(const Sampler& sampler, const tune::AllocationO
     one.label = label(unit.problem);
     one.cache = name(unit.cache);
     one.weight = unit.weight;
-    for (const TimedArm& arm : unit.arms)
-      one.arms.push_back({{std::string(arm.variant->name), to_string(arm.tuning)}, {}});
+    for (const TimedArm& arm : unit.arms) one.arms.push_back({{std::string(arm.variant->name), to_string(arm.tuning)}, {}});
     seconds.push_back(guess_seconds(unit));
   }
   return {std::move(series), std::move(seconds), options};
@@ -64,7 +63,8 @@ std::vector<double> times_of(const tune::Series& series, std::span<const SampleR
   std::vector<double> times(series.arms.size(), std::numeric_limits<double>::quiet_NaN());
   for (const SampleRow& row : rows)
     for (size_t arm = 0; arm < times.size(); ++arm)
-      if (series.arms[arm].choice.variant == row.variant && series.arms[arm].choice.tuning == row.tuning) times[arm] = row.time_ns;
+      if (series.arms[arm].choice.variant == row.variant && series.arms[arm].choice.tuning == row.tuning)
+        times[arm] = row.time_ns;
   return times;
 }
 
@@ -117,8 +117,7 @@ Result<Sampled> run_campaign(std::span<const WeightedProblem> problems, Context&
       if (std::ranges::find(options.caches, name(cache)) != options.caches.end()) caches.push_back(cache);
     sampler_options.caches.fill(caches);
   }
-  METALLIC_TRY(Sampler sampler,
-               Sampler::create(problems, context.facts(), context.executor(), context, sampler_options));
+  METALLIC_TRY(Sampler sampler, Sampler::create(problems, context.facts(), context.executor(), context, sampler_options));
   allocation_options.seed = options.seed;
   tune::Allocation allocation = make_allocation(sampler, allocation_options);
   Sampled sampled;
@@ -130,7 +129,8 @@ Result<Sampled> run_campaign(std::span<const WeightedProblem> problems, Context&
   fmt::print(stderr, "measuring {} problems on {} ({} threads) for {:g} s\n", problems.size(), context.facts().model,
              context.threads(), options.budget_s);
   if (earlier_s > 0)
-    fmt::print(stderr, "going on with {} samples of {:.0f} s from {}\n", sampled.rows.size(), earlier_s, journal->path().native());
+    fmt::print(stderr, "going on with {} samples of {:.0f} s from {}\n", sampled.rows.size(), earlier_s,
+               journal->path().native());
 
   const UntilInterrupt until;
   Progress progress("measuring");

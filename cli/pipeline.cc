@@ -175,7 +175,8 @@ Json summary_json(const Analyzed& analyzed) {
   // The profile already says it all in the agreed names.
   const auto profile = Json::parse(to_json(analyzed.profile));
   const auto regret = [](const tune::RegretSummary& r) {
-    return Json{{"mean", r.mean},       {"mean_interval", {r.mean_low, r.mean_high}}, {"p95", r.p95}, {"p95_interval", {r.p95_low, r.p95_high}},
+    return Json{{"mean", r.mean},   {"mean_interval", {r.mean_low, r.mean_high}},
+                {"p95", r.p95},     {"p95_interval", {r.p95_low, r.p95_high}},
                 {"worst", r.worst}, {"series", r.series}};
   };
   return {{"thresholds", profile["thresholds"]},

@@ -66,8 +66,10 @@ std::string title(const Group& group) {
 
 // The cases of a list or model: its own shapes, on random values.
 Result<std::vector<Group>> listed_groups(const Options& options) {
-  METALLIC_TRY(const auto list,
-               problems({.ops = options.op.empty() ? std::vector<std::string>() : std::vector{options.op}, .shapes = options.shapes, .model = options.model, .dtypes = options.dtypes}));
+  METALLIC_TRY(const auto list, problems({.ops = options.op.empty() ? std::vector<std::string>() : std::vector{options.op},
+                                          .shapes = options.shapes,
+                                          .model = options.model,
+                                          .dtypes = options.dtypes}));
   std::vector<Group> groups;
   for (const WeightedProblem& weighted : list) {
     Problem problem = weighted.problem;

@@ -33,7 +33,8 @@ Result<Operands> Operands::create(std::span<const OperandUse> uses, const Device
     const auto bytes = operand_bytes(use.problem);
     for (size_t i = 0; i < bytes.size(); ++i) {
       size_t& size = sizes[i == kOut ? 0 : static_cast<size_t>(use.problem.dtype)][i];
-      size = std::max(size, static_cast<size_t>(bytes[i]) + kPage + (moves(use.problem, use.cache, i) ? operands.cold_bytes_ : 0));
+      size =
+          std::max(size, static_cast<size_t>(bytes[i]) + kPage + (moves(use.problem, use.cache, i) ? operands.cold_bytes_ : 0));
     }
     scratch = std::max(scratch, use.workspace);
   }

@@ -31,8 +31,8 @@ struct OperandUse {
 /// of one are no numbers of another), used from its start when warm, and at a moving place when cold.
 class Operands {
  public:
-  /// Cold operands rotate through `cold_bytes`, see cold.h. Equal seeds give equal numbers. Errors: more bytes than this machine has
-  /// memory for.
+  /// Cold operands rotate through `cold_bytes`, see cold.h. Equal seeds give equal numbers. Errors: more bytes than this machine
+  /// has memory for.
   static Result<Operands> create(std::span<const OperandUse> uses, const DeviceFacts& facts, int64_t cold_bytes, uint64_t seed);
 
   /// Where operands begin from now on, drawn by a random number: at a multiple of 64 bytes within a page or, one time in four, of

@@ -35,7 +35,8 @@ Result<Sampler> Sampler::create(std::span<const WeightedProblem> problems, const
     uses.push_back({unit.problem, unit.cache, workspace});
   }
   const bool cold = std::ranges::any_of(uses, [](const OperandUse& use) { return use.cache == Cache::cold; });
-  METALLIC_TRY(Operands operands, Operands::create(uses, facts, cold ? measure_cold_bytes(facts, executor).bytes : 0, options.seed));
+  METALLIC_TRY(Operands operands,
+               Operands::create(uses, facts, cold ? measure_cold_bytes(facts, executor).bytes : 0, options.seed));
   sampler.operands_ = std::make_unique<Operands>(std::move(operands));
   sampler.watch_ = std::make_unique<Watch>(executor);
   return sampler;
@@ -51,7 +52,8 @@ Status Sampler::add_units(const WeightedProblem& source, Planner& planner, const
                 label(problem), needed / (1 << 30), static_cast<double>(facts_.memory_bytes) / (1 << 30));
   const auto& caches = options.caches[static_cast<size_t>(problem.op())];
   for (const Cache cache : caches) {
-    SampledUnit unit{.problem = problem, .cache = cache, .weight = source.weight / static_cast<double>(caches.size()), .arms = {}};
+    SampledUnit unit{
+        .problem = problem, .cache = cache, .weight = source.weight / static_cast<double>(caches.size()), .arms = {}};
     for (const Variant& variant : variants(problem.op()))
       for (const Tuning& tuning : variant.tunings) {
         if (variant.backend() != facts_.backend || !options.wanted(variant) || variant.rejects(problem, tuning, facts_)) continue;
@@ -63,9 +65,9 @@ Status Sampler::add_units(const WeightedProblem& source, Planner& planner, const
   return {};
 }
 
-// A library's threads spin for more work after an arm (OpenBLAS's for 100 ms, oneDNN's for 12): an arm on other threads waits until
-// those sleep. Ours are told to; a library that is told not to spin becomes another one: oneDNN is 15 times slower on small shapes
-// then.
+// A library's threads spin for more work after an arm (OpenBLAS's for 100 ms, oneDNN's for 12): an arm on other threads waits
+// until those sleep. Ours are told to; a library that is told not to spin becomes another one: oneDNN is 15 times slower on small
+// shapes then.
 void Sampler::take_turn(const Variant& next) {
   if (next.library() == last_library_) return;
   executor_.rest();

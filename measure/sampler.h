@@ -61,10 +61,10 @@ class Sampler {
   /// Blocks that a unit has from an earlier run; numbers go on from there.
   void resume(size_t unit, int64_t blocks) { units_[unit].blocks = blocks; }
 
-  /// One block: the live candidates in random order, each at the same place in memory, 64-byte aligned or, one time in four, 16-byte
-  /// aligned as malloc's is. At a unit's first call each candidate's result is checked against the oracle. Where the machine is
-  /// disturbed it waits a little, see calm.h. Where libraries are candidates, an arm waits until the threads of the one before
-  /// sleep, 0.3 s at most. Errors: a candidate with a wrong result.
+  /// One block: the live candidates in random order, each at the same place in memory, 64-byte aligned or, one time in four,
+  /// 16-byte aligned as malloc's is. At a unit's first call each candidate's result is checked against the oracle. Where the
+  /// machine is disturbed it waits a little, see calm.h. Where libraries are candidates, an arm waits until the threads of the
+  /// one before sleep, 0.3 s at most. Errors: a candidate with a wrong result.
   Result<std::vector<SampleRow>> time_block(size_t unit, const std::vector<bool>& live);
 
   NoiseRecord noise() const { return watch_->record(); }

@@ -39,8 +39,9 @@ Result<double> checked_call(const Problem& problem, Cache cache, const Kernel& k
 }
 
 std::pair<double, int64_t> Timer::time(const Problem& problem, Cache cache, const Kernel& kernel, double call_s) {
-  // Burn-in: a fifth of the arm, at least one call, so that caches, predictors and the clock's frequency are the kernel's own. What
-  // the first call adds to one that takes twenty arms is below the noise, and would double the price of the dearest problems.
+  // Burn-in: a fifth of the arm, at least one call, so that caches, predictors and the clock's frequency are the kernel's own.
+  // What the first call adds to one that takes twenty arms is below the noise, and would double the price of the dearest
+  // problems.
   if (call_s < 20 * arm_s_)
     for (double spent = 0; spent <= 0.2 * arm_s_; spent += call_s)
       kernel.run(operands_.next(problem, cache), operands_.workspace(), executor_);

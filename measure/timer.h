@@ -24,8 +24,8 @@ class Timer {
  public:
   Timer(Operands& operands, Executor& executor, double arm_s) : operands_(operands), executor_(executor), arm_s_(arm_s) {}
 
-  /// Seconds of one call, the mean over as many as fill the arm's time, and how many these were, after a burn-in that is not counted.
-  /// `call_s` is what one call takes as far as is known, > 0.
+  /// Seconds of one call, the mean over as many as fill the arm's time, and how many these were, after a burn-in that is not
+  /// counted. `call_s` is what one call takes as far as is known, > 0.
   std::pair<double, int64_t> time(const Problem& problem, Cache cache, const Kernel& kernel, double call_s);
 
  private:

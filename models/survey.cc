@@ -47,16 +47,17 @@ void add_softmaxes(int drawn, Shapes& shapes, Draw& draw) {
   for (int i = 0; i < drawn; ++i) shapes.add(softmax_problem(draw.log_uniform(1, 2048), draw.log_uniform(16, 131072)), "drawn");
 }
 
-// The two ways in which engines call: weights first, and activations by transposed weights. Then the two others, which only need to
-// be known not to be far off.
+// The two ways in which engines call: weights first, and activations by transposed weights. Then the two others, which only need
+// to be known not to be far off.
 void add_matmuls(int drawn, Shapes& shapes, Draw& draw) {
   struct Way {
     bool weights_in_b, transposed, usual;
   };
   for (const Way way : {Way{false, false, true}, {true, true, true}, {true, false, false}, {false, true, false}}) {
     const auto add = [&](int64_t big, int64_t k, int64_t n, const char* role) {
-      shapes.add(way.weights_in_b ? matmul_problem(n, k, big, false, way.transposed) : matmul_problem(big, k, n, false, way.transposed),
-                 role);
+      shapes.add(
+          way.weights_in_b ? matmul_problem(n, k, big, false, way.transposed) : matmul_problem(big, k, n, false, way.transposed),
+          role);
     };
     for (const int64_t big : {64, 512, 4096})
       for (const int64_t k : {64, 512, 4096})

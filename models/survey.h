@@ -11,9 +11,11 @@ namespace metallic {
 
 /// For each operation among the problems and each element type it comes in, without weight:
 ///   softmax  a coarse log grid of rows × seq_k with the edges of vectors (±1), and shapes drawn between
-///   matmul   weights on both sides: a coarse log grid of big × k with n at the edges of the small-N buckets, and shapes drawn between
-/// `drawn` shapes of softmax, as many of either usual way of a matmul and half as many of the others. Log-uniform within the ranges that the problems span, within what one call may cost (2²⁴ elements of an operand, 2²⁹
-/// operations). No shape that is among the problems. Sdpa has none: it is made of the two.
+///   matmul   weights on both sides: a coarse log grid of big × k with n at the edges of the small-N buckets, and shapes drawn
+///   between
+/// `drawn` shapes of softmax, as many of either usual way of a matmul and half as many of the others. Log-uniform within the
+/// ranges that the problems span, within what one call may cost (2²⁴ elements of an operand, 2²⁹ operations). No shape that is
+/// among the problems. Sdpa has none: it is made of the two.
 std::vector<WeightedProblem> survey(std::span<const WeightedProblem> problems, int drawn, uint64_t seed);
 
 }  // namespace metallic

@@ -9,8 +9,8 @@
 
 namespace metallic::tune {
 
-/// What is lost on average by taking the candidate that looks best where another one looks `worse_by` slower (log time, ≥ 0) and the
-/// difference is known to ± `error`, normally distributed: probability of a wrong choice times what it loses.
+/// What is lost on average by taking the candidate that looks best where another one looks `worse_by` slower (log time, ≥ 0) and
+/// the difference is known to ± `error`, normally distributed: probability of a wrong choice times what it loses.
 double expected_loss(double worse_by, double error);
 
 struct AllocationOptions {
@@ -33,8 +33,8 @@ class Allocation {
     size_t series;
     std::vector<bool> live;  ///< by arm
   };
-  /// What to time next where `left_s` seconds are left; nothing where that is enough or nothing fits. First a block of each series,
-  /// the dearest samples per second first, then a second one; then where weight × expected loss falls fastest per second.
+  /// What to time next where `left_s` seconds are left; nothing where that is enough or nothing fits. First a block of each
+  /// series, the dearest samples per second first, then a second one; then where weight × expected loss falls fastest per second.
   std::optional<Turn> next(double left_s);
 
   /// The times of one block in ns, by arm, NaN where not timed, and the seconds that it took.

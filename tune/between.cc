@@ -46,8 +46,7 @@ std::optional<Problem> moved(const Problem& problem, int64_t x) {
 
 void Between::fill(std::vector<Point>& points) {
   std::map<std::pair<std::string, std::string>, std::vector<size_t>> lines;
-  for (size_t i = 0; i < points.size(); ++i)
-    lines[{held_fixed(points[i].series->problem), points[i].series->cache}].push_back(i);
+  for (size_t i = 0; i < points.size(); ++i) lines[{held_fixed(points[i].series->problem), points[i].series->cache}].push_back(i);
   for (auto& [key, line] : lines) {
     std::ranges::sort(line, {}, [&](size_t i) { return points[i].x; });
     for (size_t i = 0; i + 1 < line.size(); ++i) interpolate(points, line[i], line[i + 1]);
@@ -79,14 +78,15 @@ void Between::interpolate(std::vector<Point>& points, size_t low, size_t high) {
     before = x;
     Series& series = series_.emplace_back(common);
     series.problem = *problem;
-    made.push_back({.x = x,
-                    .series = &series,
-                    .replicates = &replicates_.emplace_back(Replicates::between(
-                        *a.replicates, *b.replicates, arms, std::log(static_cast<double>(x) / static_cast<double>(a.x)) / std::log(ratio))),
-                    .weight = 0,
-                    .index = 0,
-                    .group = a.group,
-                    .other_group = b.group});
+    made.push_back(
+        {.x = x,
+         .series = &series,
+         .replicates = &replicates_.emplace_back(Replicates::between(
+             *a.replicates, *b.replicates, arms, std::log(static_cast<double>(x) / static_cast<double>(a.x)) / std::log(ratio))),
+         .weight = 0,
+         .index = 0,
+         .group = a.group,
+         .other_group = b.group});
   }
   if (made.empty()) return;
   // Of each end's half that faces the other, what lies between gets all but its own part of the steps.

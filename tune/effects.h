@@ -7,7 +7,8 @@
 
 namespace metallic::tune {
 
-/// log(time) of arms × blocks as arm + block + rest, fitted by medians over blocks and cut means over arms: an outlier stays a rest.
+/// log(time) of arms × blocks as arm + block + rest, fitted by medians over blocks and cut means over arms: an outlier stays a
+/// rest.
 struct Effects {
   std::vector<std::vector<double>> log_time;  ///< [arm][block], less the block's effect; NaN where the arm was not timed
   std::vector<double> middle;                 ///< [arm] median of those; NaN without any

@@ -59,7 +59,8 @@ std::optional<double> cross_fitted_regret(const Series& series, const Choice& ch
 Choice best_choice(const Series& series, const Effects& effects) {
   size_t best = series.arms.size();
   for (size_t arm = 0; arm < series.arms.size(); ++arm)
-    if (!std::isnan(effects.middle[arm]) && (best == series.arms.size() || effects.middle[arm] < effects.middle[best])) best = arm;
+    if (!std::isnan(effects.middle[arm]) && (best == series.arms.size() || effects.middle[arm] < effects.middle[best]))
+      best = arm;
   return best == series.arms.size() ? Choice{} : series.arms[best].choice;
 }
 
@@ -82,7 +83,8 @@ double p95(std::span<const Scored> scored) {
 
 RegretSummary summarize(std::span<const Scored> scored) {
   if (scored.empty()) return {};
-  RegretSummary summary{.mean = weighted_mean(scored), .p95 = p95(scored), .worst = scored.front().regret, .series = scored.size()};
+  RegretSummary summary{
+      .mean = weighted_mean(scored), .p95 = p95(scored), .worst = scored.front().regret, .series = scored.size()};
   for (const Scored& s : scored) summary.worst = std::max(summary.worst, s.regret);
   constexpr int kResamples = 400;
   std::mt19937_64 random(scored.size());

@@ -14,7 +14,7 @@ constexpr std::array kPenalties = {0.04, 0.02, 0.01, 0.005, 0.002, 0.001, 0.0005
 constexpr size_t kFolds = 5;
 constexpr double kTie = 0.001;
 constexpr double kPriceOfSimplicity = 0.002;  // else a few dear shapes, whose error is large, would be given up
-constexpr double kSure = 1.645;  // one-sided 95 %
+constexpr double kSure = 1.645;               // one-sided 95 %
 
 std::vector<Rule> fit_rules(std::span<const Point> points, const Axes& axes, const Candidates& candidates, double penalty,
                             int replicate) {
@@ -53,8 +53,7 @@ Difference difference(const std::vector<double>& one, const std::vector<double>&
 using Choices = std::vector<Choice>;
 std::vector<double> losses(std::span<const Point> points, const Choices& choices, int replicate) {
   std::vector<double> found;
-  for (size_t i = 0; i < points.size(); ++i)
-    found.push_back(points[i].weight * bounded_loss(points[i], choices[i], replicate));
+  for (size_t i = 0; i < points.size(); ++i) found.push_back(points[i].weight * bounded_loss(points[i], choices[i], replicate));
   return found;
 }
 
@@ -116,9 +115,8 @@ Selected select_rules(std::span<const Point> points, const Axes& axes, const Can
   std::array<std::vector<double>, kPenalties.size()> lost;
   std::array<double, kPenalties.size()> sums{};
   for (size_t p = 0; p < kPenalties.size(); ++p) {
-    lost[p] = cross_fitted(points, [&](int half) {
-      return choose_all(points, fit_rules(points, axes, candidates, kPenalties[p], half), defaults);
-    });
+    lost[p] = cross_fitted(
+        points, [&](int half) { return choose_all(points, fit_rules(points, axes, candidates, kPenalties[p], half), defaults); });
     for (const double each : lost[p]) sums[p] += each;
   }
   const auto best = static_cast<size_t>(std::ranges::min_element(sums) - sums.begin());

@@ -1,4 +1,5 @@
-// Selection: how detailed rules may be, and whether they may replace what is there, by their regret on samples that they have not seen.
+// Selection: how detailed rules may be, and whether they may replace what is there, by their regret on samples that they have not
+// seen.
 #pragma once
 
 #include <span>
@@ -8,8 +9,8 @@
 
 namespace metallic::tune {
 
-/// The choice that rules make for a series: of the first rule that matches and whose candidate was timed there, the fastest of its
-/// tunings where it names none; the built-in one where no rule does. `rule` is its index, or -1.
+/// The choice that rules make for a series: of the first rule that matches and whose candidate was timed there, the fastest of
+/// its tunings where it names none; the built-in one where no rule does. `rule` is its index, or -1.
 struct Chosen {
   Choice choice;
   int rule = -1;
@@ -24,9 +25,9 @@ struct Selected {
   bool kept_incumbent = false;   ///< whether earlier rules stay, since the new ones are not surely better
 };
 
-/// Fits rules of several degrees of detail to the even blocks, scores them on the odd ones, and the other way round, and takes the
-/// least detailed degree within one standard error of the best, and within 0.2 %. The built-in rules stay unless the gain over them exceeds 1.645
-/// standard errors, earlier rules unless it is 0.1 % too: ties keep what is there.
+/// Fits rules of several degrees of detail to the even blocks, scores them on the odd ones, and the other way round, and takes
+/// the least detailed degree within one standard error of the best, and within 0.2 %. The built-in rules stay unless the gain
+/// over them exceeds 1.645 standard errors, earlier rules unless it is 0.1 % too: ties keep what is there.
 Selected select_rules(std::span<const Point> points, const Axes& axes, const Candidates& candidates,
                       const std::vector<Rule>& incumbent, uint64_t seed);
 

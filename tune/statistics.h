@@ -18,13 +18,15 @@ double median(std::vector<double> values);
 
 /// Median log times of a series' candidates under resampling: replicate 0 is the data itself, each other one draws
 /// whole blocks with replacement, the same for all candidates, so that what they share stays shared. Blocks' effects are taken
-/// out first. Two more are the medians of the even and of the odd blocks, for cross-fitting. A resample's distance from the data is widened: by what few blocks hide (√(n/(n−1)) and Student's t against the
-/// normal), and by √((1+ρ)/(1−ρ)) where neighbouring blocks are correlated.
+/// out first. Two more are the medians of the even and of the odd blocks, for cross-fitting. A resample's distance from the data
+/// is widened: by what few blocks hide (√(n/(n−1)) and Student's t against the normal), and by √((1+ρ)/(1−ρ)) where neighbouring
+/// blocks are correlated.
 class Replicates {
  public:
   Replicates(const Effects& effects, int count, uint64_t seed, double autocorrelation = 0);
 
-  /// Those of a place between two others: log times interpolated, `share` of the way, for pairs of arms that are the same candidate.
+  /// Those of a place between two others: log times interpolated, `share` of the way, for pairs of arms that are the same
+  /// candidate.
   static Replicates between(const Replicates& low, const Replicates& high, std::span<const std::pair<size_t, size_t>> arms,
                             double share);
 

@@ -84,7 +84,8 @@ Found least_cost(const Duel& duel) {
     values.push_back(static_cast<double>(resampled.place[resampled.best()]));
   }
   Found found{all.place[best], all.place[best], all.place[best], all.place[low], all.place[high]};
-  if (!values.empty()) found.low = static_cast<int64_t>(quantile(values, 0.025)), found.high = static_cast<int64_t>(quantile(values, 0.975));
+  if (!values.empty())
+    found.low = static_cast<int64_t>(quantile(values, 0.025)), found.high = static_cast<int64_t>(quantile(values, 0.975));
   return found;
 }
 
@@ -106,7 +107,7 @@ std::optional<int64_t> only_border(const Leaf& leaf, const Candidates& candidate
       if (point.x < leaf.columns[segment.begin].x || point.x > leaf.columns[segment.end - 1].x) continue;
       const bool is_a = a(candidates.choice(segment.candidate, point));
       if (is_a && !was_a) return std::nullopt;
-      if (was_a && !is_a) found = !first ? built_in : i > 0 ? border(leaf, i - 1, candidates) : 0;
+      if (was_a && !is_a) found = !first ? built_in : i > 0 ? border(leaf, i - 1, Axis::seq_k, candidates) : 0;
       was_a = is_a;
       first = false;
     }
@@ -235,8 +236,9 @@ std::vector<Threshold> matmul_thresholds(const std::vector<Point>& points, bool 
       if (value(point.series->problem, Axis::side) == side) of_side.push_back(point);
     if (of_side.empty()) continue;
     const std::string where = side == 0 ? "weights in A" : "weights in B";
-    const Duel duel(of_side, [](const Choice& c) { return family(c.variant) == "gemv"; },
-                    [](const Choice& c) { return family(c.variant) != "gemv"; });
+    const Duel duel(
+        of_side, [](const Choice& c) { return family(c.variant) == "gemv"; },
+        [](const Choice& c) { return family(c.variant) != "gemv"; });
     found.push_back(maker.make("smalln_max_n", where, least_cost(duel), std::nullopt, stays, options.smalln_max_n));
     add_regret(found.back(), duel);
     for (const Point& point : of_side)

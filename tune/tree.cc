@@ -11,7 +11,7 @@ namespace metallic::tune {
 namespace {
 
 constexpr double kNotTimed = 10;
-constexpr double kMuch = 0.05;  // what noise seldom promises: taken with 95 % certainty, for the segment alone
+constexpr double kMuch = 0.05;   // what noise seldom promises: taken with 95 % certainty, for the segment alone
 constexpr double kBand = 0.005;  // what is as good as the built-in rules
 
 int64_t between(int64_t low, int64_t high) {
@@ -23,8 +23,7 @@ std::vector<Column> columns_of(std::span<const Point> points, const Candidates& 
   std::vector<Column> columns;
   for (const Point& point : points) {
     if (columns.empty() || columns.back().x != point.x) columns.push_back({point.x, std::vector<double>(candidates.count(), 0)});
-    for (size_t c = 0; c < candidates.count(); ++c)
-      columns.back().loss[c] += point.weight * candidates.loss(c, point, replicate);
+    for (size_t c = 0; c < candidates.count(); ++c) columns.back().loss[c] += point.weight * candidates.loss(c, point, replicate);
   }
   return columns;
 }
@@ -62,8 +61,7 @@ std::pair<Leaf, Leaf> split_at(const Leaf& leaf, Axis axis, int64_t last, const 
   auto within_low = leaf.within, within_high = leaf.within;
   narrow(within_low, {.axis = axis, .low = {}, .high = last});
   narrow(within_high, {.axis = axis, .low = last + 1, .high = {}});
-  return {make_leaf(std::move(low), std::move(within_low), fit),
-          make_leaf(std::move(high), std::move(within_high), fit)};
+  return {make_leaf(std::move(low), std::move(within_low), fit), make_leaf(std::move(high), std::move(within_high), fit)};
 }
 
 void grow(Leaf leaf, const Axes& axes, int depth, const Fit& fit, std::vector<Leaf>& leaves) {
@@ -152,10 +150,6 @@ Range reach(std::span<const Point> points, Axis axis) {
     least = std::min(least, at), largest = std::max(largest, at);
   }
   Range range{.axis = axis, .low = {}, .high = {}};
-  if (axis == Axis::side) {  // not a quantity
-    if (least == largest) range.low = range.high = least;
-    return range;
-  }
   if (least > 1) range.low = least / 2;
   range.high = 2 * largest;
   return range;
@@ -164,8 +158,8 @@ Range reach(std::span<const Point> points, Axis axis) {
 }  // namespace
 
 const Axes& axes(Op op) {
-  static const Axes softmax{Axis::seq_k, {Axis::rows}, 3}, matmul{Axis::n, {Axis::side, Axis::big, Axis::k}, 4},
-      sdpa{Axis::seq_k, {Axis::seq_q, Axis::heads}, 2};
+  static const Axes softmax{Axis::seq_k, {}, {Axis::rows}, 3}, matmul{Axis::n, Axis::side, {Axis::big, Axis::k}, 4},
+      sdpa{Axis::seq_k, {}, {Axis::seq_q, Axis::heads}, 2};
   return op == Op::softmax ? softmax : op == Op::matmul ? matmul : sdpa;
 }
 
@@ -196,11 +190,15 @@ double bounded_loss(const Point& point, const Choice& choice, int replicate) {
 std::vector<Leaf> fit_tree(std::span<const Point> points, const Axes& axes, const Candidates& candidates, double penalty,
                            int replicate) {
   const Fit fit{candidates, penalty, replicate};
+  std::map<int64_t, std::vector<Point>> parts;
+  for (const Point& point : points) parts[axes.parts ? *value(point.series->problem, *axes.parts) : 0].push_back(point);
   std::vector<Leaf> leaves;
-  if (points.empty()) return leaves;
-  std::vector<Point> sorted(points.begin(), points.end());
-  std::ranges::stable_sort(sorted, {}, &Point::x);
-  grow(make_leaf(std::move(sorted), {}, fit), axes, axes.depth, fit, leaves);
+  for (auto& [at, part] : parts) {
+    std::ranges::stable_sort(part, {}, &Point::x);
+    std::vector<Range> within;
+    if (axes.parts) within.push_back({.axis = *axes.parts, .low = at, .high = at});
+    grow(make_leaf(std::move(part), std::move(within), fit), axes, axes.depth, fit, leaves);
+  }
   return leaves;
 }
 
@@ -218,10 +216,12 @@ void keep_defaults(std::vector<Leaf>& leaves, const Candidates& candidates) {
         gains.push_back(gain(points, segment.candidate, candidates, replicate));
       double weight = 0;
       for (const Point& point : points) weight += point.weight;
-      // Half of what the middle 68 % span: a resample that drew an outlier as its median is no measure of the others.
-      const double deviation = gains.empty() ? 0 : (tune::quantile(gains, 0.84) - tune::quantile(gains, 0.16)) / 2;
-      const bool surely = found > std::max(quantile * deviation, kBand * weight);
-      const bool much = found > std::max(1.645 * deviation, kMuch * weight);
+      // By what the middle 68 % span: a resample that drew an outlier as its median is no measure of the others. Much is judged
+      // by the lower half alone: a gain that may be even larger is no less sure.
+      const double low = gains.empty() ? found : tune::quantile(gains, 0.16),
+                   high = gains.empty() ? found : tune::quantile(gains, 0.84);
+      const bool surely = found > std::max(quantile * (high - low) / 2, kBand * weight);
+      const bool much = found > std::max(1.645 * (found - low), kMuch * weight);
       if (!surely && !much) segment.candidate = 0;
     }
     std::vector<Segment> merged;
@@ -234,9 +234,16 @@ void keep_defaults(std::vector<Leaf>& leaves, const Candidates& candidates) {
   }
 }
 
-int64_t border(const Leaf& leaf, size_t i, const Candidates& candidates) {
+int64_t border(const Leaf& leaf, size_t i, Axis first, const Candidates& candidates) {
   const Segment &before = leaf.segments[i], &after = leaf.segments[i + 1];
   const int64_t last = leaf.columns[before.end - 1].x, next = leaf.columns[after.begin].x;
+  // Where nothing was measured between the two, the built-in rules' own border between them is as good as any.
+  const auto use = [&](const Segment& segment) { return candidates.choice(segment.candidate, leaf.points.front()).variant; };
+  for (const Rule& rule : candidates.defaults().rules)
+    for (const Range& range : rule.when)
+      if (range.axis == first && range.high && *range.high > last && *range.high < next && use(before) == rule.use &&
+          use(after) != rule.use)
+        return *range.high;
   const auto r0 = log_ratio(leaf, last, before.candidate, after.candidate, candidates),
              r1 = log_ratio(leaf, next, before.candidate, after.candidate, candidates);
   const bool crosses = r0 && r1 && *r0 < 0 && *r1 > 0;
@@ -255,8 +262,8 @@ std::vector<Rule> rules_of(const std::vector<Leaf>& leaves, std::span<const Poin
     if (!box) continue;
     for (size_t i = 0; i < leaf.segments.size(); ++i) {
       Range along = first;
-      if (i > 0) along.low = border(leaf, i - 1, candidates) + 1;
-      if (i + 1 < leaf.segments.size()) along.high = border(leaf, i, candidates);
+      if (i > 0) along.low = border(leaf, i - 1, axes.first, candidates) + 1;
+      if (i + 1 < leaf.segments.size()) along.high = border(leaf, i, axes.first, candidates);
       auto when = *intersection(*box, {along});
       if (leaf.segments[i].candidate == 0) {
         append_defaults(when, candidates.defaults().rules, rules);

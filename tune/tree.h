@@ -1,6 +1,7 @@
 // The tree: a shallow cost-sensitive decision tree over an operation's second axes with segments along its first in every leaf.
 #pragma once
 
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -10,14 +11,16 @@
 
 namespace metallic::tune {
 
-/// What differs between operations: the axis of segments, and those that the tree may split.
+/// What differs between operations: the axis of segments, one whose values have a tree each, and those that the trees may split.
 struct Axes {
   Axis first;
+  std::optional<Axis> parts;
   std::vector<Axis> splits;
   int depth;  ///< splits from the root to a leaf, at most
 };
 
-/// softmax: seq_k, split by rows. matmul: n, split by side, big and k. sdpa: seq_k, split by seq_q and batch·heads.
+/// softmax: seq_k, split by rows. matmul: n, for each side of the weights, split by big and k. sdpa: seq_k, split by seq_q and
+/// batch·heads.
 const Axes& axes(Op op);
 
 /// What the built-in rules run for a problem, and how those rules read.
@@ -48,8 +51,8 @@ class Candidates {
   std::vector<int> arms_;                // [point][candidate], -1 where not timed
 };
 
-/// What a choice loses at a point, a fraction, bounded: where it was not timed the next rule that matches would run, and what that
-/// loses is not known, only that it is no gain.
+/// What a choice loses at a point, a fraction, bounded: where it was not timed the next rule that matches would run, and what
+/// that loses is not known, only that it is no gain.
 double bounded_loss(const Point& point, const Choice& choice, int replicate = 0);
 
 struct Leaf {
@@ -60,23 +63,23 @@ struct Leaf {
   double cost = 0;
 };
 
-/// Greedy: the split that saves most, where it saves anything; each rule costs `penalty`, the built-in ones too. Leaves in the order
-/// of their boxes.
+/// Greedy: the split that saves most, where it saves anything; each rule costs `penalty`, the built-in ones too. Leaves in the
+/// order of their boxes.
 std::vector<Leaf> fit_tree(std::span<const Point> points, const Axes& axes, const Candidates& candidates, double penalty,
                            int replicate = 0);
 
-/// Puts the built-in rules back where what was chosen instead is not surely better where it differs: it must gain half a percent there
-/// and more than its one-sided 95 % interval, shared by the candidates and the places that might have been chosen for their gain;
-/// or five percent and more than that interval for itself alone.
+/// Puts the built-in rules back where what was chosen instead is not surely better where it differs: it must gain half a percent
+/// there and more than its one-sided 95 % interval, shared by the candidates and the places that might have been chosen for their
+/// gain; or five percent and more than that interval for itself alone.
 void keep_defaults(std::vector<Leaf>& leaves, const Candidates& candidates);
 
-/// The leaves as rules. Where two segments meet, the border is where the interpolated log ratio of the two candidates crosses 0, else
-/// the geometric mean of the neighbours. Rules reach to half the least and twice the largest value that was measured on each
-/// axis: beyond, nothing is known, and the next level decides.
+/// The leaves as rules. Where two segments meet, the border is the built-in one if it lies in the gap, else where the
+/// interpolated log ratio of the two candidates crosses 0, else the geometric mean of the neighbours. Rules reach to half the
+/// least and twice the largest value that was measured on each axis: beyond, nothing is known, and the next level decides.
 std::vector<Rule> rules_of(const std::vector<Leaf>& leaves, std::span<const Point> all, const Axes& axes,
                            const Candidates& candidates);
 
 /// The border between segment i and the next of a leaf: the largest x of the former.
-int64_t border(const Leaf& leaf, size_t i, const Candidates& candidates);
+int64_t border(const Leaf& leaf, size_t i, Axis first, const Candidates& candidates);
 
 }  // namespace metallic::tune

@@ -43,8 +43,8 @@ constexpr std::string_view kLabels[] = {
 
 DeviceFacts fixed_facts() { return {.id = "cpu", .backend = "cpu", .model = "fixed", .cores = kThreads}; }
 
-// From the kernel's own walk over the pages: /proc/self/statm lags by up to 64 pages a thread. Anonymous pages only: how much of a
-// program's file is mapped around the first call of a kernel is the system's choice, and up to some hundred KiB a kernel.
+// From the kernel's own walk over the pages: /proc/self/statm lags by up to 64 pages a thread. Anonymous pages only: how much of
+// a program's file is mapped around the first call of a kernel is the system's choice, and up to some hundred KiB a kernel.
 int64_t resident_bytes() {
   std::ifstream rollup("/proc/self/smaps_rollup");
   for (std::string word; rollup >> word;)
