@@ -78,12 +78,15 @@ std::optional<size_t> Allocation::pick(double left_s, bool audit) const {
   std::optional<size_t> best;
   double most = 0;
   size_t fewest = std::numeric_limits<size_t>::max();
-  for (const State& state : states_)
-    if (state.seconds <= left_s) fewest = std::min(fewest, state.blocks);
+  const auto fits = [&](size_t i) {
+    return states_[i].seconds <= left_s || (states_[i].blocks < 2 && (series_[i].weight > 0 || !options_.adaptive));
+  };
+  for (size_t i = 0; i < states_.size(); ++i)
+    if (fits(i)) fewest = std::min(fewest, states_[i].blocks);
   const bool screening = fewest < 2 || !options_.adaptive;
   for (size_t i = 0; i < states_.size(); ++i) {
     const State& state = states_[i];
-    if (state.seconds > left_s || state.blocks >= static_cast<size_t>(options_.most_blocks)) continue;
+    if (!fits(i) || state.blocks >= static_cast<size_t>(options_.most_blocks)) continue;
     if (screening ? state.blocks != fewest : audit && series_[i].weight > 0) continue;
     const auto blocks = static_cast<double>(std::max<size_t>(state.blocks, 1));
     // One more block narrows an error by its 2n-th part.

@@ -142,7 +142,8 @@ RegretSummary summary_of(const std::vector<Verdict>& verdicts, std::optional<dou
 Analysis analyze(const Measurements& measurements, const AnalysisOptions& options) {
   Analysis analysis;
   std::vector<Effects> all_effects;
-  for (const Series& series : measurements.series) all_effects.push_back(effects(series));
+  // Unpaired results may be means over many runs; a sample is one look.
+  for (const Series& series : measurements.series) all_effects.push_back(effects(series, measurements.paired ? 2 : 1));
   analysis.autocorrelation = autocorrelation(all_effects);
   std::vector<Replicates> replicates;
   replicates.reserve(measurements.series.size());

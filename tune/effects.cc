@@ -33,12 +33,14 @@ std::vector<double> block_effects(const Effects& found) {
 
 }  // namespace
 
-Effects effects(const Series& series) {
+Effects effects(const Series& series, int least) {
   const size_t arms = series.arms.size(), blocks = series.blocks();
   Effects found{.log_time = {}, .middle = std::vector<double>(arms, 0.0)};
   for (const Arm& arm : series.arms) {
     auto& logs = found.log_time.emplace_back(arm.time);
     for (double& time : logs) time = std::log(time);
+    if (std::ranges::count_if(logs, [](double time) { return !std::isnan(time); }) < least)
+      std::ranges::fill(logs, std::numeric_limits<double>::quiet_NaN());
   }
   const auto fit_arms = [&] {
     for (size_t a = 0; a < arms; ++a) found.middle[a] = median(found.log_time[a]);

@@ -18,7 +18,8 @@ struct Effects {
   double freedom = 0;  ///< rests that the deviation rests on, less what was fitted
 };
 
-Effects effects(const Series& series);
+/// An arm with fewer blocks than `least` counts as not timed: one block cannot tell a fast candidate from a lucky one.
+Effects effects(const Series& series, int least = 1);
 
 /// Lag-1 autocorrelation of what arms do from block to block, over all series with 8 blocks or more; 0 where there is none.
 double autocorrelation(const std::vector<Effects>& all);

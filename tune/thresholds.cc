@@ -25,7 +25,7 @@ class Duel {
       for (const Point& point : points_)
         for (const Allowed* family : {&a, &b}) {
           const double lost = std::expm1(best_log_time(point, *family, replicate) - point.replicates->best(replicate));
-          lost_.push_back(point.weight * std::min(lost, kNotTimed));
+          lost_.push_back(std::isnan(lost) ? 0 : point.weight * std::min(lost, kNotTimed));
         }
   }
 
