@@ -226,19 +226,22 @@ TEST(Laboratory, CrossFittedRegretIsUnbiased) {
     }
 }
 
-// The rules' own regret as the report states it, though the rules were chosen from the same samples.
-TEST(Laboratory, TheStatedRegretIsTheTrueOne) {
+// The regret that the report states for shapes left out must not flatter: those shapes' own blocks made no rule. What it states for
+// the shapes that the rules were made from does, a little: the choice and its score share their noise.
+TEST(Laboratory, TheRegretOfUnseenShapesIsNotFlattered) {
   for (const Surface& surface : {one_crossover(3000), flat_tunings(), softmax_tunings(), several_crossovers()}) {
     constexpr int kRuns = 100;
-    double stated = 0, real = 0;
+    double stated = 0, unseen = 0, real = 0;
     for (uint64_t seed = 1; seed <= kRuns; ++seed) {
       const Measurements measurements = measure(surface, {}, {}, seed);
       const Analysis analysis = analyze(measurements, analysis_options(surface));
       stated += analysis.regret.mean / kRuns;
+      unseen += analysis.unseen_regret.mean / kRuns;
       real += true_regret(surface, surface.tuned, [&](const Problem& p) { return decide(analysis.lists, surface, p); }) / kRuns;
     }
-    fmt::print("{}: stated {:.3f} %, true {:.3f} %\n", surface.name, 100 * stated, 100 * real);
-    EXPECT_NEAR(stated, real, 0.001) << surface.name;
+    fmt::print("{}: stated {:.3f} %, of unseen shapes {:.3f} %, true {:.3f} %\n", surface.name, 100 * stated, 100 * unseen, 100 * real);
+    EXPECT_GE(unseen, real - 0.001) << surface.name;
+    EXPECT_NEAR(stated, real, 0.005) << surface.name;
   }
 }
 
