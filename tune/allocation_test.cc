@@ -136,11 +136,15 @@ TEST(Allocation, VisitsEverySeriesTwiceFirst) {
 
 TEST(Allocation, GoesWhereATieIsCloseAndCostly) {
   AllocationOptions options{.enough = 0};
-  Bench bench({tie(), clear(), tie(0.1), tie(1, 10)}, options, 0.05, 2);
-  for (int i = 0; i < 80; ++i) ASSERT_TRUE(bench.step());
-  EXPECT_GT(bench.visits[0], 3 * bench.visits[1]) << "nothing is left to know of the clear one";
-  EXPECT_GT(bench.visits[0], bench.visits[2]) << "less weight";
-  EXPECT_GT(bench.visits[0], 2 * bench.visits[3]) << "ten times as dear";
+  std::vector<size_t> visits(4, 0);
+  for (uint64_t seed = 0; seed < 30; ++seed) {  // one run's ties may look clear
+    Bench bench({tie(), clear(), tie(0.1), tie(1, 10)}, options, 0.05, seed);
+    for (int i = 0; i < 80; ++i) ASSERT_TRUE(bench.step());
+    for (size_t i = 0; i < 4; ++i) visits[i] += bench.visits[i];
+  }
+  EXPECT_GT(visits[0], 3 * visits[1]) << "nothing is left to know of the clear one";
+  EXPECT_GT(visits[0], visits[2]) << "less weight";
+  EXPECT_GT(visits[0], 2 * visits[3]) << "ten times as dear";
 }
 
 TEST(Allocation, DropsTheHopelessAndTheDominated) {
@@ -203,17 +207,21 @@ TEST(Allocation, ChoosesNothingThatDoesNotFit) {
 
 TEST(Allocation, StopsWhereThatIsEnough) {
   Bench bench({clear(), clear(3), clear(0)}, {}, 0.02, 6);
-  EXPECT_EQ(bench.allocation().expected_residual(), 1) << "nothing is known";
+  EXPECT_DOUBLE_EQ(bench.allocation().expected_residual(), 1) << "nothing is known";
   while (bench.step()) {
   }
   EXPECT_EQ(bench.visits, (std::vector<size_t>{8, 8, 8}));
   EXPECT_LT(bench.allocation().expected_residual(), 0.003);
 
-  Bench ties({tie(), tie()}, {}, 0.2, 6);
-  while (ties.step()) {
+  size_t visits = 0;
+  for (uint64_t seed = 0; seed < 20; ++seed) {
+    Bench ties({tie(), tie()}, {}, 0.2, seed);
+    while (ties.step()) {
+    }
+    visits += ties.visits[0] + ties.visits[1];
+    EXPECT_TRUE(ties.allocation().expected_residual() < 0.003 || ties.visits == (std::vector<size_t>{60, 60}));
   }
-  for (const size_t visits : ties.visits) EXPECT_GT(visits, 16u);
-  EXPECT_TRUE(ties.allocation().expected_residual() < 0.003 || ties.visits == (std::vector<size_t>{60, 60}));
+  EXPECT_GT(visits / 40, 16u) << "ties take more to know";
 }
 
 TEST(Allocation, EvenlyVisitsAllAlike) {

@@ -77,10 +77,10 @@ TEST(Between, TakesItsWeightFromTheEvenPart) {
   auto points = measured.points;
   Between between;
   between.fill(points);
-  ASSERT_EQ(points.size(), 3u + 5u);
+  ASSERT_EQ(points.size(), 3u + 6u);
   EXPECT_NEAR(weight_of(points), weight_of(measured.points), 1e-12);
-  EXPECT_NEAR(points[0].weight, 0.2 - 0.05 * 5 / 6, 1e-12);
-  EXPECT_NEAR(points[1].weight, 0.6 - 0.15 * 5 / 6, 1e-12);
+  EXPECT_NEAR(points[0].weight, 0.2 - 0.05 * 6 / 7, 1e-12);
+  EXPECT_NEAR(points[1].weight, 0.6 - 0.15 * 6 / 7, 1e-12);
   EXPECT_EQ(points[2].weight, 0.2);
 }
 
