@@ -161,7 +161,8 @@ TEST_F(Program, BenchWritesEveryFormat) {
 TEST_F(Program, HelpNamesEveryOption) {
   const std::pair<std::string, Words> kOptions[] = {
       {"tune",
-       {"--op", "--shapes", "--model", "--dtype", "--budget", "--seed", "--cache", "--peers", "--output-dir", "--device", "--force"}},
+       {"--op", "--shapes", "--model", "--dtype", "--budget", "--seed", "--cache", "--peers", "--output-dir", "--device",
+        "--force"}},
       {"explain", {"--dtype", "--variant", "--model", "--profile", "--json", "problem"}},
       {"devices", {"--json"}},
       {"list", {"--op", "--json"}},

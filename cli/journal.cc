@@ -46,8 +46,7 @@ Journal::~Journal() {
 Status Journal::begin() {
   METALLIC_CHECK(write_file(path_, to_csv(sample_columns(), std::span<const SampleRow>(earlier_))));
   file_ = ::open(path_.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC);
-  if (file_ < 0)
-    return fail(Code::invalid_argument, "{}: {}: choose another --output-dir", path_.native(), std::strerror(errno));
+  if (file_ < 0) return fail(Code::invalid_argument, "{}: {}: choose another --output-dir", path_.native(), std::strerror(errno));
   return {};
 }
 

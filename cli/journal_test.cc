@@ -75,8 +75,8 @@ TEST_F(JournalTest, GivesBackWhatWasAppended) {
     ASSERT_TRUE(journal.append(block(1, 1)));
   }
   Journal journal = open();
-  const auto expected = std::vector<std::tuple<std::string, int64_t, int>>{
-      {"rows4_seqk64", 0, 3}, {"64x64x4", 0, 2}, {"rows4_seqk64", 1, 1}};
+  const auto expected =
+      std::vector<std::tuple<std::string, int64_t, int>>{{"rows4_seqk64", 0, 3}, {"64x64x4", 0, 2}, {"rows4_seqk64", 1, 1}};
   EXPECT_EQ(blocks(journal.earlier()), expected);
   const SampleRow& last = journal.earlier().back();
   EXPECT_EQ(last.tuning, "unroll=0");

@@ -71,8 +71,10 @@ TEST(Survey, HasWeightsOnBothSidesAndTheEdgesOfSmallN) {
   for (const WeightedProblem& each : survey(of({"512x512x8"}), 100, 1)) {
     const auto& matmul = each.problem.matmul();
     const bool in_a = matmul.weights_in_a();
-    if (matmul.tb == in_a) ++unusual;  // weights first with a transposed B, or plain weights second
-    else small[in_a].insert(matmul.small());
+    if (matmul.tb == in_a)
+      ++unusual;  // weights first with a transposed B, or plain weights second
+    else
+      small[in_a].insert(matmul.small());
   }
   for (const bool in_a : {true, false})
     for (const int64_t n : {1, 2, 4, 5, 8, 9, 16, 17, 32}) EXPECT_TRUE(small[in_a].contains(n)) << in_a << ' ' << n;
