@@ -25,10 +25,10 @@ class Campaign : public Program {
     std::error_code none_yet;
     for (int tries = 0; tries < 30'000; ++tries) {
       const auto size = fs::file_size(journal_, none_yet);
-      if (!none_yet && size > 4000) break;
+      if (!none_yet && size > 20'000) break;
       std::this_thread::sleep_for(std::chrono::milliseconds(1));
     }
-    EXPECT_GT(fs::file_size(journal_, none_yet), 4000u);
+    EXPECT_GT(fs::file_size(journal_, none_yet), 20'000u);
     kill(child, signal);
     return end(child);
   }
@@ -59,10 +59,11 @@ TEST_F(Campaign, GoesOnWhereItWasKilled) {
   const auto earlier = parse_samples(text, "journal");
   ASSERT_TRUE(earlier) << earlier.error().message;
   const std::set<Timing> all = timings(samples_);
-  size_t lost = 0;
+  const SampleRow& cut = earlier->back();
   for (const SampleRow& row : *earlier)
-    lost += !all.contains({row.parameters, row.cache, row.variant, row.tuning, row.block, row.time_ns});
-  EXPECT_LT(lost, 20u) << "of " << earlier->size() << ": only the block that was cut may be measured again";
+    if (row.parameters != cut.parameters || row.cache != cut.cache || row.block != cut.block) {
+      EXPECT_TRUE(all.contains({row.parameters, row.cache, row.variant, row.tuning, row.block, row.time_ns}));
+    }
   EXPECT_GT(all.size(), earlier->size());
   EXPECT_TRUE(fs::exists(installed()));
 }
@@ -90,7 +91,8 @@ TEST_F(Campaign, CtrlCEndsItAndKeepsTheJournal) {
 
 TEST_F(Campaign, BenchPrintsWhatItHasAtCtrlC) {
   const pid_t child = start({"bench", "--shapes", "rows4_seqk64..512", "--budget", "60s", "--json"});
-  while (!has(read(root_ / "err"), "measuring")) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  while (!fs::exists(root_ / "err") || !has(read(root_ / "err"), "measuring"))
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
   std::this_thread::sleep_for(std::chrono::milliseconds(200));
   kill(child, SIGINT);
   const Ended ended = end(child);

@@ -115,7 +115,7 @@ TEST_F(Program, RefusesBrokenFiles) {
   bad(std::string(kFiveColumns) + "softmax_f32,cpu_vec,rows99999999999999999999_seqk1,1,1\n", "number too large", analyze);
   bad(std::string(kFiveColumns) + "softmax_f32,cpu_vec,\"\x1b[31m\n\",1,1\n", "row 5", analyze);
   bad("variant,parameters,dtype,block,time_ns\ncpu_vec,rows1_seqk1,f32,99999999999999999999,1\n", "column block", analyze);
-  bad("variant,parameters,dtype,block,time_ns\ncpu_vec,rows1_seqk1,f32,0,0\n", "must be above 0", analyze);
+  bad("variant,parameters,dtype,block,time_ns\ncpu_vec,rows1_seqk1,f32,0,0\n", "must be finite and above 0", analyze);
   bad("variant,parameters,dtype,block,time_ns\ncpu_vec,rows1_seqk1,f32,0,1\ncpu_vec,rows1_seqk1,f32,0,1\n", "twice", analyze);
 
   bad(std::string(kFiveColumns) + std::string(300, 'v') + ",cpu_vec,rows1_seqk1,1,1\n", "at most 256 bytes", analyze);
