@@ -20,7 +20,8 @@ struct Sampled {
   bool interrupted = false;      ///< by Ctrl-C
 };
 
-/// Times the problems' candidates until the budget ends, the allocation has enough, or Ctrl-C. With a journal every block is kept
+/// Times the problems' candidates until the budget ends, the allocation has enough, or Ctrl-C. A budget too short for two blocks
+/// of each problem is exceeded for these by 5 s at most. With a journal every block is kept
 /// there, and what is in it from an earlier run of the same problems counts, its time too.
 /// Errors: those of the sampler; a journal of other problems, of another device or build.
 Result<Sampled> run_campaign(std::span<const WeightedProblem> problems, Context& context, const SampleOptions& options,

@@ -3,10 +3,10 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <map>
-#include <tuple>
+#include <functional>
 
 #include "formats/csv.h"
 #include "formats/file.h"
@@ -16,39 +16,25 @@ namespace {
 
 constexpr size_t kMostBytes = size_t{1} << 30;
 
-// Rows without those of a last block that was cut short: the sampler writes whole blocks, one after the other.
-void drop_torn_block(std::vector<SampleRow>& rows) {
-  if (rows.empty()) return;
-  const SampleRow last = rows.back();
-  while (!rows.empty() && rows.back().parameters == last.parameters && rows.back().block == last.block &&
-         rows.back().cache == last.cache && rows.back().dtype == last.dtype)
-    rows.pop_back();
-}
+std::string header() { return to_csv(sample_columns(), std::span<const SampleRow>()); }
 
 }  // namespace
 
+// Blocks are written with their first place last: what ends in a place 0 ends in a whole block.
 Result<Journal> Journal::open(std::filesystem::path path) {
   Journal journal(std::move(path));
-  const std::string& name = journal.path_.native();
-  std::error_code ignored;
-  std::string text;
-  if (std::filesystem::exists(journal.path_, ignored)) {
-    METALLIC_TRY(text, read_file(journal.path_, kMostBytes));
-    const size_t whole = text.rfind('\n') + 1;  // 0 where there is no line at all
-    const bool torn = whole < text.size();
-    text.resize(whole);
-    if (!text.empty()) {
-      METALLIC_TRY(journal.earlier_, parse_samples(text, name));
-    }
-    if (torn) {
-      drop_torn_block(journal.earlier_);
-      text = journal.earlier_.empty() ? "" : to_csv(sample_columns(), std::span<const SampleRow>(journal.earlier_));
-      METALLIC_CHECK(write_file(journal.path_, text));
-    }
-  }
   METALLIC_CHECK(check_writable(journal.path_));
-  journal.file_ = ::open(name.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
-  if (journal.file_ < 0) return fail(Code::invalid_argument, "{}: {}: choose another --output-dir", name, std::strerror(errno));
+  std::error_code ignored;
+  if (!std::filesystem::exists(journal.path_, ignored)) return journal;
+  const std::string& name = journal.path_.native();
+  METALLIC_TRY(std::string text, read_file(journal.path_, kMostBytes));
+  const std::string first = header();
+  if (!text.starts_with(first) && !first.starts_with(text))
+    return fail(Code::invalid_argument, "{} does not begin as samples of this version do: move or delete it", name);
+  text.resize(text.rfind('\n') + 1);  // to nothing where there is no line at all
+  if (text.empty()) return journal;
+  METALLIC_TRY(journal.earlier_, parse_samples(text, name));
+  while (!journal.earlier_.empty() && journal.earlier_.back().order != 0) journal.earlier_.pop_back();
   return journal;
 }
 
@@ -56,9 +42,19 @@ Journal::~Journal() {
   if (file_ >= 0) ::close(file_);
 }
 
-Status Journal::append(std::span<const SampleRow> rows) {
-  std::string text = to_csv(sample_columns(), rows);
-  if (::lseek(file_, 0, SEEK_END) > 0) text.erase(0, text.find('\n') + 1);  // the header is there
+// What a kill left of a block goes when the first whole one comes: until then the file may be another run's.
+Status Journal::begin() {
+  METALLIC_CHECK(write_file(path_, to_csv(sample_columns(), std::span<const SampleRow>(earlier_))));
+  file_ = ::open(path_.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC);
+  if (file_ < 0) return fail(Code::invalid_argument, "{}: {}: choose another --output-dir", path_.native(), std::strerror(errno));
+  return {};
+}
+
+Status Journal::append(std::span<const SampleRow> block) {
+  if (file_ < 0) METALLIC_CHECK(begin());
+  std::vector<SampleRow> rows(block.begin(), block.end());
+  std::ranges::sort(rows, std::greater(), &SampleRow::order);
+  const std::string text = to_csv(sample_columns(), std::span<const SampleRow>(rows)).substr(header().size());
   for (size_t done = 0; done < text.size();) {
     const ssize_t written = ::write(file_, text.data() + done, text.size() - done);
     if (written < 0 && errno == EINTR) continue;

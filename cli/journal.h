@@ -12,25 +12,28 @@ namespace metallic::cli {
 
 class Journal {
  public:
-  /// Opens or makes the file. A last line that was not written whole is cut off. Errors: a file that is not samples.csv.
+  /// Reads the file where there is one; a last block that was not written whole is passed over. Nothing is written before the
+  /// first `append`. Errors: a file that is not a journal of this version, or cannot be written.
   static Result<Journal> open(std::filesystem::path path);
   Journal(Journal&& other) noexcept : path_(std::move(other.path_)), earlier_(std::move(other.earlier_)), file_(other.file_) {
     other.file_ = -1;
   }
   ~Journal();
 
-  /// The samples that were there.
+  /// The samples of whole blocks that were there.
   const std::vector<SampleRow>& earlier() const { return earlier_; }
   const std::filesystem::path& path() const { return path_; }
 
-  /// Appends rows with one write, so that a kill leaves all of them or a line that the next `open` cuts off.
-  Status append(std::span<const SampleRow> rows);
+  /// Appends the rows of one block, with their places in it from 0.
+  Status append(std::span<const SampleRow> block);
 
   /// Removes the file: its samples are elsewhere now.
   void remove();
 
  private:
   explicit Journal(std::filesystem::path path) : path_(std::move(path)) {}
+  Status begin();
+
   std::filesystem::path path_;
   std::vector<SampleRow> earlier_;
   int file_ = -1;

@@ -45,8 +45,8 @@ class Program : public testing::Test {
   }
   void write(const std::string& name, std::string_view text) const { ASSERT_TRUE(write_file(path(name), text)); }
 
-  // Runs the program in the folder `work`; it sees two threads and, of the environment, only `variables`.
-  Ended run(const Words& words, const Variables& variables = {}) const {
+  // Starts the program in the folder `work`; it sees two threads and, of the environment, only `variables`.
+  pid_t start(const Words& words, const Variables& variables = {}) const {
     Variables environment = {{"HOME", root_ / "home"}, {"XDG_DATA_HOME", root_ / "data"}, {"METALLIC_NUM_THREADS", "2"}};
     for (const auto& [name, value] : variables) environment[name] = value;
     std::vector<std::string> settings;
@@ -66,10 +66,16 @@ class Program : public testing::Test {
       if (chdir(work.c_str()) == 0) execve(METALLIC_PROGRAM, arguments.data(), envp.data());
       _exit(127);
     }
+    return child;
+  }
+
+  Ended end(pid_t child) const {
     int status = 0;
     waitpid(child, &status, 0);
-    return {WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status), read(out), read(err)};
+    return {WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status), read(root_ / "out"), read(root_ / "err")};
   }
+
+  Ended run(const Words& words, const Variables& variables = {}) const { return end(start(words, variables)); }
 
   // Runs it where it must end well, and gives its standard output.
   std::string good(const Words& words, const Variables& variables = {}) const {
@@ -121,6 +127,18 @@ class Program : public testing::Test {
   static constexpr const char* kUnset = "\1unset";
   fs::path root_;
 };
+
+// Measurements of others: the five columns of the tuning guide, and a run of Google Benchmark.
+inline constexpr std::string_view kFiveColumns =
+    "benchmark,variant,parameters,mean_time,throughput\n"
+    "softmax_f32,cpu_vec,rows64_seqk256,1000,5e9\nsoftmax_f32,cpu_block,rows64_seqk256,2000,2.5e9\n"
+    "softmax_f32,cpu_vec,rows64_seqk8192,90000,5e9\nsoftmax_f32,cpu_block,rows64_seqk8192,80000,6e9\n";
+
+inline constexpr std::string_view kGoogleBenchmark = R"({"context": {"num_cpus": 2, "metallic_target": "AVX2"}, "benchmarks": [
+  {"name": "direct/cpu_vec@unroll=4/f32/rows64_seqk256/real_time", "run_type": "iteration", "iterations": 9, "real_time": 2.0, "time_unit": "us", "threads_used": 2},
+  {"name": "direct/cpu_vec@unroll=4/f32/rows64_seqk256/real_time", "run_type": "iteration", "iterations": 9, "real_time": 4000, "time_unit": "ns", "threads_used": 2},
+  {"name": "direct/cpu_block/f32/rows64_seqk256/real_time", "run_type": "iteration", "iterations": 9, "real_time": 6.0, "time_unit": "us", "threads_used": 2},
+  {"name": "direct/cpu_block/f32/rows64_seqk256/real_time_mean", "run_type": "aggregate", "iterations": 1, "real_time": 6.0, "time_unit": "us"}]})";
 
 inline bool has(const std::string& text, std::string_view part) { return text.find(part) != std::string::npos; }
 

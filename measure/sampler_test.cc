@@ -1,9 +1,9 @@
-// The sampler's promises to the analysis: paired random blocks, reproducible orders, weights, and an end.
+// The sampler's promises to the analysis: paired random blocks, reproducible orders, weights, and right results only.
 #include "measure/sampler.h"
 
 #include <gtest/gtest.h>
 
-#include <chrono>
+#include <algorithm>
 #include <map>
 #include <set>
 
@@ -23,12 +23,24 @@ class NoPlanner final : public Planner {
   Result<Plan> plan_part(const Problem&) override { return fail(Code::internal, "no parts here"); }
 };
 
-class Sampler : public testing::Test {
+class SamplerTest : public testing::Test {
  protected:
-  Result<std::vector<SampleRow>> run(std::initializer_list<std::string_view> labels, const SamplerOptions& options) {
+  Result<Sampler> create(std::initializer_list<std::string_view> labels, const SamplerOptions& options) {
     std::vector<WeightedProblem> problems;
     for (const auto text : labels) problems.push_back({.problem = *parse_label(text)});
-    return sample(problems, facts_, pool_, planner_, options);
+    return Sampler::create(problems, facts_, pool_, planner_, options);
+  }
+
+  // Four blocks of each unit in turn, with all candidates.
+  Result<std::vector<SampleRow>> run(std::initializer_list<std::string_view> labels, const SamplerOptions& options) {
+    METALLIC_TRY(Sampler sampler, create(labels, options));
+    std::vector<SampleRow> rows;
+    for (int block = 0; block < kBlocks; ++block)
+      for (size_t unit = 0; unit < sampler.units().size(); ++unit) {
+        METALLIC_TRY(const auto timed, sampler.time_block(unit, all_of(sampler, unit)));
+        rows.insert(rows.end(), timed.begin(), timed.end());
+      }
+    return rows;
   }
 
   std::vector<SampleRow> rows(std::initializer_list<std::string_view> labels, const SamplerOptions& options) {
@@ -37,15 +49,17 @@ class Sampler : public testing::Test {
     return result.value_or(std::vector<SampleRow>());
   }
 
+  static std::vector<bool> all_of(const Sampler& sampler, size_t unit) {
+    return std::vector<bool>(sampler.units()[unit].arms.size(), true);
+  }
+
+  static constexpr int kBlocks = 4;
   DeviceFacts facts_ = cpu::facts();
   cpu::Pool pool_{2};
   NoPlanner planner_;
 };
 
-// Few short blocks; no candidate is dropped.
-SamplerOptions quick(uint64_t seed = 1) {
-  return {.budget_s = 0.01, .most_blocks = 4, .arm_s = 2e-5, .hopeless = 1e9, .seed = seed};
-}
+SamplerOptions quick(uint64_t seed = 1) { return {.seed = seed, .arm_s = 2e-5}; }
 
 std::string arm(const SampleRow& row) { return row.variant + "@" + row.tuning; }
 
@@ -70,7 +84,7 @@ std::set<std::string> candidates(std::string_view text, const DeviceFacts& facts
   return all;
 }
 
-TEST_F(Sampler, TimesEveryCandidateOnceABlock) {
+TEST_F(SamplerTest, TimesEveryCandidateOnceABlock) {
   const auto blocks = blocks_of(rows({"rows8_seqk256", "4x256x192_tb", "batch2_seqq4_seqk64_causal"}, quick()));
   for (const auto& [key, block] : blocks) {
     const auto& [text, cache, number] = key;
@@ -84,7 +98,7 @@ TEST_F(Sampler, TimesEveryCandidateOnceABlock) {
   EXPECT_EQ(blocks.size(), 4u * (2 + 1 + 2)) << "four blocks, softmax in both cache states, matmul in one";
 }
 
-TEST_F(Sampler, RowsSayWhatWasTimed) {
+TEST_F(SamplerTest, RowsSayWhatWasTimed) {
   const auto all = rows({"rows8_seqk256", "4x256x192_tb"}, quick(77));
   ASSERT_FALSE(all.empty());
   std::map<std::string, std::set<std::string>> caches;
@@ -109,7 +123,7 @@ TEST_F(Sampler, RowsSayWhatWasTimed) {
   EXPECT_EQ(weights["matmul"]["cold"], 1);
 }
 
-TEST_F(Sampler, TheSeedFixesTheOrders) {
+TEST_F(SamplerTest, TheSeedFixesTheOrders) {
   const auto first = blocks_of(rows({"rows8_seqk256", "4x256x192_tb"}, quick(5)));
   EXPECT_EQ(first, blocks_of(rows({"rows8_seqk256", "4x256x192_tb"}, quick(5))));
   EXPECT_NE(first, blocks_of(rows({"rows8_seqk256", "4x256x192_tb"}, quick(6))));
@@ -119,61 +133,65 @@ TEST_F(Sampler, TheSeedFixesTheOrders) {
   EXPECT_GT(leaders.size(), 1u) << "each block has its own order";
 }
 
-TEST_F(Sampler, DropsTheHopelessAfterTwoBlocks) {
-  SamplerOptions options = quick();
-  options.hopeless = 1.0000001;  // all but the fastest
-  std::map<int64_t, size_t> arms;
-  for (const SampleRow& row : rows({"4x256x192_tb"}, options)) ++arms[row.block];
-  const size_t all = candidates("4x256x192_tb", facts_).size();
-  ASSERT_GT(all, 1u);
-  EXPECT_EQ(arms[0], all);
-  EXPECT_EQ(arms[1], all);
-  EXPECT_EQ(arms[2], 1u);
-  EXPECT_EQ(arms[3], 1u);
+TEST_F(SamplerTest, TimesOnlyTheLive) {
+  auto sampler = create({"4x256x192_tb"}, quick());
+  ASSERT_TRUE(sampler) << sampler.error().message;
+  const auto& arms = sampler->units()[0].arms;
+  ASSERT_GT(arms.size(), 2u);
+  std::vector<bool> live(arms.size(), false);
+  live[0] = live[2] = true;
+  const auto rows = sampler->time_block(0, live);
+  ASSERT_TRUE(rows) << rows.error().message;
+  std::set<std::string> timed, wanted;
+  for (const SampleRow& row : *rows) timed.insert(arm(row));
+  for (const size_t i : {0, 2}) wanted.insert(fmt::format("{}@{}", arms[i].variant->name, to_string(arms[i].tuning)));
+  EXPECT_EQ(timed, wanted);
+  EXPECT_EQ(rows->size(), 2u);
 }
 
-TEST_F(Sampler, KeepsToTheBudgetOrToTheLeastBlocks) {
-  SamplerOptions options{.budget_s = 0.5, .most_blocks = 1'000'000, .arm_s = 1e-4, .seed = 1};
-  const auto begin = std::chrono::steady_clock::now();
-  const auto long_run = rows({"rows8_seqk256"}, options);
-  const double took = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-  EXPECT_GT(took, 0.2) << "a budget is used";
-  EXPECT_LT(took, 0.5 + 3) << "and kept";
-  options.budget_s = 1e-6;
-  options.least_blocks = 3;
-  std::set<int64_t> blocks;
-  for (const SampleRow& row : rows({"rows8_seqk256"}, options)) blocks.insert(row.block);
-  EXPECT_EQ(blocks, (std::set<int64_t>{0, 1, 2})) << "enough for an analysis whatever the budget";
-  options.budget_s = 100;
-  options.most_blocks = 2;
-  blocks.clear();
-  for (const SampleRow& row : rows({"rows8_seqk256"}, options)) blocks.insert(row.block);
-  EXPECT_EQ(blocks, (std::set<int64_t>{0, 1}));
-}
-
-TEST_F(Sampler, StopsWhenProgressSaysSo) {
-  SamplerOptions options = quick();
-  options.budget_s = 5;
-  options.most_blocks = 1'000'000;
-  int calls = 0;
-  double last = 0;
-  std::string what;
-  options.progress = [&](double share, std::string_view text) {
-    EXPECT_GE(share, last);
-    EXPECT_LE(share, 1);
-    last = share;
-    what = std::string(text);
-    return ++calls < 6;
+TEST_F(SamplerTest, NumbersBlocksByUnitAndGoesOnFromAnEarlierRun) {
+  auto sampler = create({"rows8_seqk256"}, quick());
+  ASSERT_TRUE(sampler) << sampler.error().message;
+  ASSERT_EQ(sampler->units().size(), 2u) << "warm and cold";
+  sampler->resume(1, 7);
+  const auto block = [&](size_t unit) {
+    const auto rows = sampler->time_block(unit, all_of(*sampler, unit));
+    EXPECT_TRUE(rows) << rows.error().message;
+    std::set<int64_t> numbers;
+    for (const SampleRow& row : *rows) numbers.insert(row.block);
+    EXPECT_EQ(numbers.size(), 1u);
+    return *numbers.begin();
   };
-  const auto some = blocks_of(rows({"rows8_seqk256"}, options));
-  EXPECT_EQ(calls, 6);
-  EXPECT_EQ(some.size(), 3u) << "two calls are for the checks, three for blocks, the sixth stops";
-  EXPECT_TRUE(what.starts_with("rows8_seqk256 ")) << what;
-  options.progress = [](double, std::string_view) { return false; };
-  EXPECT_TRUE(rows({"rows8_seqk256"}, options).empty());
+  EXPECT_EQ(block(0), 0);
+  EXPECT_EQ(block(1), 7);
+  EXPECT_EQ(block(1), 8);
+  EXPECT_EQ(block(0), 1);
+  EXPECT_GT(sampler->noise().readings, 0) << "the anchor is read between blocks";
 }
 
-TEST_F(Sampler, TimesOnlyWhatIsWanted) {
+// Leaves out the last task of each run: an output that was poisoned keeps some of it.
+class Lazy final : public Executor {
+ public:
+  int threads() const override { return 2; }
+  void run(size_t count, Task task, void* context) override {
+    for (size_t i = 0; i + 1 < count; ++i) task(context, i);
+  }
+};
+
+TEST_F(SamplerTest, RefusesAWrongResult) {
+  Lazy executor;
+  const WeightedProblem problem{.problem = *parse_label("rows64_seqk4096")};
+  auto options = quick();
+  options.caches.fill({Cache::warm});
+  auto sampler = Sampler::create({&problem, 1}, facts_, executor, planner_, options);
+  ASSERT_TRUE(sampler) << sampler.error().message;
+  const auto rows = sampler->time_block(0, all_of(*sampler, 0));
+  ASSERT_FALSE(rows);
+  EXPECT_EQ(rows.error().code, Code::internal);
+  EXPECT_NE(rows.error().message.find("computes rows64_seqk4096"), std::string::npos) << rows.error().message;
+}
+
+TEST_F(SamplerTest, TimesOnlyWhatIsWanted) {
   SamplerOptions options = quick();
   options.wanted = [](const Variant& variant) { return variant.name == "cpu_vec"; };
   options.caches.fill({Cache::warm});
@@ -188,7 +206,7 @@ TEST_F(Sampler, TimesOnlyWhatIsWanted) {
   EXPECT_EQ(none.error().code, Code::unsupported);
 }
 
-TEST_F(Sampler, RefusesWhatDoesNotFitInMemory) {
+TEST_F(SamplerTest, RefusesWhatDoesNotFitInMemory) {
   facts_.memory_bytes = int64_t{1} << 30;
   EXPECT_TRUE(run({"1024x1024x4"}, quick()));
   for (const char* text : {"rows16384_seqk16384", "16384x16384x1", "1x16384x16384_tb"}) {
@@ -200,7 +218,7 @@ TEST_F(Sampler, RefusesWhatDoesNotFitInMemory) {
 }
 
 // beta ≠ 0 reads the output, transposed and empty operands are laid out differently: each is checked against the oracle first.
-TEST_F(Sampler, TakesAllShapes) {
+TEST_F(SamplerTest, TakesAllShapes) {
   for (const char* text : {"3x64x5_a0.5_b2", "64x64x4_ta_a1_b-1", "64x32x4_ta_tb", "batch3_8x16x8", "rows1_seqk1", "1x1x1",
                            "batch2_seqq3_seqk5_causal_offset-1", "rows0_seqk8", "rows8_seqk0", "0x4x4", "4x0x4"}) {
     const auto all = rows({text}, quick());
@@ -221,7 +239,7 @@ class Watchful final : public Executor {
   int runs = 0, disturbed = 0;
 };
 
-TEST_F(Sampler, LibrariesSleepBeforeTheNextArm) {
+TEST_F(SamplerTest, LibrariesSleepBeforeTheNextArm) {
   facts_.libraries = cpu::libraries();
   if (!find_library(facts_.libraries, "openblas")) GTEST_SKIP() << "this machine has no OpenBLAS, or its threads cannot be seen";
   Problem problem = *parse_label("192x512x192");
@@ -231,10 +249,14 @@ TEST_F(Sampler, LibrariesSleepBeforeTheNextArm) {
   options.wanted = [](const Variant& variant) { return variant.library() == "openblas" || variant.name == "cpu_gemm"; };
   wait_until_quiet();  // the fixture's own pool
   const WeightedProblem weighted{.problem = problem};
-  const auto rows = sample({&weighted, 1}, facts_, executor, planner_, options);
-  ASSERT_TRUE(rows) << rows.error().message;
-  const auto is_library = [](const SampleRow& row) { return row.variant == "cpu_openblas"; };
-  EXPECT_EQ(std::ranges::count_if(*rows, is_library), 4);
+  auto sampler = Sampler::create({&weighted, 1}, facts_, executor, planner_, options);
+  ASSERT_TRUE(sampler) << sampler.error().message;
+  executor.runs = executor.disturbed = 0;  // what comes before the first arm is not an arm's
+  for (int block = 0; block < kBlocks; ++block) {
+    const auto rows = sampler->time_block(0, all_of(*sampler, 0));
+    ASSERT_TRUE(rows) << rows.error().message;
+    EXPECT_EQ(std::ranges::count(*rows, "cpu_openblas", &SampleRow::variant), 1);
+  }
   EXPECT_GT(executor.runs, 8);
   EXPECT_EQ(executor.disturbed, 0) << "of " << executor.runs;
 

@@ -48,6 +48,7 @@ void Allocation::update(size_t index) {
     return static_cast<double>(std::ranges::count_if(series.arms[arm].time, [](double t) { return !std::isnan(t); }));
   };
   constexpr double kMedian = 1.2533;  // a median's standard error over a mean's, for normal noise
+  state.live[leader] = true;          // where it had been dropped on too few blocks
   state.loss = 0;
   for (size_t arm = 0; arm < middle.size(); ++arm) {
     if (arm == leader || std::isnan(middle[arm])) continue;

@@ -21,9 +21,11 @@ std::vector<double> block_effects(const Effects& found) {
       if (const double rest = found.log_time[a][b] - found.middle[a]; !std::isnan(rest)) rests[b].push_back(rest);
     if (rests[b].empty()) continue;
     middles[b] = median(rests[b]);
-    for (const double rest : rests[b]) deviations.push_back(std::abs(rest - middles[b]));
+    // An odd one out of a block's arms is its median: that it does not deviate from itself says nothing.
+    for (const double rest : rests[b])
+      if (rest != middles[b]) deviations.push_back(std::abs(rest - middles[b]));
   }
-  const double reach = 3 * 1.4826 * median(std::move(deviations));
+  const double reach = deviations.empty() ? 0 : 3 * 1.4826 * median(std::move(deviations));
   std::vector<double> effects(blocks, 0);
   for (size_t b = 0; b < blocks; ++b)
     for (const double rest : rests[b])
