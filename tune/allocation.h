@@ -43,6 +43,8 @@ class Allocation {
   /// What the choices would lose on average over the weights if each series got the candidate that looks best now, a fraction;
   /// 1 where a series has no two blocks yet.
   double expected_residual() const;
+  /// One series' part of that.
+  double expected_residual(size_t series) const;
 
   const std::vector<Series>& series() const { return series_; }
 
