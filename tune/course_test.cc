@@ -13,12 +13,12 @@ namespace metallic::tune {
 namespace {
 
 // Two clear problems and one whose candidates are close, timed as an allocation asks for it, a tenth of a second a block.
-struct Run {
+struct Simulated {
   Measurements measurements;
   double expected_residual;
 };
 
-Run run() {
+Simulated run() {
   std::vector<Series> series;
   for (const int64_t keys : {64, 512, 4096}) {
     Series& one = series.emplace_back(Series{.problem = softmax_problem(4, keys)});
@@ -37,14 +37,14 @@ Run run() {
     allocation.add(turn->series, {1000 * slower * std::exp(noise(random)), 1000 * std::exp(noise(random))}, 0.1);
     at_s[turn->series].push_back(now);
   }
-  Run made{.measurements = {}, .expected_residual = allocation.expected_residual()};
+  Simulated made{.measurements = {}, .expected_residual = allocation.expected_residual()};
   made.measurements.series = allocation.series();
   for (size_t i = 0; i < series.size(); ++i) made.measurements.series[i].at_s = at_s[i];
   return made;
 }
 
 TEST(Course, EndsWhereTheRunEnded) {
-  const Run made = run();
+  const Simulated made = run();
   const Course found = course(made.measurements, 12);
   ASSERT_EQ(found.moments.size(), 12u);
   EXPECT_DOUBLE_EQ(found.moments.back().expected_residual, made.expected_residual);
@@ -60,7 +60,7 @@ TEST(Course, EndsWhereTheRunEnded) {
 }
 
 TEST(Course, TellsWhatThereWasToLoseAfterScreening) {
-  const Run made = run();
+  const Simulated made = run();
   const Course found = course(made.measurements);
   ASSERT_EQ(found.parts.size(), 3u);
   EXPECT_GT(found.parts[1].screened, found.parts[0].screened) << "the close one";
@@ -69,7 +69,7 @@ TEST(Course, TellsWhatThereWasToLoseAfterScreening) {
 }
 
 TEST(Course, IsNotKnownWithoutTimes) {
-  Run made = run();
+  Simulated made = run();
   EXPECT_TRUE(course({}).moments.empty());
   for (double& at : made.measurements.series[1].at_s) at = 0;
   made.measurements.series[1].at_s.pop_back();

@@ -49,7 +49,8 @@ function lineSection(op, spec) {
   const allGroups = groupsOf(op, spec.axis, (series) => crossing.some((one) => series.some((first) => matches(one, {first}))));
   if (!allGroups.length) return host.append(caption(`No ${op} was timed.`));
   const caches = distinct(allGroups.flatMap(({series}) => series.map(({cache}) => cache))).sort(natural);
-  const kinds = distinct(allGroups.map(({kind}) => kind));
+  const weightOf = (kind) => allGroups.reduce((sum, one) => sum + (one.kind === kind ? one.weight : 0), 0);
+  const kinds = distinct(allGroups.map(({kind}) => kind)).sort((a, b) => weightOf(b) - weightOf(a));
   const curveTitle = (one) => `${one.a} against ${one.b} · ${one.where} · ${one.cache}`;
 
   let groups = allGroups, curves = allCurves;  // of the kind that is picked

@@ -205,7 +205,7 @@ function samples() {
   host.append(
     caption(`${count.format(blocks)} blocks of ${count.format(timed.length)} problems in ${seconds(end.at_s)}. What the candidates ` +
             "that looked best at a time would lose on average – the probability of a wrong choice times what it loses, half by use " +
-            `and half evenly over problems – was ${percent(end.residual)} in the end.`),
+            `and half evenly over problems – was ${percent(end.residual)} in the end. A problem without two blocks counts in full.`),
     el("h3", {}, "Expected residual regret over the run"));
   view(host, "low", (colors) => {
     const points = moments.map((moment) => ({x: moment.at_s, y: Math.max(moment.residual, least), moment}));
