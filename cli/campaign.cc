@@ -36,14 +36,6 @@ class UntilInterrupt {
   struct sigaction before_ {};
 };
 
-// Two blocks of each series are the least that an analysis can use: a budget that ends before, some of it spent on preparing, is
-// exceeded for them by this at most.
-constexpr double kLeastScreening = 5;
-
-bool is_screened(const tune::Allocation& allocation) {
-  return std::ranges::all_of(allocation.series(), [](const tune::Series& series) { return series.blocks() >= 2; });
-}
-
 // Seconds of one block before anything is known: each arm runs a call and an arm of 0.1 ms or a call, at 10 GB/s and 50 GFLOP/s.
 double guess_seconds(const SampledUnit& unit) {
   const Work needed = work(unit.problem);
@@ -140,13 +132,11 @@ Result<Sampled> run_campaign(std::span<const WeightedProblem> problems, Context&
     fmt::print(stderr, "going on with {} samples of {:.0f} s from {}\n", sampled.rows.size(), earlier_s,
                journal->path().native());
 
-  const double prepared_s = earlier_s + since_begin();
   const UntilInterrupt until;
   Progress progress("measuring");
   while (!interrupted) {
     const double at = earlier_s + since_begin();
-    auto turn = allocation.next(options.budget_s - at);
-    if (!turn && !is_screened(allocation)) turn = allocation.next(prepared_s + kLeastScreening - at);
+    const auto turn = allocation.next(options.budget_s - at);
     if (!turn) break;
     const tune::Series& series = allocation.series()[turn->series];
     progress.update(std::min(1.0, at / options.budget_s), fmt::format("{} {}", series.label, series.cache));

@@ -111,8 +111,13 @@ std::optional<Allocation::Turn> Allocation::next(double left_s) {
 
 double Allocation::expected_residual() const {
   double sum = 0;
-  for (const State& state : states_) sum += state.share * (state.blocks < 2 ? 1 : state.loss);
+  for (size_t i = 0; i < states_.size(); ++i) sum += expected_residual(i);
   return std::min(sum, 1.0);
+}
+
+double Allocation::expected_residual(size_t series) const {
+  const State& state = states_[series];
+  return state.share * (state.blocks < 2 ? 1 : state.loss);
 }
 
 }  // namespace metallic::tune

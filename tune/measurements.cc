@@ -21,7 +21,8 @@ class Grouping {
   Grouping(std::string_view where, int unknown_threads) : where_(where), unknown_threads_(unknown_threads) {}
 
   // The cell of a row's series and candidate, made at its first row. `block` is any number that tells blocks apart.
-  Status add(const Identity& row, size_t number, std::string_view dtype_text, double weight, int64_t block, double time) {
+  Status add(const Identity& row, size_t number, std::string_view dtype_text, double weight, int64_t block, double time,
+             std::optional<double> at_s = {}) {
     if (row.variant == "auto" || row.variant == "noop" || row.variant.ends_with("_reference")) return {};
     if (!(time > 0) || std::isinf(time))
       return fail(Code::invalid_argument, "{} row {}: the time is {}: it must be finite and above 0", where_, number, time);
@@ -34,6 +35,7 @@ class Grouping {
     METALLIC_TRY(const size_t index, series_of(row, number, dtype_text, weight));
     auto& blocks = blocks_[index];
     const auto [at, first_of_block] = blocks.try_emplace(block, blocks.size());
+    if (first_of_block && at_s) result_.series[index].at_s.push_back(*at_s);
     auto& times = times_[index][{row.variant, row.tuning}];
     if (!times.try_emplace(at->second, time).second)
       return fail(Code::invalid_argument, "{} row {}: block {} of {} has {} twice", where_, number, block, row.parameters,
@@ -103,7 +105,7 @@ const Arm* Series::find(const Choice& choice) const {
 Result<Measurements> from_samples(std::span<const SampleRow> rows, std::string_view where, int unknown_threads) {
   Grouping grouping(where, unknown_threads);
   for (size_t i = 0; i < rows.size(); ++i)
-    METALLIC_CHECK(grouping.add(rows[i], i + 1, rows[i].dtype, rows[i].weight, rows[i].block, rows[i].time_ns));
+    METALLIC_CHECK(grouping.add(rows[i], i + 1, rows[i].dtype, rows[i].weight, rows[i].block, rows[i].time_ns, rows[i].at_s));
   return grouping.finish(/*paired=*/true);
 }
 

@@ -5,17 +5,21 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <limits>
 #include <map>
 #include <string_view>
+#include <tuple>
 
 #include "core/rule.h"
+#include "tune/course.h"
 #include "tune/curves.h"
 
 extern "C" {
 extern const char metallic_page_html[], metallic_page_html_end[];
 extern const char metallic_page_css[], metallic_page_css_end[];
 extern const char metallic_charts_js[], metallic_charts_js_end[];
+extern const char metallic_lines_js[], metallic_lines_js_end[];
 extern const char metallic_sections_js[], metallic_sections_js_end[];
 extern const char metallic_chart_js[], metallic_chart_js_end[];
 }
@@ -92,7 +96,7 @@ Out variants_json(const Series& series) {
   return variants;
 }
 
-Out series_json(const Series& series) {
+Out series_json(const Series& series, const Course::Part* part) {
   const Problem& problem = series.problem;
   const Work needed = work(problem);
   return {{"op", name(problem.op())},
@@ -103,6 +107,10 @@ Out series_json(const Series& series) {
           {"axes", axes_json(problem)},
           {"label", series.label},
           {"cache", series.cache},
+          {"weight", series.weight},
+          {"blocks", series.blocks()},
+          {"screened", part ? Out(part->screened) : Out(nullptr)},
+          {"last", part ? Out(part->last) : Out(nullptr)},
           {"flops", needed.flops},
           {"bytes", needed.bytes},
           {"variants", variants_json(series)}};
@@ -134,12 +142,42 @@ Out verdict_json(const Verdict& verdict, const DeviceRecord& device) {
           {"default", choice_json(verdict.default_choice)},
           {"regret", optional(verdict.regret)},
           {"default_regret", optional(verdict.default_regret)},
+          {"unseen_regret", optional(verdict.unseen_regret)},
           {"time", time},
           {"floor", optional(floor)},
           {"fraction", fraction}};
 }
 
-Out curve_json(const Curve& curve) {
+// What tells a curve from others but its axis; series of equal keys lie on it.
+using CurveKey = std::tuple<Op, DType, int, std::string, std::string, std::string>;
+
+std::map<CurveKey, double> curve_weights(const Measurements& measurements) {
+  std::map<CurveKey, double> weights;
+  for (const Series& series : measurements.series) {
+    const Problem& problem = series.problem;
+    weights[{problem.op(), problem.dtype, problem.threads, layout(problem), series.cache, held_fixed(problem)}] += series.weight;
+  }
+  return weights;
+}
+
+// Curves that people look at: of three points and more, first those that the model weighs and those that cross.
+std::vector<std::pair<const Curve*, double>> shown_curves(const Analysis& analysis, const Measurements& measurements) {
+  constexpr size_t kLeastPoints = 3;
+  const auto weights = curve_weights(measurements);
+  std::vector<std::pair<const Curve*, double>> shown;
+  for (const Curve& curve : analysis.curves) {
+    if (curve.points.size() < kLeastPoints) continue;
+    const auto weight = weights.find({curve.op, curve.dtype, curve.threads, curve.layout, curve.cache, curve.where});
+    shown.push_back({&curve, weight == weights.end() ? 0 : weight->second});
+  }
+  std::ranges::stable_sort(shown, std::greater(), [](const auto& each) {
+    const auto& [curve, weight] = each;
+    return std::tuple(weight > 0 || curve->crossover, weight, curve->points.size());
+  });
+  return shown;
+}
+
+Out curve_json(const Curve& curve, double weight) {
   Out points = Out::array();
   for (const Curve::Point& point : curve.points)
     points.push_back({{"x", point.x},
@@ -155,6 +193,7 @@ Out curve_json(const Curve& curve) {
           {"cache", curve.cache},
           {"axis", name(curve.axis)},
           {"where", curve.where},
+          {"weight", weight},
           {"a", curve.family_a},
           {"b", curve.family_b},
           {"crossover", optional(curve.crossover)},
@@ -173,6 +212,8 @@ Out threshold_json(const Threshold& threshold) {
           {"value", threshold.value},
           {"low", threshold.low},
           {"high", threshold.high},
+          {"band_low", threshold.band_low},
+          {"band_high", threshold.band_high},
           {"regret", threshold.regret},
           {"kept_default", threshold.kept_default}};
 }
@@ -192,7 +233,26 @@ Out list_json(const RuleList& list) {
 }
 
 Out summary_json(const RegretSummary& summary) {
-  return {{"mean", summary.mean}, {"p95", summary.p95}, {"worst", summary.worst}, {"series", summary.series}};
+  return {{"mean", summary.mean},         {"mean_low", summary.mean_low}, {"mean_high", summary.mean_high},
+          {"p95", summary.p95},           {"p95_low", summary.p95_low},   {"p95_high", summary.p95_high},
+          {"worst", summary.worst},       {"series", summary.series}};
+}
+
+Out course_json(const Course& course) {
+  Out moments = Out::array();
+  for (const Course::Moment& moment : course.moments)
+    moments.push_back({{"at_s", moment.at_s}, {"blocks", moment.blocks}, {"residual", moment.expected_residual}});
+  return moments;
+}
+
+Out noise_with_judgement(const std::optional<NoiseRecord>& noise) {
+  if (!noise) return nullptr;
+  const Judgement judgement = judge(*noise);
+  Out json = noise_json(*noise);
+  json["trust"] = name(judgement.trust);
+  json["why"] = judgement.why;
+  json["widening"] = judgement.widening;
+  return json;
 }
 
 Out measurements_json(const Measurements& measurements) {
@@ -222,6 +282,7 @@ Out device_json(const DeviceRecord& device) {
           {"model", device.model},
           {"build", device.build},
           {"date", device.date},
+          {"noise", noise_with_judgement(device.noise)},
           {"seed", std::to_string(device.seed)}};  // as text: JavaScript's numbers would round 64 bits
 }
 
@@ -261,16 +322,26 @@ std::string fill(std::string_view page, const std::map<std::string_view, std::st
 
 std::string report_html(const Measurements& measurements, const Analysis& analysis, const Profile& profile,
                         const DeviceRecord& device) {
+  const Course of_run = measurements.paired ? course(measurements) : Course();
+  Out series = Out::array(), curves = Out::array();
+  for (size_t i = 0; i < measurements.series.size(); ++i)
+    series.push_back(series_json(measurements.series[i], i < of_run.parts.size() ? &of_run.parts[i] : nullptr));
+  for (const auto& [curve, weight] : shown_curves(analysis, measurements)) curves.push_back(curve_json(*curve, weight));
   const Out data = {
       {"profile",
        {{"fingerprint", profile.fingerprint}, {"model", profile.model}, {"build", profile.build}, {"date", profile.date}}},
       {"paired", measurements.paired && profile.paired},
       {"device", device_json(device)},
       {"measurements", measurements_json(measurements)},
-      {"regret", {{"tuned", summary_json(analysis.regret)}, {"default", summary_json(analysis.default_regret)}}},
+      {"regret",
+       {{"tuned", summary_json(analysis.regret)},
+        {"unseen", summary_json(analysis.unseen_regret)},
+        {"default", summary_json(analysis.default_regret)}}},
+      {"autocorrelation", analysis.autocorrelation},
+      {"moments", course_json(of_run)},
       {"thresholds", all(analysis.thresholds, threshold_json)},
-      {"series", all(measurements.series, series_json)},
-      {"curves", all(analysis.curves, curve_json)},
+      {"series", std::move(series)},
+      {"curves", std::move(curves)},
       {"lists", all(analysis.lists, list_json)},
       {"verdicts", all(analysis.verdicts, [&](const Verdict& verdict) { return verdict_json(verdict, device); })}};
   const std::string json = script_safe(data);
@@ -279,6 +350,7 @@ std::string report_html(const Measurements& measurements, const Analysis& analys
               {{"css", text(metallic_page_css, metallic_page_css_end)},
                {"chart", text(metallic_chart_js, metallic_chart_js_end)},
                {"charts", text(metallic_charts_js, metallic_charts_js_end)},
+               {"lines", text(metallic_lines_js, metallic_lines_js_end)},
                {"sections", text(metallic_sections_js, metallic_sections_js_end)},
                {"data", json}});
 }

@@ -12,6 +12,7 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <limits>
 #include <random>
 #include <regex>
 
@@ -55,6 +56,10 @@ Measurements synthetic() {
     measurements.series.push_back(std::move(series));
   }
   measurements.series.front().label = kHostile;
+  // Rounds of all series, a tenth of a second each.
+  for (size_t block = 0; block < kBlocks; ++block)
+    for (size_t i = 0; i < measurements.series.size(); ++i)
+      measurements.series[i].at_s.push_back(0.1 * static_cast<double>(block) + 0.001 * static_cast<double>(i));
   return measurements;
 }
 
@@ -113,6 +118,8 @@ Analysis analysis_of(const Measurements& measurements) {
        .value = 1024,
        .low = 700,
        .high = 2100,
+       .band_low = 650,
+       .band_high = 2300,
        .regret = 0.012,
        .kept_default = true},
       {.op = Op::softmax,
@@ -124,7 +131,8 @@ Analysis analysis_of(const Measurements& measurements) {
        .high = 1408,
        .regret = 0.004},
       {.op = Op::matmul, .layout = "nn", .name = "smalln_max_n", .value = 4, .low = 2, .high = 6, .regret = 0.008}};
-  analysis.regret = {.mean = 0.0081, .p95 = 0.024, .worst = 0.031, .series = 42};
+  analysis.regret = {.mean = 0.0081, .p95 = 0.024, .worst = 0.031, .series = 42, .mean_low = 0.0071, .mean_high = 0.0092};
+  analysis.unseen_regret = {.mean = 0.0123, .p95 = 0.031, .worst = 0.044, .series = 42};
   analysis.default_regret = {.mean = 0.094, .p95 = 0.41, .worst = 0.68, .series = 41};
   return analysis;
 }
@@ -133,6 +141,7 @@ Profile profile() { return {.fingerprint = "epyc-avx3-8", .model = "llama", .bui
 
 DeviceRecord device() {
   DeviceRecord record{.ceilings = {.read_bytes_per_s = 24e9, .copy_bytes_per_s = 21e9, .flops_per_s = 95e9}, .seed = UINT64_MAX};
+  record.noise = NoiseRecord{.readings = 900, .disturbed_share = 0.2, .lost_share = 0.11, .cpus = 2, .others_share = 0.3};
   record.facts = {
       .id = "cpu", .backend = "cpu", .model = std::string(kHostile), .isa = "AVX3", .memory_bytes = int64_t{16} << 30};
   return record;
@@ -208,7 +217,7 @@ TEST(Report, LoadsNothingAndEscapesText) {
        {R"((src|href|action|data)\s*=\s*["']?\s*(https?:)?//)", R"(url\(\s*["']?\s*(https?:)?//)", R"(@import)", R"(<link\b)"})
     EXPECT_FALSE(std::regex_search(html, std::regex(loading))) << loading;
   EXPECT_EQ(html.find(kHostile), html.npos);
-  EXPECT_EQ(occurrences(html, "</script"), 5u);
+  EXPECT_EQ(occurrences(html, "</script"), 6u);
   EXPECT_NE(html.find("\\u003c/script>\\u003cb>\\\"x"), html.npos);
   EXPECT_NE(html.find("18446744073709551615"), html.npos) << "a seed of 64 bits survives";
 }
@@ -228,12 +237,17 @@ TEST_F(Browser, DrawsChartsAndTables) {
   EXPECT_EQ(occurrences(section(dom, "softmax"), "<canvas"), 2u);
   EXPECT_EQ(occurrences(section(dom, "matmul"), "<canvas"), 2u);
   EXPECT_EQ(occurrences(section(dom, "ceilings"), "<canvas"), 1u);
+  EXPECT_EQ(occurrences(section(dom, "samples"), "<canvas"), 2u);
+  EXPECT_NE(section(dom, "samples").find("blocks of 42 problems in 1.14&nbsp;s."), dom.npos) << section(dom, "samples");
+  EXPECT_NE(section(dom, "noise").find("The machine was busy: "), dom.npos);
+  EXPECT_NE(section(dom, "thresholds").find("650 … 2,300"), dom.npos);
   EXPECT_EQ(occurrences(section(dom, "thresholds"), "<tr"), 1u + 3);
   EXPECT_EQ(occurrences(section(dom, "thresholds"), "default kept</span>"), 1u);
   EXPECT_EQ(occurrences(section(dom, "rules"), "<tr"), 1u + 2);
   EXPECT_NE(section(dom, "rules").find("seq_k ≤ 1152 and rows 2..64: cpu_vec@unroll=4"), dom.npos);
   const std::string regret = section(dom, "regret");
-  EXPECT_EQ(occurrences(regret, "<tr"), 1u + measurements.series.size());
+  EXPECT_EQ(occurrences(regret, "<tr"), 1u + 3 + 1u + measurements.series.size()) << "ways of choosing, then problems";
+  EXPECT_NE(regret.find("0.71&nbsp;% … 0.92&nbsp;%"), regret.npos);
   EXPECT_LT(regret.find("2.50&nbsp;%"), regret.find("−0.50&nbsp;%")) << "worst first, negative ones as they are";
   EXPECT_EQ(dom.find("<b>"), dom.npos);
   EXPECT_NE(dom.find("&lt;/script&gt;&lt;b&gt;\"x</h1>"), dom.npos);
@@ -264,14 +278,14 @@ TEST_F(Browser, RedrawsOnEverySelectionAndHover) {
   </script>)");
   const std::string dom = opened(html);
   expect_drawn(dom);
-  EXPECT_NE(dom.find("data-exercised=\"5 charts, 5 tooltips\""), dom.npos) << dom.substr(0, 400);
+  EXPECT_NE(dom.find("data-exercised=\"7 charts, 7 tooltips\""), dom.npos) << dom.substr(0, 400);
 }
 
 TEST_F(Browser, SaysInSentencesWhatThereIsNot) {
   const std::string dom = opened(report_html({.paired = false}, {}, {}, {}));
   expect_drawn(dom);
   EXPECT_EQ(occurrences(dom, "<canvas"), 0u);
-  for (const auto* id : {"thresholds", "softmax", "matmul", "ceilings", "rules", "regret"})
+  for (const auto* id : {"thresholds", "softmax", "matmul", "ceilings", "rules", "samples", "regret", "noise"})
     EXPECT_EQ(occurrences(section(dom, id), "<p class=\"caption\""), 1u) << id;
   EXPECT_NE(dom.find("Unpaired results"), dom.npos);
 }
@@ -288,7 +302,36 @@ TEST_F(Browser, DrawsSeriesWithoutCurvesAndWithASingleBlock) {
   const std::string dom = opened(report_html(measurements, analysis, profile(), device()));
   expect_drawn(dom);
   EXPECT_EQ(occurrences(section(dom, "regret"), "<tr"), 1u + 1);
-  EXPECT_NE(section(dom, "softmax").find("This comparison has no points."), dom.npos);
+  EXPECT_NE(section(dom, "softmax").find("there is no comparison to draw."), dom.npos) << "the curve has no points";
+  EXPECT_NE(section(dom, "samples").find("their course is not known"), dom.npos) << "one block, without its time";
+}
+
+// Where no place has two blocks, the intervals are unbounded, which JSON cannot say.
+TEST_F(Browser, DrawsCurvesWithoutBoundsAndPutsThoseOfWeightFirst) {
+  Measurements measurements = synthetic();
+  for (Series& series : measurements.series) series.weight = series.problem.op() == Op::softmax ? 0 : 1;
+  Analysis analysis = analysis_of(measurements);
+  constexpr double kInfinity = std::numeric_limits<double>::infinity();
+  for (Curve& curve : analysis.curves)
+    for (Curve::Point& point : curve.points) point.low = -kInfinity, point.high = kInfinity;
+  Curve short_one = analysis.curves.front();
+  short_one.where = "rows = 2";
+  short_one.points.resize(2);
+  analysis.curves.insert(analysis.curves.begin(), short_one);
+  std::string html = report_html(measurements, analysis, profile(), device());
+  EXPECT_NE(html.find("\"low\":null"), html.npos);
+  html.insert(html.rfind("</body>"), R"(<script>
+    const ratio = Object.values(Chart.instances)[1];
+    ratio.tooltip.setActiveElements([{datasetIndex: 2, index: 0}], {x: 9, y: 9});
+    document.documentElement.dataset.shown = ratio.tooltip.body[0].after.slice(0, 2).join("|");
+  </script>)");
+  const std::string dom = opened(html);
+  expect_drawn(dom);
+  EXPECT_NE(dom.find("data-shown=\"95 %: not known|… not known\""), dom.npos) << dom.substr(0, 300);
+  const std::string softmax = section(dom, "softmax");
+  EXPECT_EQ(softmax.find("vec against block · rows = 2 ·"), softmax.npos) << "two points are no curve";
+  EXPECT_LT(softmax.find("vec against block · rows = 64 ·"), softmax.find("vec against block · rows = 1 ·"))
+      << "those with a crossover first";
 }
 
 }  // namespace

@@ -93,9 +93,11 @@ function table(title, columns, rows, sorted) {
 // Controls.
 
 function picker(title, options, picked) {
-  const select = el("select", {onchange: () => picked()}, ...options.map((text, i) => el("option", {value: i}, text)));
+  const select = el("select", {onchange: () => picked()});
+  const fill = (texts) => select.replaceChildren(...texts.map((text, i) => el("option", {value: i}, text)));
+  fill(options);
   const node = el("label", {}, el("span", {}, title), select);
-  return {node, get: () => Number(select.value), set: (i) => { select.value = i; }};
+  return {node, fill, get: () => Number(select.value), set: (i) => { select.value = i; }};
 }
 
 function segments(title, options, picked) {
@@ -130,7 +132,7 @@ function theme() {
     return {color, shape: shapes[index % shapes.length], dash: index < 8 ? [] : [6, 3]};
   };
   return {text: read("text"), muted: read("muted"), grid: read("grid"), line: read("line"), card: read("card"),
-          accent: read("accent"), band: read("band"), series};
+          accent: read("accent"), band: read("band"), color: (index) => read(`series-${index}`), series};
 }
 
 // A chart that is made anew by each draw: configure(theme) returns {label, config}, or a sentence where it has nothing to draw.

@@ -48,256 +48,13 @@ function thresholds() {
     {title: "Where", cell: (row) => row.where || "all"},
     {title: "Value", number: true, cell: (row) => el("strong", {}, count.format(row.value))},
     {title: "95 % interval", number: true, cell: (row) => interval(row.low, row.high, count.format)},
+    {title: "As good", number: true, cell: (row) => interval(row.band_low, row.band_high, count.format)},
     {title: "Regret", number: true, cell: (row) => percent(row.regret)},
     {title: "Decision", cell: (row) => (row.kept_default ? el("span", {class: "pill"}, "default kept") : "tuned")},
   ], data.thresholds),
-  caption("Bootstrap intervals over blocks. A default is kept where the samples do not speak clearly against it."));
+  caption("The interval is a bootstrap over blocks. As good: values that lose less than half a percent against the best one; what " +
+          "was used before stays in there, so that two tunings of flat ground agree."));
 }
-
-// True where a threshold's `where` ("rows ≤ 1", "rows 2..64", "weights in A") holds for what a chart holds fixed.
-const holds = (where, axes) => !where || where.split(/ and |, /).every((part) => {
-  if (part.startsWith("weights in ")) return axes.side === (part.endsWith("A") ? 0 : 1);
-  const [, name, low, high, sign, value] = part.match(/^(\w+) (?:(\d+)\.\.(\d+)|(≤|≥|=) (\d+))$/) ?? [];
-  const at = axes[name];
-  if (at === undefined) return false;
-  if (low) return at >= Number(low) && at <= Number(high);
-  return sign === "≤" ? at <= Number(value) : sign === "≥" ? at >= Number(value) : at === Number(value);
-});
-
-// The numbers and the side that a `where` names, by which series and curves that were described apart are matched.
-const place = (where) => (where.match(/\d+|\b[AB]\b/g) ?? []).join(" ");
-
-function groupsOf(op) {
-  const all = data.series.filter((series) => series.op === op && series.variants.length);
-  const several = distinct(all.map((series) => `${series.dtype} ${series.threads}`)).length > 1;
-  const groups = new Map();
-  for (const series of all) {
-    const title = `${series.where} · ${series.layout}${several ? ` · ${series.dtype} · ${threads(series.threads)}` : ""}`;
-    if (!groups.has(title)) groups.set(title, {title, series: []});
-    groups.get(title).series.push(series);
-  }
-  return [...groups.values()].sort((a, b) => natural(a.title, b.title));
-}
-
-// Lines of one measure per variant along an axis, with the crossover of two families marked, and below it their log ratio.
-function lineSection(op, spec) {
-  const host = byId(op);
-  const groups = groupsOf(op);
-  const curves = data.curves.filter((curve) => curve.op === op);
-  if (!groups.length) return host.append(caption(`No ${op} was timed.`));
-  const caches = distinct(groups.flatMap(({series}) => series.map(({cache}) => cache))).sort(natural);
-  const several = distinct(curves.map((one) => `${one.dtype} ${one.threads}`)).length > 1;
-  const curveTitle = (one) => `${one.a} against ${one.b} · ${one.where} · ${one.cache} · ${one.layout}` +
-    (several ? ` · ${one.dtype} · ${threads(one.threads)}` : "");
-
-  const shape = picker("Shape", groups.map(({title}) => title), () => selected());
-  const cache = segments("Cache", caches, () => selected());
-  const measure = segments("Measure", spec.measures.map(({name}) => name), () => drawLines());
-  const curve = picker("Comparison", curves.map(curveTitle), () => { drawLines(); drawRatio(); });
-  const now = () => {
-    const group = groups[shape.get()];
-    const series = group.series.filter((one) => one.cache === caches[cache.get()])
-      .sort((a, b) => a.axes[spec.axis] - b.axes[spec.axis]);
-    return {group, series, first: series[0], measure: spec.measures[measure.get()]};
-  };
-  const matches = (one, {first}) =>
-    first && one.layout === first.layout && one.cache === first.cache && one.dtype === first.dtype &&
-    one.threads === first.threads && place(one.where) === place(first.where);
-  // The longest line is shown first, of equal ones one with a crossover.
-  const telling = ({series}) => new Set(series.map(({axes}) => axes[spec.axis])).size +
-    (curves.some((one) => known(one.crossover) && matches(one, {first: series[0]})) ? 0.5 : 0);
-  shape.set(groups.reduce((best, group, i) => (telling(group) > telling(groups[best]) ? i : best), 0));
-  const threshold = ({first}) => first && data.thresholds.find((one) => one.op === op && one.name === spec.threshold &&
-    one.layout === first.layout && one.dtype === first.dtype && one.threads === first.threads && holds(one.where, first.axes));
-  const marked = (one, state) => {
-    const rule = threshold(state);
-    const lines = [];
-    let band;
-    if (one && matches(one, state) && known(one.crossover)) {
-      lines.push({x: one.crossover, label: `crossover ${digits(one.crossover)}`});
-      if (known(one.crossover_low) && known(one.crossover_high)) band = {low: one.crossover_low, high: one.crossover_high};
-    }
-    if (rule) lines.push({x: rule.value, dash: [5, 4], label: `rules use ${count.format(rule.value)}`});
-    return {lines, band};
-  };
-
-  host.append(el("div", {class: "controls"}, shape.node, cache.node, measure.node));
-  const drawLines = view(host, "", (colors) => {
-    const state = now();
-    const {value} = state.measure;
-    const points = (variant) => state.series.flatMap((series) => {
-      const one = series.variants.find((candidate) => candidate.variant === variant);
-      if (!one) return [];
-      const [low, high] = known(one.low) ? [value(series, one.low), value(series, one.high)].sort((a, b) => a - b) : [];
-      return {x: series.axes[spec.axis], y: value(series, one.time), low, high, tuning: one.tuning, label: series.label};
-    });
-    const datasets = variants[op].map((variant) => {
-      const {color, shape: pointStyle, dash} = colors.series(op, variant);
-      return {label: variant, data: points(variant), borderColor: color, backgroundColor: color, borderDash: dash,
-              borderWidth: 2, pointStyle, pointRadius: 4, pointHoverRadius: 6};
-    }).filter((dataset) => dataset.data.length);
-    const all = datasets.flatMap((one) => one.data);
-    if (!all.length) return "These candidates have no usable times.";
-    const bounds = all.flatMap(({y, low, high}) => [y, low, high]).filter((one) => known(one) && one > 0);
-    const [least, most] = [Math.min(...bounds) / 1.15, Math.max(...bounds) * 1.15];
-    const found = marked(curves[curve.get()], state);
-    fillValues(state, datasets);
-    return {
-      label: `Line chart of ${op} ${state.measure.name} against ${spec.axis} for ${state.group.title}, ` +
-             `cache ${state.first.cache}: ` + datasets.map((one) => one.label).join(", "),
-      config: {
-        type: "line", data: {datasets}, plugins: [marks(colors, {...found, whiskers: true})],
-        options: {
-          ...base(), layout: {padding: {top: 18 * found.lines.length, right: 6}},
-          scales: {x: logAxis(colors, spec.axisTitle, ...xRange(all), powersOfTwo, String),
-                   y: logAxis(colors, state.measure.title, least, most, oneTwoFive, state.measure.tick)},
-          plugins: {
-            legend: legend(colors),
-            tooltip: {...tooltip(colors, {
-              title: (items) => items[0]?.raw.label ?? "",
-              label: ({dataset, raw}) => `${dataset.label}  ${state.measure.format(raw.y)}`,
-              afterLabel: ({raw}) => [
-                raw.tuning, known(raw.low) ? `95 %: ${interval(raw.low, raw.high, state.measure.format)}` : "",
-              ].filter(Boolean).join("  ·  "),
-            }), itemSort: (a, b) => b.raw.y - a.raw.y},
-          },
-        },
-      },
-    };
-  });
-  host.append(caption(`${spec.note} Each variant is drawn at its best tuning for each problem; bars are 95 % intervals of ` +
-                      "the median. The solid line is the crossover of the comparison below with its interval shaded, the " +
-                      "dashed one what the rules use."));
-  const values = el("details", {}, el("summary", {class: "caption"}, "Values as a table"));
-  host.append(values);
-  function fillValues(state, datasets) {
-    while (values.children.length > 1) values.lastChild.remove();
-    values.append(table(`${op} values`, [
-      {title: spec.axis, cell: (series) => String(series.axes[spec.axis])},
-      ...datasets.map(({label}) => ({title: label, number: true, cell: (series) => {
-        const one = series.variants.find(({variant}) => variant === label);
-        if (!one) return none;
-        return state.measure.format(state.measure.value(series, one.time)) + (one.tuning ? ` (${one.tuning})` : "");
-      }})),
-    ], state.series));
-  }
-
-  host.append(el("h3", {}, "Which family wins"));
-  let drawRatio = () => {};
-  const verdict = caption("");
-  if (curves.length) {
-    host.append(el("div", {class: "controls"}, curve.node));
-    drawRatio = view(host, "low", (colors) => {
-      const one = curves[curve.get()];
-      return ratioChart(colors, one, curveTitle(one), spec, marked(one, now()), verdict);
-    });
-    host.append(verdict);
-  } else {
-    host.append(caption("No two families were timed along this axis, so there is no comparison to draw."));
-  }
-  function selected() {
-    cache.allow((name) => groups[shape.get()].series.some((series) => series.cache === name));
-    const index = curves.findIndex((one) => matches(one, now()));
-    if (index >= 0) curve.set(index);
-    drawLines();
-    drawRatio();
-  }
-  selected();
-}
-
-function ratioChart(colors, curve, title, spec, found, verdict) {
-  const {a, b, points} = curve;
-  const wins = (ratio) => `${ratio >= 0 ? a : b} takes ${percent(Math.expm1(Math.abs(ratio)))} longer`;
-  const spread = known(curve.crossover_low) ? ` (95 %: ${interval(curve.crossover_low, curve.crossover_high)})` : "";
-  verdict.textContent = known(curve.crossover)
-    ? `Crossover at ${curve.axis} ≈ ${digits(curve.crossover)}${spread}: ${a} below, ${b} above.`
-    : points.length && points.every(({log_ratio}) => log_ratio > 0) ? `No crossover: ${b} is faster at every point.`
-    : points.length && points.every(({log_ratio}) => log_ratio < 0) ? `No crossover: ${a} is faster at every point.`
-    : "No crossover: the sign of the ratio does not change once and clearly along this axis.";
-  if (!points.length) {
-    verdict.textContent = "";
-    return "This comparison has no points.";
-  }
-  const values = points.flatMap(({log_ratio, low, high}) => [log_ratio, low, high]).filter(known);
-  const top = Math.max(...values, Math.log(1.03)) * 1.12, bottom = Math.min(...values, -Math.log(1.03)) * 1.12;
-  const line = (key, extra) =>
-    ({data: points.map((point) => ({x: point.x, y: point[key], point})), pointRadius: 0, borderWidth: 0, ...extra});
-  const ticks = [0];
-  for (const side of [top, -bottom]) {
-    let last = Infinity;
-    for (const fraction of [99, 49, 19, 9, 4, 2, 1, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01]) {
-      const at = Math.log1p(fraction), room = (top - bottom) / 8;
-      if (at > side || last - at < room || at < room) continue;
-      ticks.push(side === top ? at : -at);
-      last = at;
-    }
-  }
-  return {
-    label: `Line chart of the time ratio of ${title}. ${verdict.textContent}`,
-    config: {
-      type: "line", plugins: [marks(colors, found)],
-      data: {datasets: [
-        line("low", {label: "low"}),
-        line("high", {label: "95 % interval", fill: 0, backgroundColor: colors.band, pointStyle: "rect",
-                      pointBorderColor: colors.accent}),
-        line("log_ratio", {label: "median ratio", borderColor: colors.accent, backgroundColor: colors.accent, borderWidth: 2,
-                           pointRadius: 3}),
-      ]},
-      options: {
-        ...base(), layout: {padding: {top: 18 * found.lines.length, right: 6}},
-        scales: {
-          x: logAxis(colors, spec.axisTitle, ...xRange(points), powersOfTwo, String),
-          y: axis(colors, `← ${a} faster    ${b} faster →`, {
-            min: bottom, max: top,
-            afterBuildTicks: (scale) => { scale.ticks = [...ticks].sort((p, q) => p - q).map((value) => ({value})); },
-            grid: {color: ({tick}) => (tick.value === 0 ? colors.muted : colors.grid), borderColor: colors.line},
-            ticks: {autoSkip: false, callback: (value) => (value ? roundPercent(Math.expm1(Math.abs(value))) : "equal")},
-          }),
-        },
-        plugins: {
-          legend: legend(colors, {labels: {filter: ({datasetIndex}) => datasetIndex > 0}}),
-          tooltip: {...tooltip(colors, {
-            title: (items) => (items[0] ? `${curve.axis} = ${items[0].raw.x}` : ""),
-            label: ({raw: {point}}) => wins(point.log_ratio),
-            afterLabel: ({raw: {point}}) => [`95 %: ${wins(point.low)}`, `… ${wins(point.high)}`,
-                                             `${a}  ${time(point.time_a)}`, `${b}  ${time(point.time_b)}`],
-          }), filter: ({datasetIndex}) => datasetIndex === 2},
-        },
-      },
-    },
-  };
-}
-
-const softmax = () => lineSection("softmax", {
-  axis: "seq_k", axisTitle: "seq_k, elements per row", threshold: "softmax_vec_block",
-  note: "Lower is better.",
-  measures: [
-    {name: "time", title: "median time", value: (series, ns) => ns, format: time, tick: time},
-    {name: "ns per element", title: "ns per element", value: (series, ns) => ns / (series.axes.rows * series.axes.seq_k),
-     format: (value) => `${digits(value)}${nbsp}ns`, tick: digits},
-  ],
-});
-
-const sdpa = () => lineSection("sdpa", {
-  axis: "seq_k", axisTitle: "seq_k, keys of a query",
-  note: "Lower is better.",
-  measures: [
-    {name: "time", title: "median time", value: (series, ns) => ns, format: time, tick: time},
-    {name: "ns per key", title: "ns per key", value: (series, ns) => ns / series.axes.seq_k,
-     format: (value) => `${digits(value)}${nbsp}ns`, tick: digits},
-  ],
-});
-
-const matmul = () => lineSection("matmul", {
-  axis: "n", axisTitle: "N, the smaller of the result’s sides", threshold: "smalln_max_n",
-  note: "Higher is better.",
-  measures: [
-    {name: "GFLOP/s", title: "GFLOP/s", value: (series, ns) => series.flops / ns,
-     format: (value) => `${digits(value)}${nbsp}GFLOP/s`, tick: digits},
-    {name: "GB/s", title: "GB/s of least traffic", value: (series, ns) => series.bytes / ns,
-     format: (value) => `${digits(value)}${nbsp}GB/s`, tick: digits},
-  ],
-});
 
 function ceilings() {
   const host = byId("ceilings");
@@ -390,6 +147,25 @@ function rules() {
   }
 }
 
+function summaryTable() {
+  const {tuned, unseen, default: fixed} = data.regret;
+  const rows = [
+    {title: "These rules", ...tuned},
+    {title: "Rules made without the shape", ...unseen},
+    {title: "Built-in rules", ...fixed},
+  ].filter(({series}) => series);
+  if (!rows.length) return caption("No problem was timed often enough to be scored: it takes two blocks.");
+  return table("Regret of the rules", [
+    {title: "Rules", cell: ({title}) => title},
+    {title: "Mean, by use", number: true, cell: ({mean}) => el("strong", {}, percent(mean))},
+    {title: "95 %", number: true, cell: ({mean_low: low, mean_high: high}) => interval(low, high, percent)},
+    {title: "95th percentile", number: true, cell: ({p95}) => percent(p95)},
+    {title: "95 %", number: true, cell: ({p95_low: low, p95_high: high}) => interval(low, high, percent)},
+    {title: "Worst", number: true, cell: ({worst}) => percent(worst)},
+    {title: "Problems", number: true, cell: ({series}) => count.format(series)},
+  ], rows);
+}
+
 function regret() {
   const host = byId("regret");
   if (!data.verdicts.length) return host.append(caption("No problem was decided, so there is no regret to show."));
@@ -398,19 +174,114 @@ function regret() {
   const figure = (title, field, format) =>
     ({title, number: true, cell: (row) => format(row[field]), sort: (row) => row[field]});
   host.append(
-    caption("Cross-fitted: the best candidate is picked on one half of the blocks and timed on the other, so that noise does " +
-            "not flatter it; where the choice is the best, chance can make the regret slightly negative."),
+    caption("How much slower the chosen candidate is than the best one. Cross-fitted: in each block it is scored against the " +
+            "candidate that is best over all other blocks, so that noise does not flatter it; where the choice is the best, " +
+            "chance can make the regret slightly negative. Intervals are 95 %, over problems."),
+    summaryTable(),
+    el("h3", {}, "By problem"),
     table("Regret by problem", [
       {title: "Problem", cell: (row) => el("code", {}, row.label), sort: (row) => row.label},
       {title: "Type", cell: (row) => row.dtype, sort: (row) => row.dtype},
       {title: "Cache", cell: (row) => row.cache, sort: (row) => row.cache},
       figure("Regret", "regret", percent),
+      figure("Unseen", "unseen_regret", percent),
       figure("Default’s", "default_regret", percent),
       figure("Weight", "weight", digits),
       column("Chosen", "chosen"),
       column("Best", "best"),
       column("Default", "default"),
     ], data.verdicts, {index: 3, descending: true}));
+}
+
+const seconds = (value) => `${number.format(value)}${nbsp}s`;
+
+function samples() {
+  const host = byId("samples");
+  const {moments} = data, timed = data.series.filter(({screened}) => known(screened));
+  if (!moments.length || !timed.length)
+    return host.append(caption("The samples do not tell when they were taken, so their course is not known."));
+  const blocks = timed.reduce((sum, one) => sum + one.blocks, 0), end = moments.at(-1);
+  const least = 1e-7;  // below, an expected loss is nothing
+  host.append(
+    caption(`${count.format(blocks)} blocks of ${count.format(timed.length)} problems in ${seconds(end.at_s)}. What the candidates ` +
+            "that looked best at a time would lose on average – the probability of a wrong choice times what it loses, half by use " +
+            `and half evenly over problems – was ${percent(end.residual)} in the end. A problem without two blocks counts in full.`),
+    el("h3", {}, "Expected residual regret over the run"));
+  view(host, "low", (colors) => {
+    const points = moments.map((moment) => ({x: moment.at_s, y: Math.max(moment.residual, least), moment}));
+    const heights = points.map(({y}) => y);
+    return {
+      label: `Line chart of the expected residual regret over ${seconds(end.at_s)}, ` +
+             `from ${percent(moments[0].residual)} to ${percent(end.residual)}`,
+      config: {
+        type: "line",
+        data: {datasets: [{label: "expected residual regret", data: points, borderColor: colors.accent,
+                           backgroundColor: colors.accent, borderWidth: 2, pointRadius: 4}]},
+        options: {
+          ...base(),
+          scales: {
+            x: axis(colors, "seconds since the run began", {type: "linear", min: 0}),
+            y: logAxis(colors, "", Math.min(...heights) / 1.3, Math.max(...heights) * 1.3, oneTwoFive, roundPercent),
+          },
+          plugins: {legend: legend(colors), tooltip: tooltip(colors, {
+            title: (items) => (items[0] ? `after ${seconds(items[0].raw.x)}` : ""),
+            label: ({raw: {moment}}) => percent(moment.residual),
+            afterLabel: ({raw: {moment}}) => `${count.format(moment.blocks)} blocks`,
+          })},
+        },
+      },
+    };
+  })();
+  host.append(el("h3", {}, "Blocks by what there was to lose"));
+  view(host, "", (colors) => {
+    const floored = (value) => Math.max(value, least);
+    const dataset = (label, list, color) => ({label, data: list.map((one) => ({x: floored(one.screened), y: one.blocks, one})),
+                                              borderColor: color, backgroundColor: color, pointRadius: 3});
+    const weighed = timed.filter(({weight}) => weight > 0), audit = timed.filter(({weight}) => !(weight > 0));
+    const all = timed.map(({screened}) => floored(screened));
+    return {
+      label: `Scatter chart of the blocks of ${timed.length} problems against their expected loss after two blocks`,
+      config: {
+        type: "scatter",
+        data: {datasets: [
+          dataset("shapes around the model’s", audit, colors.color(1)), dataset("shapes with weight", weighed, colors.color(0)),
+        ].filter((one) => one.data.length)},
+        options: {
+          ...base(), interaction: {mode: "nearest", intersect: false},
+          scales: {
+            x: logAxis(colors, "part of the expected residual after two blocks", Math.min(...all) / 1.5, Math.max(...all) * 1.5,
+                       oneTwoFive, (value) => (value <= least ? "none" : roundPercent(value))),
+            y: axis(colors, "blocks", {type: "linear", min: 0}),
+          },
+          plugins: {legend: legend(colors), tooltip: tooltip(colors, {
+            title: (items) => (items[0] ? `${items[0].raw.one.label} ${items[0].raw.one.dtype} ${items[0].raw.one.cache}` : ""),
+            label: ({raw: {one}}) => `${count.format(one.blocks)} blocks`,
+            afterLabel: ({raw: {one}}) => `expected loss ${digits(100 * one.screened)}${nbsp}% of all, now ${digits(100 * one.last)}${nbsp}%`,
+          })},
+        },
+      },
+    };
+  })();
+  host.append(caption("A fifth of the time after the first two blocks goes to shapes without weight, wherever they lie."));
+}
+
+function noise() {
+  const host = byId("noise"), {noise: seen} = data.device;
+  if (!seen) return host.append(caption("Nobody watched the machine while these samples were taken."));
+  const why = seen.why && `${seen.why[0].toUpperCase()}${seen.why.slice(1)}.`;
+  host.append(
+    el("p", seen.trust === "busy" ? {class: "warning"} : {}, why || "The machine was calm."),
+    el("dl", {class: "facts"}, ...[
+      ["Verdict", seen.trust],
+      ["Anchor", `${count.format(seen.readings)} readings of a fixed piece of work`],
+      ["Disturbed", `${percent(seen.disturbed_share)} took over 1.15 times the calm level, ${percent(seen.lost_share)} over twice`],
+      ["Waited", seconds(seen.waited_s)],
+      ["Drift", `${percent(Math.expm1(seen.drift))} between the thirds of the run that differ most`],
+      ["Neighbours", `readings correlate by ${digits(seen.autocorrelation)}, a candidate’s blocks by ${digits(data.autocorrelation)}`],
+      ["Spread", `a factor of ${digits(Math.exp(seen.spread))} between the 10th and the 90th percentile`],
+      ["Other programs", known(seen.others_share) ? `${percent(seen.others_share)} of ${count.format(seen.cpus)} cores` : "unknown"],
+      ["Hypervisor", known(seen.steal_share) ? `${percent(seen.steal_share)} of the CPU time taken` : "unknown"],
+    ].flatMap(([title, value]) => [el("dt", {}, title), el("dd", {}, value)])));
 }
 
 function provenance() {
@@ -440,7 +311,7 @@ function provenance() {
 }
 
 Chart.defaults.font.family = getComputedStyle(document.body).fontFamily;
-for (const section of [headline, thresholds, softmax, matmul, sdpa, ceilings, rules, regret, provenance]) {
+for (const section of [headline, thresholds, softmax, matmul, sdpa, ceilings, rules, samples, regret, noise, provenance]) {
   try {
     section();
   } catch (error) {  // the other sections are still worth reading
