@@ -23,7 +23,7 @@ dev() { grep -q "./dev $1" "$repository/dev" || { echo "./dev has no job $1"; ex
 exits() { local wanted=$1 got=0; shift; "$@" || got=$?; [ $got -eq "$wanted" ] || { echo "exit $got instead of $wanted"; exit 1; }; }
 END
   for block in $(find "$work" -name 'sh.*' | sort -t. -k2 -n); do cat "$block"; echo; done |
-    sed -E 's/--budget [0-9a-z]+/--budget 1s/; s/^metallic tune /&--force /; s/^\.\/dev /dev /; s/^([^#]*[^# ]) +# exits ([0-9]+).*/exits \2 env \1/; s/^(build\/[a-z]+\/)//'
+    sed -E 's/--budget [0-9a-z]+/--budget 2s/; s/^metallic tune /&--force /; s/^\.\/dev /dev /; s/^([^#]*[^# ]) +# exits ([0-9]+).*/exits \2 env \1/; s/^(build\/[a-z]+\/)//'
 } > "$work/commands"
 if grep -qv '^#' "$work/commands"; then
   PATH="$programs:$PATH" HOME="$work/home" XDG_DATA_HOME="$work/home/data" METALLIC_NUM_THREADS=2 repository="$repository" \
