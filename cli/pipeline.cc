@@ -130,6 +130,7 @@ Analyzed run_analysis(const Loaded& loaded, const Profile* earlier) {
   profile.build = loaded.device.build;
   profile.date = loaded.device.date;
   profile.paired = loaded.measurements.paired;
+  profile.busy = loaded.device.noise && judge(*loaded.device.noise).trust == Trust::busy;
   profile.lists = analyzed.analysis.lists;
   profile.thresholds = analyzed.analysis.thresholds;
   return analyzed;
@@ -220,6 +221,8 @@ Result<std::vector<std::string>> install(Profile profile, const Context& context
                 in_quotes(profile.fingerprint), here);
   if (!profile.paired && !force)
     return fail(Code::invalid_argument, "the profile rests on unpaired results: run metallic tune, or add --force");
+  if (profile.busy && !force)
+    return fail(Code::invalid_argument, "the profile was measured on a busy machine: tune again when it is idle, or add --force");
   if (const auto stale = stale_entries(profile); !stale.empty() && !force)
     return fail(Code::invalid_argument, "the profile is of another build: {}: tune again, or add --force", stale.front());
   profile.fingerprint = here;

@@ -139,6 +139,7 @@ TEST_F(Program, RefusesBrokenFiles) {
     bad(profile.substr(0, profile.size() / 2), "cut short", words);
     bad(replaced(profile, "\"schema\": 1", "\"schema\": 99999999999999999999"), "schema is", words);
     bad(replaced(profile, "\"paired\": true", "\"paired\": 1"), "paired is", words);
+    bad(replaced(profile, "\"busy\": ", "\"busy\": 1, \"was\": "), "busy is", words);
     bad(replaced(profile, "\"fingerprint\": \"", "\"fingerprint\": \"other_\\u001b[31m"), "this ", words);
   }
   bad(replaced(profile, "\"model\": \"any\"", "\"model\": \"../../any\""), "model name", apply);

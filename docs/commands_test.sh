@@ -2,8 +2,8 @@
 # Runs what a page of documentation tells people to run. Usage: commands_test.sh <page.md> <repository> <programs' folder>
 #
 # Blocks marked `sh` are run from top to bottom in one shell in an empty home; a line ending in `# exits N` must do so, every
-# other one must succeed. Only budgets are shortened, tunes forced since tests share the cores, and of ./dev it is checked that the
-# job exists (CI runs the jobs themselves).
+# other one must succeed. Only budgets are shortened, `tune` installs though other tests run beside it, and of ./dev it is checked
+# that the job exists (CI runs the jobs themselves).
 # Blocks marked `cpp` or `c` that have a main are compiled; those marked otherwise are looked at by nobody.
 set -euo pipefail
 page=$1 repository=$2 programs=$3
@@ -23,7 +23,7 @@ dev() { grep -q "./dev $1" "$repository/dev" || { echo "./dev has no job $1"; ex
 exits() { local wanted=$1 got=0; shift; "$@" || got=$?; [ $got -eq "$wanted" ] || { echo "exit $got instead of $wanted"; exit 1; }; }
 END
   for block in $(find "$work" -name 'sh.*' | sort -t. -k2 -n); do cat "$block"; echo; done |
-    sed -E 's/--budget [0-9a-z]+/--budget 1s/; s/^metallic tune/metallic tune --force/; s/^\.\/dev /dev /; s/^([^#]*[^# ]) +# exits ([0-9]+).*/exits \2 env \1/; s/^(build\/[a-z]+\/)//'
+    sed -E 's/--budget [0-9a-z]+/--budget 2s/; s/^metallic tune /&--force /; s/^\.\/dev /dev /; s/^([^#]*[^# ]) +# exits ([0-9]+).*/exits \2 env \1/; s/^(build\/[a-z]+\/)//'
 } > "$work/commands"
 if grep -qv '^#' "$work/commands"; then
   PATH="$programs:$PATH" HOME="$work/home" XDG_DATA_HOME="$work/home/data" METALLIC_NUM_THREADS=2 repository="$repository" \

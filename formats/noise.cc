@@ -84,7 +84,7 @@ Judgement judge(const NoiseRecord& noise) {
   if (steal > kSteal) add("the hypervisor took {:.0f} % of the CPU time", 100 * steal);
   if (drift > kDrift) add("the same work became {:.0f} % {}", 100 * std::expm1(drift), noise.drift > 0 ? "slower" : "faster");
   if (judgement.widening > 1 && !busy)
-    add("intervals are {:.1f} times as wide since slow readings come together", judgement.widening);
+    add("slow readings come together: a mean of those in a row is {:.1f} times as wide", judgement.widening);
   if (busy)
     why = fmt::format("the machine was busy: {}: {}, or add --force", why,
                       contended ? "wait until it is idle" : "let it cool or settle");

@@ -163,6 +163,7 @@ std::string to_json(const Profile& profile) {
                      {"build", profile.build},
                      {"date", profile.date},
                      {"paired", profile.paired},
+                     {"busy", profile.busy},
                      {"thresholds", thresholds},
                      {"rules", lists}};
   return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
@@ -180,6 +181,9 @@ Result<Profile> parse_profile(std::string_view text, std::string_view where) {
   METALLIC_TRY(profile.build, root.text("build"));
   METALLIC_TRY(profile.date, root.text("date"));
   METALLIC_TRY(profile.paired, root.boolean("paired"));
+  if (root.has("busy")) {  // profiles from before noise was recorded do not say
+    METALLIC_TRY(profile.busy, root.boolean("busy"));
+  }
   METALLIC_TRY(const Json* thresholds, root.array("thresholds", kMostLists * 8));
   for (size_t i = 0; i < thresholds->size(); ++i) {
     METALLIC_TRY(Threshold threshold, parse_threshold(JsonObject((*thresholds)[i], fmt::format("{}: thresholds[{}]", where, i))));

@@ -41,6 +41,7 @@ struct Profile {
   std::string build;
   std::string date;    ///< ISO 8601, UTC
   bool paired = true;  ///< false where it rests on unpaired results
+  bool busy = false;   ///< true where it was measured on a busy machine: see formats/noise.h
   std::vector<RuleList> lists;
   std::vector<Threshold> thresholds;
 };

@@ -34,8 +34,8 @@ class Allocation {
     std::vector<bool> live;  ///< by arm
   };
   /// What to time next where `left_s` seconds are left; nothing where that is enough or nothing fits. First a block of each
-  /// series, the dearest samples per second first, then a second one; what has weight gets these two whatever is left, since fewer
-  /// say nothing. Then where weight × expected loss falls fastest per second.
+  /// series, the dearest samples per second first, then a second one; what has weight gets these two whatever is left, since
+  /// fewer say nothing. Then where weight × expected loss falls fastest per second.
   std::optional<Turn> next(double left_s);
 
   /// The times of one block in ns, by arm, NaN where not timed, and the seconds that it took.

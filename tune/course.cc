@@ -44,8 +44,7 @@ Course course(const Measurements& measurements, size_t moments) {
     allocation.add(index, times, 0);
     if (allocation.series()[index].blocks() <= 2) found.parts[index].screened = allocation.expected_residual(index);
     const auto passed = [&](size_t moment) { return static_cast<double>(moment) * end / static_cast<double>(moments); };
-    while (found.moments.size() < moments &&
-           (i + 1 == blocks.size() || blocks[i + 1].at_s > passed(found.moments.size() + 1)))
+    while (found.moments.size() < moments && (i + 1 == blocks.size() || blocks[i + 1].at_s > passed(found.moments.size() + 1)))
       found.moments.push_back({passed(found.moments.size() + 1), i + 1, allocation.expected_residual()});
   }
   for (size_t i = 0; i < series.size(); ++i) found.parts[i].last = allocation.expected_residual(i);

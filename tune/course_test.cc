@@ -25,7 +25,7 @@ Simulated run() {
     one.label = label(one.problem);
     one.arms = {{{"cpu_block", ""}, {}}, {{"cpu_vec", ""}, {}}};
   }
-  Allocation allocation(series, std::vector<double>(series.size(), 0.1), {});
+  Allocation allocation(series, std::vector<double>(series.size(), 0.1), {.enough = 0});
   std::vector<std::vector<double>> at_s(series.size());
   std::mt19937_64 random(5);
   std::normal_distribution<double> noise(0, 0.05);

@@ -226,8 +226,8 @@ TEST(Laboratory, CrossFittedRegretIsUnbiased) {
     }
 }
 
-// The regret that the report states for shapes left out must not flatter: those shapes' own blocks made no rule. What it states for
-// the shapes that the rules were made from does, a little: the choice and its score share their noise.
+// The regret that the report states for shapes left out must not flatter: those shapes' own blocks made no rule. What it states
+// for the shapes that the rules were made from does, a little: the choice and its score share their noise.
 TEST(Laboratory, TheRegretOfUnseenShapesIsNotFlattered) {
   for (const Surface& surface : {one_crossover(3000), flat_tunings(), softmax_tunings(), several_crossovers()}) {
     constexpr int kRuns = 100;
@@ -239,7 +239,8 @@ TEST(Laboratory, TheRegretOfUnseenShapesIsNotFlattered) {
       unseen += analysis.unseen_regret.mean / kRuns;
       real += true_regret(surface, surface.tuned, [&](const Problem& p) { return decide(analysis.lists, surface, p); }) / kRuns;
     }
-    fmt::print("{}: stated {:.3f} %, of unseen shapes {:.3f} %, true {:.3f} %\n", surface.name, 100 * stated, 100 * unseen, 100 * real);
+    fmt::print("{}: stated {:.3f} %, of unseen shapes {:.3f} %, true {:.3f} %\n", surface.name, 100 * stated, 100 * unseen,
+               100 * real);
     EXPECT_GE(unseen, real - 0.001) << surface.name;
     EXPECT_NEAR(stated, real, 0.005) << surface.name;
   }

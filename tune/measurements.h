@@ -34,7 +34,7 @@ struct Series {
   std::string label;
   std::string cache;  ///< cold, warm or unknown
   double weight = 1;
-  std::vector<Arm> arms;  ///< sorted by choice
+  std::vector<Arm> arms;          ///< sorted by choice
   std::vector<double> at_s = {};  ///< when each block began, in seconds since the run did; none where nobody noted it
 
   size_t blocks() const { return arms.empty() ? 0 : arms.front().time.size(); }

@@ -233,9 +233,9 @@ Out list_json(const RuleList& list) {
 }
 
 Out summary_json(const RegretSummary& summary) {
-  return {{"mean", summary.mean},         {"mean_low", summary.mean_low}, {"mean_high", summary.mean_high},
-          {"p95", summary.p95},           {"p95_low", summary.p95_low},   {"p95_high", summary.p95_high},
-          {"worst", summary.worst},       {"series", summary.series}};
+  return {{"mean", summary.mean},   {"mean_low", summary.mean_low}, {"mean_high", summary.mean_high},
+          {"p95", summary.p95},     {"p95_low", summary.p95_low},   {"p95_high", summary.p95_high},
+          {"worst", summary.worst}, {"series", summary.series}};
 }
 
 Out course_json(const Course& course) {

@@ -10,7 +10,8 @@
 namespace metallic::tune {
 
 /// The page: thresholds, charts of time along each operation's axis with crossovers, fraction of the ceiling, rules, where the
-/// samples went, regret, the machine's noise, provenance. Curves of fewer than three points are left out. Text from files is escaped; nothing is loaded from elsewhere.
+/// samples went, regret, the machine's noise, provenance. Curves of fewer than three points are left out. Text from files is
+/// escaped; nothing is loaded from elsewhere.
 std::string report_html(const Measurements& measurements, const Analysis& analysis, const Profile& profile,
                         const DeviceRecord& device);
 
