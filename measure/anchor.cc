@@ -4,6 +4,8 @@
 #include <atomic>
 #include <chrono>
 
+#include "measure/timer.h"
+
 namespace metallic {
 namespace {
 
@@ -23,10 +25,6 @@ uint64_t work(uint64_t seed, int64_t rounds) {
   return a ^ b ^ c ^ d ^ e ^ f;
 }
 
-double seconds_since(std::chrono::steady_clock::time_point begin) {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-}
-
 }  // namespace
 
 Anchor::Anchor(Executor& executor) : executor_(executor) {
@@ -40,7 +38,7 @@ Anchor::Anchor(Executor& executor) : executor_(executor) {
     rounds_ *= 2;
     least = 1;
     for (int i = 0; i < kLooks; ++i) {
-      const auto begin = std::chrono::steady_clock::now();
+      const auto begin = Clock::now();
       sink = work(sink, rounds_);
       least = std::min(least, seconds_since(begin));
     }
@@ -50,7 +48,7 @@ Anchor::Anchor(Executor& executor) : executor_(executor) {
 
 double Anchor::time(int64_t rounds) {
   std::atomic<uint64_t> sink = 1;
-  const auto begin = std::chrono::steady_clock::now();
+  const auto begin = Clock::now();
   executor_.parallel(static_cast<size_t>(executor_.threads()), [&](size_t task) {
     sink.fetch_xor(work(sink.load(std::memory_order_relaxed) + task + 1, rounds), std::memory_order_relaxed);
   });

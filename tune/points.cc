@@ -24,6 +24,10 @@ double loss(const Point& point, const Choice& choice, int replicate) {
   return std::numeric_limits<double>::infinity();
 }
 
+int64_t geometric_middle(int64_t low, int64_t high) {
+  return std::clamp(static_cast<int64_t>(std::sqrt(static_cast<double>(low) * static_cast<double>(high))), low, high - 1);
+}
+
 double crossing(int64_t x0, double r0, int64_t x1, double r1) {
   const double from = std::log(static_cast<double>(std::max<int64_t>(x0, 1))), to = std::log(static_cast<double>(x1));
   return std::exp(from + (to - from) * (0 - r0) / (r1 - r0));

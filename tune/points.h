@@ -33,6 +33,12 @@ double best_log_time(const Point& point, const Allowed& allowed, int replicate);
 /// How much slower than the best a choice is at a point, a fraction; infinite where it was not timed.
 double loss(const Point& point, const Choice& choice, int replicate);
 
+/// What a choice that was not timed counts as losing: the next rule that matches would run, and what that loses is not known.
+inline constexpr double kNotTimed = 10;
+
+/// The geometric mean of two neighbouring values of an axis, below the higher one.
+int64_t geometric_middle(int64_t low, int64_t high);
+
 /// The abscissa between x0 and x1 where a log ratio that is r0 < 0 there and r1 ≥ 0 here crosses 0, interpolated over log x.
 double crossing(int64_t x0, double r0, int64_t x1, double r1);
 

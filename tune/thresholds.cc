@@ -11,7 +11,6 @@ namespace metallic::tune {
 namespace {
 
 constexpr double kBand = 0.005;  // of the weight: what counts as equally good
-constexpr double kNotTimed = 10;
 constexpr int kReplicates = 200;
 
 // What two ways lose at each point, in each replicate.
@@ -43,10 +42,6 @@ class Duel {
   std::vector<double> lost_;
 };
 
-int64_t between(int64_t low, int64_t high) {
-  return std::clamp(static_cast<int64_t>(std::sqrt(static_cast<double>(low) * static_cast<double>(high))), low, high - 1);
-}
-
 // The cost of a threshold at each place: below all points, between each two, past the last.
 struct Costs {
   std::vector<int64_t> place;
@@ -62,7 +57,7 @@ Costs costs(const Duel& duel, int replicate) {
     sum += duel.lost(replicate, i, false) - duel.lost(replicate, i, true);
     const bool last = i + 1 == points.size();
     if (!last && points[i + 1].x == points[i].x) continue;
-    found.place.push_back(last ? points[i].x : between(points[i].x, points[i + 1].x));
+    found.place.push_back(last ? points[i].x : geometric_middle(points[i].x, points[i + 1].x));
     found.cost.push_back(sum);
   }
   return found;

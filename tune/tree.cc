@@ -10,13 +10,8 @@
 namespace metallic::tune {
 namespace {
 
-constexpr double kNotTimed = 10;
 constexpr double kMuch = 0.05;   // what noise seldom promises: taken with 95 % certainty, for the segment alone
 constexpr double kBand = 0.005;  // what is as good as the built-in rules
-
-int64_t between(int64_t low, int64_t high) {
-  return static_cast<int64_t>(std::sqrt(static_cast<double>(low) * static_cast<double>(high)));
-}
 
 // Sorted points as columns.
 std::vector<Column> columns_of(std::span<const Point> points, const Candidates& candidates, int replicate) {
@@ -72,7 +67,7 @@ void grow(Leaf leaf, const Axes& axes, int depth, const Fit& fit, std::vector<Le
     std::set<int64_t> values;
     for (const Point& point : leaf.points) values.insert(*value(point.series->problem, axis));
     for (auto at = values.begin(); at != values.end() && std::next(at) != values.end(); ++at) {
-      auto parts = split_at(leaf, axis, std::max(*at, between(*at, *std::next(at))), fit);
+      auto parts = split_at(leaf, axis, geometric_middle(*at, *std::next(at)), fit);
       if (const double cost = parts.first.cost + parts.second.cost; cost < least) least = cost, best = std::move(parts);
     }
   }
@@ -247,7 +242,8 @@ int64_t border(const Leaf& leaf, size_t i, Axis first, const Candidates& candida
   const auto r0 = log_ratio(leaf, last, before.candidate, after.candidate, candidates),
              r1 = log_ratio(leaf, next, before.candidate, after.candidate, candidates);
   const bool crosses = r0 && r1 && *r0 < 0 && *r1 > 0;
-  return std::clamp(crosses ? static_cast<int64_t>(crossing(last, *r0, next, *r1)) : between(last, next), last, next - 1);
+  return std::clamp(crosses ? static_cast<int64_t>(crossing(last, *r0, next, *r1)) : geometric_middle(last, next), last,
+                    next - 1);
 }
 
 std::vector<Rule> rules_of(const std::vector<Leaf>& leaves, std::span<const Point> all, const Axes& axes,
