@@ -140,7 +140,7 @@ void print(const tune::Calibration& c, const BuildPair& builds, double tau_perce
   line("false alarms, equal builds", c.alarms);
   line("passes, equal builds", c.passes);
   line(fmt::format("found, one slower by {:g} %", c.slowdown * 100).c_str(), c.found);
-  fmt::print("tau {:g} %; gates are resampled from the blocks of this one run, in runs of five blocks\n", tau_percent);
+  fmt::print("tau {:g} %; gates are resampled from the blocks of this one run, process by process\n", tau_percent);
 }
 
 Result<Exit> calibrate(const Options& options) {
@@ -156,7 +156,7 @@ Result<Exit> calibrate(const Options& options) {
         [&](size_t b, double difference) { blocks[b].push_back(difference); }));
   }
   const tune::Calibration calibration =
-      tune::calibrate(blocks, options.tau_percent / 100, kSlowdown, kVirtualGates, options.sampling.seed);
+      tune::calibrate(blocks, kRoundsOfAProcess, options.tau_percent / 100, kSlowdown, kVirtualGates, options.sampling.seed);
   if (!options.json) {
     print(calibration, builds, options.tau_percent);
     return Exit::done;

@@ -8,6 +8,7 @@
 #include <random>
 
 #include "core/label.h"
+#include "measure/arms.h"
 #include "measure/sampler.h"
 #include "measure/timer.h"
 
@@ -17,7 +18,6 @@ namespace {
 // Long against the clock and a thread's waking, short against the slow phases of a machine, which both arms of a block must
 // share.
 constexpr double kArmSeconds = 2e-3;
-constexpr size_t kRoundsOfAProcess = 15;
 constexpr double kOpenSeconds = 600;  // filling operands and checking every result
 
 Json request(const char* ask, const tune::GateBenchmark& b) {
@@ -38,42 +38,55 @@ Result<std::pair<std::string, std::string>> choice(ArmsProcess& build, const tun
 Status open(ArmsProcess& build, std::span<const tune::GateBenchmark> benchmarks, uint64_t seed) {
   auto arms = Json::array();
   for (const tune::GateBenchmark& benchmark : benchmarks) arms.push_back(request("open", benchmark));
-  METALLIC_TRY(const Json answer, build.ask({{"ask", "open"}, {"seed", seed}, {"arms", arms}}, kOpenSeconds));
+  METALLIC_TRY(const Json answer,
+               build.ask({{"ask", "open"}, {"seed", seed}, {"memory", kArmsMemory}, {"arms", arms}}, kOpenSeconds));
   const auto count = static_cast<int64_t>(benchmarks.size());
   METALLIC_CHECK(JsonObject(answer, in_quotes(build.program()) + ":").integer("arms", count, count));
   return {};
 }
 
-Result<double> time(ArmsProcess& build, size_t arm) {
-  METALLIC_TRY(const Json answer, build.ask({{"ask", "time"}, {"arm", arm}, {"seconds", kArmSeconds}}));
-  METALLIC_TRY(const double time_ns, JsonObject(answer, in_quotes(build.program()) + ":").number("time_ns"));
+// Nanoseconds of a call. Both builds move on through the same memory: what one has just read is warm for the other.
+Result<double> time(ArmsProcess& build, size_t arm, int64_t& place) {
+  METALLIC_TRY(const Json answer, build.ask({{"ask", "time"}, {"arm", arm}, {"seconds", kArmSeconds}, {"place", place}}));
+  const JsonObject object(answer, in_quotes(build.program()) + ":");
+  METALLIC_TRY(const double time_ns, object.number("time_ns"));
+  METALLIC_TRY(place, object.integer("place", 0, INT64_MAX));
   if (!(time_ns > 0))
     return fail(Code::invalid_argument, "{} answers a time of {} ns: it must be above 0", in_quotes(build.program()), time_ns);
   return time_ns;
 }
 
-Result<std::unique_ptr<ArmsProcess>> started(const std::string& program) {
-  METALLIC_TRY(auto process, ArmsProcess::start(program));
+Result<std::unique_ptr<ArmsProcess>> started(const std::string& program, const SharedMemory& memory) {
+  METALLIC_TRY(auto process, ArmsProcess::start(program, memory));
   return std::make_unique<ArmsProcess>(std::move(process));
 }
 
 }  // namespace
 
-Status BuildPair::restart() {
+Status BuildPair::open(uint64_t drawn) {
+  if (drawn >> 63 != 0) {
+    METALLIC_CHECK(cli::open(*base, benchmarks, seed));
+    return cli::open(*head, of_head, seed);
+  }
+  METALLIC_CHECK(cli::open(*head, of_head, seed));
+  return cli::open(*base, benchmarks, seed);
+}
+
+Status BuildPair::restart(uint64_t drawn) {
   const std::string base_program = base->program(), head_program = head->program();
   base.reset();  // first, since there may be no memory for four
   head.reset();
-  METALLIC_TRY(base, started(base_program));
-  METALLIC_TRY(head, started(head_program));
-  METALLIC_CHECK(open(*base, benchmarks, seed));
-  return open(*head, of_head, seed);
+  METALLIC_TRY(base, started(base_program, memory));
+  METALLIC_TRY(head, started(head_program, memory));
+  return open(drawn);
 }
 
 Result<BuildPair> start_builds(const std::string& base, const std::string& head, std::span<const WeightedProblem> problems,
                                std::span<const Cache> caches, uint64_t seed) {
-  METALLIC_TRY(auto base_process, started(base));
-  METALLIC_TRY(auto head_process, started(head));
-  BuildPair builds{.base = std::move(base_process), .head = std::move(head_process), .seed = seed};
+  METALLIC_TRY(auto memory, SharedMemory::create());
+  METALLIC_TRY(auto base_process, started(base, memory));
+  METALLIC_TRY(auto head_process, started(head, memory));
+  BuildPair builds{.memory = std::move(memory), .base = std::move(base_process), .head = std::move(head_process), .seed = seed};
   const ArmsProcess &b = *builds.base, &h = *builds.head;
   if (b.device() != h.device() || b.threads() != h.threads())
     return fail(Code::invalid_argument,
@@ -98,8 +111,7 @@ Result<BuildPair> start_builds(const std::string& base, const std::string& head,
       builds.of_head.push_back(std::move(there));
     }
   }
-  METALLIC_CHECK(open(*builds.base, builds.benchmarks, seed));
-  METALLIC_CHECK(open(*builds.head, builds.of_head, seed));
+  METALLIC_CHECK(builds.open(std::mt19937_64(seed)()));
   return builds;
 }
 
@@ -108,6 +120,7 @@ Status time_blocks(BuildPair& builds, const BlockOptions& options, const std::fu
   std::mt19937_64 random(options.seed);
   std::vector<size_t> order(builds.benchmarks.size());
   std::iota(order.begin(), order.end(), size_t{0});
+  int64_t place = 0;
   const auto begin = Clock::now();
   for (size_t round = 0; round < options.most_rounds; ++round) {
     const double so_far = seconds_since(begin);
@@ -118,15 +131,15 @@ Status time_blocks(BuildPair& builds, const BlockOptions& options, const std::fu
     std::vector<size_t> wanted;
     std::ranges::copy_if(order, std::back_inserter(wanted), wants);
     if (wanted.empty()) break;
-    if (round > 0 && round % kRoundsOfAProcess == 0) METALLIC_CHECK(builds.restart());
+    if (round > 0 && round % kRoundsOfAProcess == 0) METALLIC_CHECK(builds.restart(random()));
     for (const size_t benchmark : wanted) {
       options.progress(
           std::clamp(std::max(so_far / options.budget_s, static_cast<double>(round) / static_cast<double>(options.most_rounds)),
                      0.0, 1.0),
           fmt::format("block {}, {} of {} undecided", round + 1, wanted.size(), order.size()));
       const bool base_first = random() >> 63 != 0;
-      METALLIC_TRY(const double first, time(base_first ? *builds.base : *builds.head, benchmark));
-      METALLIC_TRY(const double second, time(base_first ? *builds.head : *builds.base, benchmark));
+      METALLIC_TRY(const double first, time(base_first ? *builds.base : *builds.head, benchmark, place));
+      METALLIC_TRY(const double second, time(base_first ? *builds.head : *builds.base, benchmark, place));
       add(benchmark, base_first ? std::log(second / first) : std::log(first / second));
     }
   }

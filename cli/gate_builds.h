@@ -14,15 +14,21 @@
 
 namespace metallic::cli {
 
+/// So many rounds of blocks a process times before another takes its place.
+inline constexpr size_t kRoundsOfAProcess = 15;
+
 struct BuildPair {
+  SharedMemory memory;  ///< of the operands of both
   std::unique_ptr<ArmsProcess> base, head;
   std::vector<tune::GateBenchmark> benchmarks;  ///< with the kernel of base
   std::vector<tune::GateBenchmark> of_head;     ///< with head's, which seldom differs
   std::vector<std::string> notes;               ///< where it does, a line each
   uint64_t seed = 0;                            ///< of the inputs
 
+  /// Makes both ready to time, in the order that a random number draws: who comes first may have another memory.
+  Status open(uint64_t drawn);
   /// Ends both processes and starts new ones, ready to time.
-  Status restart();
+  Status restart(uint64_t drawn);
 };
 
 /// Starts both and prepares them for each problem in each of `caches` (by operation as the sampler, where empty): the kernel is
@@ -34,14 +40,14 @@ Result<BuildPair> start_builds(const std::string& base, const std::string& head,
 struct BlockOptions {
   double budget_s = 60;  ///< no round begins that would not fit, but for the least number of rounds
   size_t least_rounds = 15;
-  size_t most_rounds = 120;
+  size_t most_rounds = 480;
   uint64_t seed = 1;
   std::function<void(double share, const std::string& what)> progress;
 };
 
 /// Times rounds of blocks: a round visits every benchmark that `wants` more in random order, a block times base and head once
-/// each, in random order, and `add` gets ln(t_head / t_base). Every 15 rounds both processes are replaced: where a process'
-/// memory lies makes it some percent slower or faster for as long as it lives.
+/// each, in random order, and `add` gets ln(t_head / t_base). Every kRoundsOfAProcess rounds both processes are replaced: where a
+/// process' code and stacks lie makes it slower or faster for as long as it lives.
 Status time_blocks(BuildPair& builds, const BlockOptions& options, const std::function<bool(size_t benchmark)>& wants,
                    const std::function<void(size_t benchmark, double difference)>& add);
 

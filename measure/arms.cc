@@ -81,6 +81,10 @@ class Server {
 
   Result<Json> open(const JsonObject& request) {
     METALLIC_TRY(const int64_t seed, request.integer("seed", 0, INT64_MAX));
+    std::optional<int> memory;
+    if (request.has("memory")) {
+      METALLIC_TRY(memory, request.integer("memory", kArmsMemory, kArmsMemory));
+    }
     METALLIC_TRY(const Json* list, request.array("arms", kMostArms));
     arms_.clear();
     operands_.reset();
@@ -100,7 +104,7 @@ class Server {
     std::vector<OperandUse> uses;
     for (const Arm& arm : arms_) uses.push_back({arm.problem, arm.cache, arm.kernel->workspace()});
     // Twice what the facts say: measuring more would differ between the builds, which must read the same.
-    METALLIC_TRY(operands_, Operands::create(uses, facts_, 2 * facts_.llc_bytes, static_cast<uint64_t>(seed)));
+    METALLIC_TRY(operands_, Operands::create(uses, facts_, 2 * facts_.llc_bytes, static_cast<uint64_t>(seed), memory));
     for (Arm& arm : arms_) {
       METALLIC_TRY(arm.seconds, checked_call(arm.problem, arm.cache, *arm.kernel, arm.name, *operands_, executor_,
                                              static_cast<uint64_t>(seed)));
@@ -110,16 +114,18 @@ class Server {
   }
 
   Result<Json> time(const JsonObject& request) {
-    METALLIC_TRY(const int64_t place, request.integer("arm", 0, static_cast<int64_t>(arms_.size()) - 1));
+    METALLIC_TRY(const int64_t number, request.integer("arm", 0, static_cast<int64_t>(arms_.size()) - 1));
+    METALLIC_TRY(const int64_t place, request.integer("place", 0, INT64_MAX));
     METALLIC_TRY(const double seconds, request.number("seconds"));
     if (!(seconds > 0 && seconds <= 60))
       return fail(Code::invalid_argument, "request: seconds is {}: use above 0 to 60", seconds);
-    Arm& arm = arms_[static_cast<size_t>(place)];
+    Arm& arm = arms_[static_cast<size_t>(number)];
+    operands_->go_on_at(place);
     const auto [call_s, iterations] =
         Timer(*operands_, executor_, seconds).time(arm.problem, arm.cache, *arm.kernel, arm.seconds);
     arm.seconds = std::min(arm.seconds, std::max(call_s, 1e-9));
     sleep();
-    return Json{{"time_ns", std::max(call_s * 1e9, 1e-3)}, {"iterations", iterations}};
+    return Json{{"time_ns", std::max(call_s * 1e9, 1e-3)}, {"iterations", iterations}, {"place", operands_->place()}};
   }
 
   // The other process is timed next: nothing of this one may be awake, libraries' threads included.

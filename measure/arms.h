@@ -1,13 +1,17 @@
 // Arms on request: a program that times its own kernels when another one asks, so that two builds can take turns.
 //
 // Requests and answers are JSON objects, one a line:
-//   {"ask": "hello"}                                             → {"protocol": 1, "build": …, "device": …, "threads": …}
+//   {"ask": "hello"}                                             → {"protocol": 2, "build": …, "device": …, "threads": …}
 //   {"ask": "choose", "label": …, "dtype": …[, "variant": …, "tuning": …]}
 //                                                                → {"variant": …, "tuning": …}: the given ones where this build
 //                                                                  has them and they can run the problem, else its own choice
-//   {"ask": "open", "seed": …, "arms": [{"label": …, "dtype": …, "variant": …, "tuning": …, "cache": "warm"}, …]}
-//                                                                → {"arms": how many}: operands are made, results checked
-//   {"ask": "time", "arm": its place from 0, "seconds": …}       → {"time_ns": of one call, "iterations": …}
+//   {"ask": "open", "seed": …[, "memory": 3], "arms": [{"label": …, "dtype": …, "variant": …, "tuning": …, "cache": "warm"}, …]}
+//                                                                → {"arms": how many}: operands are made, in the
+//                                                                  file of that descriptor if given, results checked
+//   {"ask": "time", "arm": its number from 0, "seconds": …, "place": …}
+//                                                                → {"time_ns": of one call, "iterations": …, "place": …}: where
+//                                                                cold
+//                                                                  operands go on in the memory, in bytes
 // {"error": …} stands in place of an answer; the end of the input ends the program.
 #pragma once
 
@@ -22,7 +26,10 @@
 
 namespace metallic {
 
-inline constexpr int kArmsProtocol = 1;
+inline constexpr int kArmsProtocol = 2;
+
+/// The descriptor at which a program that is asked for arms finds memory to share.
+inline constexpr int kArmsMemory = 3;
 
 /// Who decides and prepares: the dispatcher, which this folder does not know.
 class ArmSource {

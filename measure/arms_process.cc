@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <sched.h>
 #include <spawn.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -44,7 +45,17 @@ void keep_on_first_cores(pid_t process, int64_t count) {
 
 }  // namespace
 
-Result<ArmsProcess> ArmsProcess::start(const std::filesystem::path& program, double timeout_s) {
+Result<SharedMemory> SharedMemory::create() {
+  const int file = memfd_create("metallic operands", MFD_CLOEXEC);
+  if (file < 0) return fail(Code::io, "no memory for two processes to share: {}", std::strerror(errno));
+  return SharedMemory(file);
+}
+
+SharedMemory::~SharedMemory() {
+  if (file_ >= 0) close(file_);
+}
+
+Result<ArmsProcess> ArmsProcess::start(const std::filesystem::path& program, const SharedMemory& memory, double timeout_s) {
   ArmsProcess made(program.native(), timeout_s);
   int sockets[2], errors[2];
   if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets) != 0)
@@ -60,6 +71,7 @@ Result<ArmsProcess> ArmsProcess::start(const std::filesystem::path& program, dou
   posix_spawn_file_actions_adddup2(&actions, sockets[1], STDIN_FILENO);
   posix_spawn_file_actions_adddup2(&actions, sockets[1], STDOUT_FILENO);
   posix_spawn_file_actions_adddup2(&actions, errors[1], STDERR_FILENO);
+  posix_spawn_file_actions_adddup2(&actions, memory.file(), kArmsMemory);
   char* const words[] = {made.program_.data(), const_cast<char*>("arms"), nullptr};
   const int failed = posix_spawn(&made.process_, made.program_.c_str(), &actions, nullptr, words, environ);
   posix_spawn_file_actions_destroy(&actions);

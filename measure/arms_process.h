@@ -5,16 +5,32 @@
 
 #include <filesystem>
 #include <string>
+#include <utility>
 
 #include "formats/json.h"
 
 namespace metallic {
 
+/// Memory that processes share. What is timed cold depends by some percent on which physical pages it has: of two equal builds
+/// with pages of their own, the one that got them first came out 2 to 10 % slower.
+class SharedMemory {
+ public:
+  static Result<SharedMemory> create();  ///< Errors: what the system says.
+  SharedMemory(SharedMemory&& other) noexcept : file_(std::exchange(other.file_, -1)) {}
+  SharedMemory& operator=(SharedMemory&&) = delete;
+  ~SharedMemory();
+  int file() const { return file_; }
+
+ private:
+  explicit SharedMemory(int file) : file_(file) {}
+  int file_;
+};
+
 class ArmsProcess {
  public:
-  /// Starts `program arms` and greets it. Errors: not to be started; `unsupported` where the program knows no arms or speaks
-  /// another protocol; whatever `ask` refuses.
-  static Result<ArmsProcess> start(const std::filesystem::path& program, double timeout_s = 60);
+  /// Starts `program arms`, which gets the memory's file as kArmsMemory, and greets it. Errors: not to be started; `unsupported`
+  /// where the program knows no arms or speaks another protocol; whatever `ask` refuses.
+  static Result<ArmsProcess> start(const std::filesystem::path& program, const SharedMemory& memory, double timeout_s = 60);
 
   ArmsProcess(ArmsProcess&& other) noexcept;
   ArmsProcess& operator=(ArmsProcess&&) = delete;

@@ -67,7 +67,7 @@ TEST_F(Arms, AnswersEachRequest) {
 {"ask": "choose", "label": "rows8_seqk256", "dtype": "f32", "variant": "cpu_vec", "tuning": "unroll=4"}
 {"ask": "choose", "label": "rows8_seqk256", "dtype": "f32", "variant": "cpu_gone", "tuning": ""}
 {"ask": "open", "seed": 1, "arms": [{"label": "rows8_seqk256", "dtype": "f32", "variant": "cpu_vec", "tuning": "unroll=4", "cache": "warm"}]}
-{"ask": "time", "arm": 0, "seconds": 1e-4}
+{"ask": "time", "arm": 0, "seconds": 1e-4, "place": 0}
 )");
   ASSERT_EQ(all.size(), 6u);
   EXPECT_EQ(all[0]["protocol"], kArmsProtocol);
@@ -101,7 +101,7 @@ TEST_F(Arms, ThreadsSleepWhenATimeIsAnswered) {
   for (int i = 0; i < 5; ++i) {
     answers(
         R"({"ask": "open", "seed": 1, "arms": [{"label": "rows64_seqk256", "dtype": "f32", "variant": "cpu_vec", "tuning": "unroll=4", "cache": "warm"}]}
-{"ask": "time", "arm": 0, "seconds": 1e-3}
+{"ask": "time", "arm": 0, "seconds": 1e-3, "place": 0}
 )");
     EXPECT_TRUE(is_quiet());
   }
@@ -125,12 +125,14 @@ TEST(ArmsProcess, AProgramThatHangsIsGivenUp) {
   std::ofstream(path) << "#!/bin/sh\ntrap '' TERM\nwhile :; do sleep 1; done\n";
   std::filesystem::permissions(path, std::filesystem::perms::owner_all);
   const auto begin = Clock::now();
-  const auto started = ArmsProcess::start(path, 0.2);
+  const auto memory = SharedMemory::create();
+  ASSERT_TRUE(memory);
+  const auto started = ArmsProcess::start(path, *memory, 0.2);
   ASSERT_FALSE(started);
   EXPECT_NE(started.error().message.find("does not answer within 0.2 s"), std::string::npos) << started.error().message;
   EXPECT_LT(seconds_since(begin), 10) << "and ended by force";
   std::filesystem::remove(path);
-  EXPECT_FALSE(ArmsProcess::start(path));
+  EXPECT_FALSE(ArmsProcess::start(path, *memory));
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 #include "measure/operands.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "kernels/oracle.h"
 
@@ -8,6 +9,8 @@ namespace metallic {
 namespace {
 
 constexpr size_t kPage = 4096;
+
+constexpr size_t pages(size_t bytes) { return (bytes + kPage - 1) / kPage * kPage; }
 
 // What is cold: all of a softmax (input and output), the weights of a matmul, K and V of an sdpa.
 bool moves(const Problem& problem, Cache cache, size_t operand) {
@@ -24,7 +27,8 @@ bool moves(const Problem& problem, Cache cache, size_t operand) {
 
 std::string_view name(Cache cache) { return cache == Cache::warm ? "warm" : "cold"; }
 
-Result<Operands> Operands::create(std::span<const OperandUse> uses, const DeviceFacts& facts, int64_t cold_bytes, uint64_t seed) {
+Result<Operands> Operands::create(std::span<const OperandUse> uses, const DeviceFacts& facts, int64_t cold_bytes, uint64_t seed,
+                                  std::optional<int> shared_file) {
   Operands operands;
   operands.cold_bytes_ = static_cast<size_t>(cold_bytes);
   std::array<std::array<size_t, 4>, kDTypes.size()> sizes{};
@@ -38,34 +42,42 @@ Result<Operands> Operands::create(std::span<const OperandUse> uses, const Device
     }
     scratch = std::max(scratch, use.workspace);
   }
-  for (const auto& of_type : sizes)
-    for (const size_t size : of_type) total += size;
-  total += scratch;
+  std::array<std::array<size_t, 4>, kDTypes.size()> places{};
+  for (size_t type = 0; type < sizes.size(); ++type)
+    for (size_t i = 0; i < 4; ++i) places[type][i] = std::exchange(total, total + pages(sizes[type][i]));
+  const size_t workspace_place = std::exchange(total, total + scratch);
   if (facts.memory_bytes > 0 && static_cast<double>(total) > 0.8 * static_cast<double>(facts.memory_bytes))
     return fail(Code::out_of_memory,
                 "the problems need {:.1f} GiB of operands and this machine has {:.1f} GiB: use smaller shapes",
                 static_cast<double>(total) / (1 << 30), static_cast<double>(facts.memory_bytes) / (1 << 30));
+  if (shared_file) {
+    METALLIC_TRY(operands.memory_, Buffer::shared(*shared_file, total));
+  } else {
+    operands.memory_ = Buffer(total);
+  }
   for (const DType dtype : kDTypes)
     for (size_t i = 0; i < 4; ++i) {
-      Buffer& buffer = operands.buffers_[static_cast<size_t>(dtype)][i];
-      buffer = Buffer(sizes[static_cast<size_t>(dtype)][i]);
-      fill_random(dtype, buffer.data(), buffer.bytes() / size_of(dtype), seed + i);  // its pages are there before any timing
+      const auto type = static_cast<size_t>(dtype);
+      std::byte* part = operands.parts_[type][i] = operands.memory_.data() + places[type][i];
+      fill_random(dtype, part, sizes[type][i] / size_of(dtype), seed + i);  // its pages are there before any timing
     }
-  operands.workspace_ = Buffer(scratch);
+  operands.workspace_ = operands.memory_.data() + workspace_place;
   return operands;
 }
 
 void Operands::align(uint64_t drawn) { offset_ = drawn % 4 == 0 ? drawn / 4 % (kPage / 16) * 16 : drawn / 4 % (kPage / 64) * 64; }
 
+void Operands::go_on_at(int64_t place) { place_ = pages(std::min(static_cast<size_t>(place), cold_bytes_)); }
+
 Args Operands::next(const Problem& problem, Cache cache) {
   const auto bytes = operand_bytes(problem);
   size_t step = 0;
   for (size_t i = 0; i < bytes.size(); ++i)
-    if (moves(problem, cache, i)) step = std::max(step, (static_cast<size_t>(bytes[i]) + kPage - 1) / kPage * kPage);
+    if (moves(problem, cache, i)) step = std::max(step, pages(static_cast<size_t>(bytes[i])));
   if (place_ >= cold_bytes_) place_ = 0;
   const auto at = [&](size_t i) {
-    const Buffer& buffer = buffers_[i == kOut ? 0 : static_cast<size_t>(problem.dtype)][i];
-    return buffer.data() + offset_ + (moves(problem, cache, i) ? place_ : 0);
+    std::byte* part = parts_[i == kOut ? 0 : static_cast<size_t>(problem.dtype)][i];
+    return part + offset_ + (moves(problem, cache, i) ? place_ : 0);
   };
   const Args args{.in = {at(0), at(1), at(2)}, .out = at(kOut)};
   place_ += step;

@@ -4,6 +4,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -27,13 +28,14 @@ struct OperandUse {
   size_t workspace = 0;  ///< bytes, the most that any of its kernels wants
 };
 
-/// Operands of all problems: a large buffer for each of in[0], in[1], in[2] and out (inputs one for each type, since random bits
-/// of one are no numbers of another), used from its start when warm, and at a moving place when cold.
+/// Operands of all problems: a large part of memory for each of in[0], in[1], in[2] and out (inputs one for each type, since
+/// random bits of one are no numbers of another), used from its start when warm, and at a moving place when cold.
 class Operands {
  public:
-  /// Cold operands rotate through `cold_bytes`, see cold.h. Equal seeds give equal numbers. Errors: more bytes than this machine
-  /// has memory for.
-  static Result<Operands> create(std::span<const OperandUse> uses, const DeviceFacts& facts, int64_t cold_bytes, uint64_t seed);
+  /// Cold operands rotate through `cold_bytes`, see cold.h. Equal seeds give equal numbers. They lie in `shared_file`, where one
+  /// is given, so that processes time the same pages. Errors: more bytes than this machine has memory for, or the file may have.
+  static Result<Operands> create(std::span<const OperandUse> uses, const DeviceFacts& facts, int64_t cold_bytes, uint64_t seed,
+                                 std::optional<int> shared_file = {});
 
   /// Where operands begin from now on, drawn by a random number: at a multiple of 64 bytes within a page or, one time in four, of
   /// 16, as malloc gives them.
@@ -43,11 +45,16 @@ class Operands {
   /// their alignment.
   Args next(const Problem& problem, Cache cache);
 
-  std::byte* workspace() const { return workspace_.data(); }
+  /// Where cold operands go on: of who shares their memory, each goes on where the last stopped, as what that one read is warm.
+  int64_t place() const { return static_cast<int64_t>(place_); }
+  void go_on_at(int64_t place);
+
+  std::byte* workspace() const { return workspace_; }
 
  private:
-  std::array<std::array<Buffer, 4>, kDTypes.size()> buffers_;
-  Buffer workspace_;
+  Buffer memory_;
+  std::array<std::array<std::byte*, 4>, kDTypes.size()> parts_{};
+  std::byte* workspace_ = nullptr;
   size_t cold_bytes_ = 0;
   size_t place_ = 0;
   size_t offset_ = 0;

@@ -18,7 +18,8 @@ struct Look {
   size_t blocks;
   double alpha;
 };
-inline constexpr std::array kLooks = {Look{15, 0.0005}, Look{30, 0.001}, Look{60, 0.0015}, Look{120, 0.002}};
+inline constexpr std::array kLooks = {Look{15, 0.0005},  Look{30, 0.0006},  Look{60, 0.0007},
+                                      Look{120, 0.0009}, Look{240, 0.0011}, Look{480, 0.0012}};
 
 /// A last look at fewer blocks is a refusal to decide.
 inline constexpr size_t kLeastBlocks = kLooks.front().blocks;

@@ -13,8 +13,6 @@
 namespace metallic::tune {
 namespace {
 
-constexpr size_t kRun = 5;  // the cube root of 120, by which block bootstraps are usually sized
-
 Share share(int count, int of) {
   using boost::math::binomial;
   return {count, of, binomial::find_lower_bound_on_p(of, count, 0.025), binomial::find_upper_bound_on_p(of, count, 0.025)};
@@ -22,25 +20,28 @@ Share share(int count, int of) {
 
 class VirtualGates {
  public:
-  VirtualGates(std::span<const std::vector<double>> blocks, double tau, uint64_t seed)
-      : blocks_(blocks), tau_(tau), random_(seed) {}
+  VirtualGates(std::span<const std::vector<double>> blocks, size_t run, double tau, uint64_t seed)
+      : blocks_(blocks), run_(run), tau_(tau), random_(seed) {}
 
   Gate draw(size_t slowed, double slowdown) {
     Gate gate(blocks_.size(), tau_);
-    std::vector<double> signs;
-    for (size_t b = 0; b < blocks_.size(); ++b) signs.push_back(random_() >> 63 != 0 ? 1 : -1);
+    std::vector<double> signs(blocks_.size());
     std::vector<size_t> places(blocks_.size());
     for (size_t block = 0; block < kLooks.back().blocks; ++block)
       for (size_t b = 0; b < blocks_.size(); ++b) {
-        const size_t size = blocks_[b].size();
-        places[b] = block % kRun == 0 ? static_cast<size_t>(random_() % size) : (places[b] + 1) % size;
-        gate.add(b, signs[b] * blocks_[b][places[b]] + (b == slowed ? std::log1p(slowdown) : 0));
+        const size_t size = blocks_[b].size(), runs = (size + run_ - 1) / run_;
+        if (block % run_ == 0) {
+          places[b] = static_cast<size_t>(random_() % runs) * run_;
+          signs[b] = random_() >> 63 != 0 ? 1 : -1;
+        }
+        gate.add(b, signs[b] * blocks_[b][(places[b] + block % run_) % size] + (b == slowed ? std::log1p(slowdown) : 0));
       }
     return gate;
   }
 
  private:
   std::span<const std::vector<double>> blocks_;
+  size_t run_;
   double tau_;
   std::mt19937_64 random_;
 };
@@ -64,9 +65,10 @@ Calibration::Benchmark noise_of(const std::vector<double>& blocks, size_t benchm
 
 }  // namespace
 
-Calibration calibrate(std::span<const std::vector<double>> blocks, double tau, double slowdown, int gates, uint64_t seed) {
+Calibration calibrate(std::span<const std::vector<double>> blocks, size_t run, double tau, double slowdown, int gates,
+                      uint64_t seed) {
   Calibration calibration{.slowdown = slowdown};
-  VirtualGates virtual_gates(blocks, tau, seed);
+  VirtualGates virtual_gates(blocks, run, tau, seed);
   int alarms = 0, passes = 0, found = 0;
   for (int g = 0; g < gates; ++g) {
     const GateVerdict verdict = virtual_gates.draw(blocks.size(), 0).verdict();

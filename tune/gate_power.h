@@ -27,9 +27,11 @@ struct Calibration {
   std::vector<Benchmark> benchmarks;
 };
 
-/// `blocks` are ln ratios of two processes of one build, by benchmark, in the order in which they were timed; none is empty. A
-/// virtual gate draws runs of five successive blocks with replacement, so that what neighbours share stays shared, and a sign for
-/// each benchmark, since which process is called base is arbitrary; to the slowed one ln(1 + slowdown) is added.
-Calibration calibrate(std::span<const std::vector<double>> blocks, double tau, double slowdown, int gates, uint64_t seed);
+/// `blocks` are ln ratios of two processes of one build, by benchmark, in the order in which they were timed; none is empty. The
+/// processes are replaced after each `run` of them. A virtual gate draws whole runs with replacement, so that what neighbours
+/// share, and what a process has by itself, stays shared, and a sign for each, since which process is called base is arbitrary;
+/// to the slowed benchmark ln(1 + slowdown) is added.
+Calibration calibrate(std::span<const std::vector<double>> blocks, size_t run, double tau, double slowdown, int gates,
+                      uint64_t seed);
 
 }  // namespace metallic::tune
