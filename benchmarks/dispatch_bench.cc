@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <filesystem>
 #include <random>
 #include <stdexcept>
@@ -42,7 +43,13 @@ Profile as_own(Profile profile, const Context& context) {
   return profile;
 }
 
-Profile largest_built_in() {
+// The profile that METALLIC_PROFILE names, or the largest that is built in.
+Profile typical(const Context& context) {
+  if (const char* path = std::getenv("METALLIC_PROFILE")) {
+    auto profile = load_profile(path, context.facts());
+    if (!profile) throw std::runtime_error(profile.error().message);
+    return *profile;
+  }
   const auto profiles = built_in_profiles();
   return std::ranges::max_element(profiles, {}, [](const BuiltInProfile& one) { return to_json(one.profile).size(); })->profile;
 }
@@ -124,7 +131,7 @@ std::shared_ptr<Context> make_context(ContextOptions options) {
 
 void register_all(Context& context) {
   static const Folder folder;
-  const std::string path = folder.write("typical.json", as_own(largest_built_in(), context));
+  const std::string path = folder.write("typical.json", as_own(typical(context), context));
   const auto tuned = make_context(with_profile(path, context));
   const auto long_list = make_context(with_profile(folder.write("long.json", as_own(with_sixty_rules(), context)), context));
   const std::vector<Problem> of_each_op[] = {

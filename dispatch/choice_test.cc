@@ -90,7 +90,16 @@ ProfileLevel random_profile(Dice& dice, Source source, int threads) {
     RuleKey key = rule_key(random_problem(dice, dice.one_in(4) ? 5 : threads), Numerics::fast);
     if (dice.one_in(4)) key.numerics = Numerics::run_to_run;
     RuleList list{std::move(key), {}};
-    for (int64_t rules = dice.upto(12); rules > 0; --rules) list.rules.push_back(random_rule(dice, list.key.op));
+    for (int64_t rules = dice.upto(12); rules > 0; --rules) {
+      Rule rule = random_rule(dice, list.key.op);
+      // Neighbours that begin alike, as the leaves of a tree do.
+      if (!list.rules.empty() && dice.one_in(2)) {
+        const auto& before = list.rules.back().when;
+        const auto shared = before.begin() + dice.upto(static_cast<int64_t>(before.size()));
+        rule.when.insert(rule.when.begin(), before.begin(), shared);
+      }
+      list.rules.push_back(std::move(rule));
+    }
     level.profile.lists.push_back(std::move(list));
   }
   return level;

@@ -53,16 +53,35 @@ Result<RuleTable> RuleTable::compile(const RuleKey& key, const SelectionInputs& 
       Entry entry = look_up(key.op, from.rules[rule], in.facts);
       if (entry.variant && !from.family.empty() && entry.variant->family != from.family) continue;
       if (!can_match(from.rules[rule], key.op)) continue;
+      entry.bounds_begin = static_cast<uint32_t>(table.bounds_.size());
       for (const Range& range : from.rules[rule].when)
-        table.bounds_.push_back({static_cast<size_t>(range.axis), range.low.value_or(std::numeric_limits<int64_t>::min()),
-                                 range.high.value_or(std::numeric_limits<int64_t>::max())});
+        table.bounds_.push_back({.axis = static_cast<uint32_t>(range.axis),
+                                 .low = range.low.value_or(std::numeric_limits<int64_t>::min()),
+                                 .high = range.high.value_or(std::numeric_limits<int64_t>::max())});
       entry.bounds_end = static_cast<uint32_t>(table.bounds_.size());
       entry.level = level;
       entry.rule = rule;
       table.entries_.push_back(std::move(entry));
     }
   }
+  table.link();
   return table;
+}
+
+// From the last entry back: where the entry behind begins with the same bounds, it fails with them and is passed over too.
+void RuleTable::link() {
+  for (size_t i = entries_.size(); i-- > 0;) {
+    const Entry& entry = entries_[i];
+    bool alike = i + 1 < entries_.size();
+    for (uint32_t b = entry.bounds_begin; b < entry.bounds_end; ++b) {
+      bounds_[b].next = static_cast<uint32_t>(i + 1);
+      if (!alike) continue;
+      const Entry& behind = entries_[i + 1];
+      const uint32_t there = behind.bounds_begin + (b - entry.bounds_begin);
+      alike = there < behind.bounds_end && bounds_[there].same(bounds_[b]);
+      if (alike) bounds_[b].next = bounds_[there].next;
+    }
+  }
 }
 
 RuleTables::~RuleTables() {

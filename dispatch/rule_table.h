@@ -23,8 +23,8 @@ class RuleTable {
     const Variant* variant = nullptr;  ///< null where this build has none of that name
     const Tuning* tuning = nullptr;    ///< one of the variant's; null: the variant's preference
     std::string stale;                 ///< why no problem can follow the rule here, or empty
-    uint32_t bounds_end = 0;           ///< its bounds end here and begin where those of the entry before end
-    uint32_t level = 0, rule = 0;      ///< where it stands, for the record
+    uint32_t bounds_begin = 0, bounds_end = 0;
+    uint32_t level = 0, rule = 0;  ///< where it stands, for the record
   };
 
   /// An error where the environment or the options force a name that no variant has.
@@ -35,27 +35,31 @@ class RuleTable {
   const Rule& rule(const Entry& entry) const { return levels_[entry.level].rules[entry.rule]; }
 
   /// Calls visit(entry) for each entry that the problem, one of the table's key, matches, in order of precedence, until it gives
-  /// true; the entry that did, or null. One after the other: an entry that does not match costs 1 ns. Cutting each axis at all
-  /// ends of ranges and intersecting sets of entries halves the time of 60 entries, but takes 15 ns more where one of the first
-  /// matches, as in the profiles there are.
+  /// true; the entry that did, or null. A bound that fails passes over all entries that begin with the same bounds: tuning writes
+  /// the leaves of a tree one after the other, whose bounds begin alike. A step takes 1 ns.
   template <typename Visit>
   const Entry* find(const Problem& problem, const Visit& visit) const {
     const auto at = axis_values(problem);
-    const Bound* bound = bounds_.data();
-    for (const Entry& entry : entries_) {
+    for (size_t i = 0; i < entries_.size();) {
+      const Entry& entry = entries_[i];
+      const Bound* bound = bounds_.data() + entry.bounds_begin;
       const Bound* const end = bounds_.data() + entry.bounds_end;
       while (bound != end && bound->low <= at[bound->axis] && at[bound->axis] <= bound->high) ++bound;
       if (bound == end && visit(entry)) return &entry;
-      bound = end;
+      i = bound == end ? i + 1 : bound->next;
     }
     return nullptr;
   }
 
  private:
   struct Bound {
-    size_t axis;
+    uint32_t axis;
+    uint32_t next = 0;  // the entry to go on with where this fails
     int64_t low, high;
+    bool same(const Bound& other) const { return axis == other.axis && low == other.low && high == other.high; }
   };
+
+  void link();
 
   RuleKey key_;
   std::vector<Level> levels_;
