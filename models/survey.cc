@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <random>
 #include <set>
+#include <tuple>
 
 #include "core/label.h"
 
@@ -47,6 +49,40 @@ void add_softmaxes(int drawn, Shapes& shapes, Draw& draw) {
   for (int i = 0; i < drawn; ++i) shapes.add(softmax_problem(draw.log_uniform(1, 2048), draw.log_uniform(16, 131072)), "drawn");
 }
 
+// Prefill of prompts that go on: the last queries of as many keys or more.
+void add_causal_softmaxes(int drawn, Shapes& shapes, Draw& draw) {
+  const auto add = [&](int64_t batch, int64_t seq_q, int64_t seq_k, const char* role) {
+    Problem problem = softmax_problem(batch, seq_q, seq_k);
+    make_causal(std::get<SoftmaxShape>(problem.shape));
+    shapes.add(problem, role);
+  };
+  for (const int64_t batch : {1, 16})
+    for (const int64_t seq_q : {4, 33, 128, 512})
+      for (const int64_t seq_k : {64, 257, 1024, 4095})
+        if (seq_q <= seq_k) add(batch, seq_q, seq_k, "grid");
+  for (int i = 0; i < drawn; ++i) {
+    const int64_t seq_q = draw.log_uniform(4, 1024);
+    add(draw.log_uniform(1, 64), seq_q, draw.log_uniform(static_cast<double>(seq_q), 8192), "drawn");
+  }
+}
+
+// The heads as the models have them, the first of the problems' for all: decoding of some sequences, and prompts.
+void add_sdpas(const SdpaShape& heads, int drawn, Shapes& shapes, Draw& draw) {
+  const auto add = [&](int64_t batch, int64_t seq_q, int64_t seq_k, const char* role) {
+    Problem problem = sdpa_problem(batch, heads.heads, heads.kv_heads, seq_q, seq_k, heads.head_dim);
+    if (heads.causal) make_causal(std::get<SdpaShape>(problem.shape));
+    shapes.add(problem, role);
+  };
+  for (const int64_t seq_q : {1, 4, 16, 64, 256})
+    for (const int64_t seq_k : {64, 257, 1024, 4096})
+      if (seq_q <= seq_k) add(1, seq_q, seq_k, "grid");
+  for (int i = 0; i < drawn; ++i) {
+    const int64_t seq_q = draw.log_uniform(1, 512);
+    add(seq_q < 16 ? draw.log_uniform(1, 8) : 1, seq_q, draw.log_uniform(static_cast<double>(std::max<int64_t>(seq_q, 32)), 8192),
+        "drawn");
+  }
+}
+
 // The two ways in which engines call: weights first, and activations by transposed weights. Then the two others, which only need
 // to be known not to be far off.
 void add_matmuls(int drawn, Shapes& shapes, Draw& draw) {
@@ -70,20 +106,37 @@ void add_matmuls(int drawn, Shapes& shapes, Draw& draw) {
   }
 }
 
+bool causal(const Problem& problem) {
+  switch (problem.op()) {
+    case Op::softmax: return problem.softmax().causal;
+    case Op::matmul: return false;
+    case Op::sdpa: return problem.sdpa().causal;
+  }
+  return false;
+}
+
 }  // namespace
 
 std::vector<WeightedProblem> survey(std::span<const WeightedProblem> problems, int drawn, uint64_t seed) {
   std::vector<WeightedProblem> found;
-  std::set<std::pair<Op, DType>> kinds;
-  for (const WeightedProblem& each : problems) kinds.emplace(each.problem.op(), each.problem.dtype);
-  for (const auto& [op, dtype] : kinds) {
-    if (op == Op::sdpa) continue;
+  std::map<std::tuple<Op, DType, bool>, const Problem*> kinds;  // the first problem of each
+  for (const WeightedProblem& each : problems)
+    kinds.try_emplace({each.problem.op(), each.problem.dtype, causal(each.problem)}, &each.problem);
+  for (const auto& [kind, first] : kinds) {
     Shapes shapes(problems);
     Draw draw(seed);
-    if (op == Op::softmax) add_softmaxes(drawn, shapes, draw);
-    if (op == Op::matmul) add_matmuls(drawn, shapes, draw);
+    switch (first->op()) {
+      case Op::softmax:
+        if (causal(*first))
+          add_causal_softmaxes(drawn / 2, shapes, draw);
+        else
+          add_softmaxes(drawn, shapes, draw);
+        break;
+      case Op::matmul: add_matmuls(drawn, shapes, draw); break;
+      case Op::sdpa: add_sdpas(first->sdpa(), drawn / 4, shapes, draw); break;
+    }
     for (WeightedProblem& each : shapes.take()) {
-      each.problem = with_dtype(each.problem, dtype);
+      each.problem = with_dtype(each.problem, first->dtype);
       found.push_back(std::move(each));
     }
   }

@@ -7,6 +7,7 @@
 #include <map>
 #include <set>
 #include <string>
+#include <tuple>
 
 #include "core/label.h"
 #include "models/model.h"
@@ -53,8 +54,13 @@ TEST(Survey, IsWithoutWeightAndCheap) {
 TEST(Survey, CoversWhatIsAskedForAndNoMore) {
   for (const WeightedProblem& each : survey(of({"rows16_seqk256"}), 20, 1)) EXPECT_EQ(each.problem.op(), Op::softmax);
   for (const WeightedProblem& each : survey(of({"4x64x512_tb"}), 20, 1)) EXPECT_EQ(each.problem.op(), Op::matmul);
-  EXPECT_TRUE(survey(std::vector{WeightedProblem{.problem = sdpa_problem(1, 8, 2, 16, 64, 128)}}, 20, 1).empty())
-      << "sdpa is made of the two";
+  for (const WeightedProblem& each : survey(std::vector{WeightedProblem{.problem = sdpa_problem(1, 8, 2, 16, 64, 128)}}, 20, 1)) {
+    ASSERT_EQ(each.problem.op(), Op::sdpa);
+    const SdpaShape& shape = each.problem.sdpa();
+    EXPECT_FALSE(shape.causal) << "as the one that was asked for";
+    EXPECT_EQ(std::tuple(shape.heads, shape.kv_heads, shape.head_dim), std::tuple(8, 2, 128));
+    EXPECT_LE(shape.seq_q, shape.seq_k);
+  }
   EXPECT_TRUE(survey({}, 20, 1).empty());
 
   auto both = of({"rows16_seqk256"});
@@ -63,6 +69,19 @@ TEST(Survey, CoversWhatIsAskedForAndNoMore) {
   for (const WeightedProblem& each : survey(both, 20, 1))
     kinds.insert(std::string(name(each.problem.op())) + " " + std::string(name(each.problem.dtype)));
   EXPECT_EQ(kinds, (std::set<std::string>{"softmax f32", "softmax bf16", "matmul bf16"}));
+}
+
+TEST(Survey, HasTheMasksThatAreAskedFor) {
+  const auto masks = [](std::initializer_list<const char*> labels) {
+    std::map<bool, size_t> count;
+    for (const WeightedProblem& each : survey(of(labels), 20, 1)) ++count[each.problem.softmax().causal];
+    return count;
+  };
+  EXPECT_EQ(masks({"rows16_seqk256"}).count(true), 0u);
+  EXPECT_EQ(masks({"batch4_seqq16_seqk256_causal"}).count(false), 0u);
+  auto both = masks({"rows16_seqk256", "batch4_seqq16_seqk256_causal"});
+  EXPECT_GT(both[true], 20u);
+  EXPECT_GT(both[false], 20u);
 }
 
 TEST(Survey, HasWeightsOnBothSidesAndTheEdgesOfSmallN) {
