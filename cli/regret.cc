@@ -9,6 +9,7 @@
 #include "cli/pipeline.h"
 #include "dispatch/profile_store.h"
 #include "formats/file.h"
+#include "kernels/variants.h"
 
 namespace metallic::cli {
 namespace {
@@ -24,14 +25,35 @@ struct Options {
 struct Score {
   const tune::Series* series;
   tune::Choice chosen, best;
-  std::optional<double> regret, default_regret;
+  std::optional<tune::Regret> regret, default_regret;
+  // Where libraries were timed too: what is chosen without them, against the best of our own and against the best of all.
+  std::optional<tune::Regret> own_regret, own_against_all;
 };
 
-tune::RegretSummary summarize(const std::vector<Score>& scores, std::optional<double> Score::*which) {
+tune::RegretSummary summarize(const std::vector<Score>& scores, std::optional<tune::Regret> Score::*which) {
   std::vector<tune::Scored> scored;
   for (const Score& score : scores)
     if (score.*which) scored.push_back({*(score.*which), score.series->weight});
   return tune::summarize(scored);
+}
+
+bool is_library(const tune::Arm& arm, Op op) {
+  const Variant* variant = find_variant(op, arm.choice.variant);
+  return variant && !variant->library().empty();
+}
+
+// What our own kernels make of a series that libraries were timed on too; nothing elsewhere.
+Status score_own(const Context& ctx, Score& score) {
+  tune::Series own = *score.series;
+  std::erase_if(own.arms, [&](const tune::Arm& arm) { return is_library(arm, own.problem.op()); });
+  if (own.arms.size() == score.series->arms.size()) return {};
+  DeviceFacts alone = ctx.facts();
+  alone.libraries.clear();
+  METALLIC_TRY(const Decision decision, select(own.problem, {alone, ctx.environment(), CallOptions{}, ctx.profiles()}));
+  const tune::Choice chosen{std::string(decision.variant->name), to_string(decision.tuning)};
+  score.own_regret = cross_fitted_regret(own, chosen);
+  score.own_against_all = cross_fitted_regret(*score.series, chosen);
+  return {};
 }
 
 // The decision for each series; the environment counts, so that an override's price can be measured too.
@@ -47,13 +69,33 @@ Result<std::vector<Score>> score(const tune::Measurements& measurements, const C
                 .best = best_choice(series, effects)};
     score.regret = cross_fitted_regret(series, score.chosen);
     score.default_regret = cross_fitted_regret(series, default_choice(series.problem));
+    METALLIC_CHECK(score_own(ctx, score));
     scores.push_back(std::move(score));
   }
   return scores;
 }
 
+std::optional<tune::Regret> worst(const std::vector<Score>& scores, std::optional<tune::Regret> Score::*which) {
+  const auto most = std::ranges::max_element(scores, {}, [&](const Score& s) { return (s.*which) ? (s.*which)->value : -1; });
+  return most == scores.end() ? std::nullopt : (*most).*which;
+}
+
+bool has_own(const std::vector<Score>& scores) {
+  return std::ranges::any_of(scores, [](const Score& s) { return s.own_regret.has_value(); });
+}
+
 Json json(const std::vector<Score>& scores) {
-  const auto number = [](std::optional<double> value) { return value ? Json(*value) : Json(nullptr); };
+  const auto number = [](const std::optional<tune::Regret>& regret) { return regret ? Json(regret->value) : Json(nullptr); };
+  const auto interval = [](const std::optional<tune::Regret>& regret) {
+    return regret ? Json{regret->low, regret->high} : Json(nullptr);
+  };
+  const auto summary = [&](std::optional<tune::Regret> Score::*which) {
+    const auto s = summarize(scores, which);
+    return Json{{"mean", s.mean},      {"mean_interval", {s.mean_low, s.mean_high}},
+                {"p95", s.p95},        {"p95_interval", {s.p95_low, s.p95_high}},
+                {"worst", s.worst},    {"worst_interval", interval(worst(scores, which))},
+                {"problems", s.series}};
+  };
   auto shapes = Json::array();
   for (const Score& s : scores)
     shapes.push_back({{"op", name(s.series->problem.op())},
@@ -63,31 +105,44 @@ Json json(const std::vector<Score>& scores) {
                       {"chosen", to_string(s.chosen)},
                       {"best", to_string(s.best)},
                       {"regret", number(s.regret)},
-                      {"default_regret", number(s.default_regret)}});
-  const auto mine = summarize(scores, &Score::regret), defaults = summarize(scores, &Score::default_regret);
-  return {{"mean", mine.mean},
-          {"p95", mine.p95},
-          {"worst", mine.worst},
-          {"default", {{"mean", defaults.mean}, {"p95", defaults.p95}, {"worst", defaults.worst}}},
-          {"shapes", shapes}};
+                      {"interval", interval(s.regret)},
+                      {"default_regret", number(s.default_regret)},
+                      {"own_regret", number(s.own_regret)},
+                      {"own_against_all", number(s.own_against_all)}});
+  Json all = summary(&Score::regret);
+  all["default"] = summary(&Score::default_regret);
+  if (has_own(scores)) all["own"] = summary(&Score::own_regret), all["own_against_all"] = summary(&Score::own_against_all);
+  all["shapes"] = std::move(shapes);
+  return all;
 }
 
 void print(std::vector<Score> scores) {
-  const auto line = [](std::string_view who, const tune::RegretSummary& s) {
-    fmt::print("{:<18} mean {:6.2f} %   p95 {:6.2f} %   worst {:6.2f} %   over {} problems\n", who, s.mean * 100, s.p95 * 100,
-               s.worst * 100, s.series);
+  const auto line = [&](std::string_view who, std::optional<tune::Regret> Score::*which) {
+    const auto s = summarize(scores, which);
+    const auto most = worst(scores, which).value_or(tune::Regret());
+    fmt::print(
+        "{:<36} mean {:6.2f} % [{:.2f}, {:.2f}]   p95 {:6.2f} % [{:.2f}, {:.2f}]   worst {:6.2f} % [{:.1f}, {:.1f}]   over {}\n",
+        who, s.mean * 100, s.mean_low * 100, s.mean_high * 100, s.p95 * 100, s.p95_low * 100, s.p95_high * 100, s.worst * 100,
+        most.low * 100, most.high * 100, s.series);
   };
-  line("chosen", summarize(scores, &Score::regret));
-  line("built-in defaults", summarize(scores, &Score::default_regret));
-  std::ranges::sort(scores, std::greater(), [](const Score& s) { return s.regret.value_or(-1); });
+  fmt::print("regret against the best candidate, cross-fitted, with 95 % intervals\n");
+  line("chosen", &Score::regret);
+  line("built-in defaults", &Score::default_regret);
+  if (has_own(scores)) {
+    line("own kernels alone, of the best own", &Score::own_regret);
+    line("own kernels alone, of the best of all", &Score::own_against_all);
+  }
+  std::ranges::sort(scores, std::greater(), [](const Score& s) { return s.regret ? s.regret->value : -1; });
   fmt::print("where most is lost\n");
   for (size_t i = 0; i < std::min<size_t>(10, scores.size()); ++i) {
     const Score& s = scores[i];
     if (s.regret)
-      fmt::print("  {:<34} {:<5} {:7.2f} %  chosen {}, best {}\n", s.series->label, s.series->cache, *s.regret * 100,
+      fmt::print("  {:<34} {:<4} {:<5} {:7.2f} % [{:.1f}, {:.1f}]  chosen {}, best {}\n", s.series->label,
+                 name(s.series->problem.dtype), s.series->cache, s.regret->value * 100, s.regret->low * 100, s.regret->high * 100,
                  to_string(s.chosen), to_string(s.best));
     else
-      fmt::print("  {:<34} {:<5} not timed: {}\n", s.series->label, s.series->cache, to_string(s.chosen));
+      fmt::print("  {:<34} {:<4} {:<5} not timed: {}\n", s.series->label, name(s.series->problem.dtype), s.series->cache,
+                 to_string(s.chosen));
   }
 }
 

@@ -1,7 +1,9 @@
 #include "tune/regret.h"
 
 #include <algorithm>
+#include <boost/math/distributions/students_t.hpp>
 #include <cmath>
+#include <numeric>
 #include <random>
 
 #include "tune/statistics.h"
@@ -31,7 +33,7 @@ struct Advantage {
 
 }  // namespace
 
-std::optional<double> cross_fitted_regret(const Series& series, const Choice& choice) {
+std::optional<Regret> cross_fitted_regret(const Series& series, const Choice& choice) {
   const Arm* chosen = series.find(choice);
   if (!chosen) return std::nullopt;
   std::vector<Advantage> others;
@@ -42,18 +44,23 @@ std::optional<double> cross_fitted_regret(const Series& series, const Choice& ch
       if (!std::isnan(ratio)) other.sum += ratio, ++other.blocks;
     if (other.blocks >= 2) others.push_back(std::move(other));
   }
-  double sum = 0, blocks = 0;
+  std::vector<double> scores;
   for (size_t block = 0; block < chosen->time.size(); ++block) {
     if (std::isnan(chosen->time[block])) continue;
     double most = 0, score = 0;  // the choice itself has no advantage over itself
     for (const Advantage& other : others)
       if (!std::isnan(other.by_block[block]) && other.without(block) > most)
         most = other.without(block), score = other.by_block[block];
-    sum += score;
-    ++blocks;
+    scores.push_back(score);
   }
-  if (blocks < 2) return std::nullopt;
-  return std::expm1(sum / blocks);
+  if (scores.size() < 2) return std::nullopt;
+  const auto blocks = static_cast<double>(scores.size());
+  const double mean = std::accumulate(scores.begin(), scores.end(), 0.0) / blocks;
+  double squares = 0;
+  for (const double score : scores) squares += (score - mean) * (score - mean);
+  const double reach =
+      boost::math::quantile(boost::math::students_t(blocks - 1), 0.975) * std::sqrt(squares / (blocks - 1) / blocks);
+  return Regret{.value = std::expm1(mean), .low = std::expm1(mean - reach), .high = std::expm1(mean + reach)};
 }
 
 Choice best_choice(const Series& series, const Effects& effects) {

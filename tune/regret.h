@@ -10,11 +10,17 @@
 
 namespace metallic::tune {
 
+/// A fraction, below 0 by chance where the choice is the best, with its 95 % interval (Student's t over the blocks).
+struct Regret {
+  double value = 0, low = 0, high = 0;
+  operator double() const { return value; }
+};
+
 /// Cross-fitted regret of a choice: in each block it is scored against the candidate that is best over all other blocks, and
-/// the scores are averaged; a fraction, below 0 by chance where the choice is the best. All but one block pick, and not half
-/// of them, because a pick that misses the best by chance hides regret. Blocks whose noise is correlated overstate it.
+/// the scores are averaged. All but one block pick, and not half of them, because a pick that misses the best by chance hides
+/// regret. Blocks whose noise is correlated overstate it.
 /// Nothing where the choice was not timed or fewer than two blocks have it.
-std::optional<double> cross_fitted_regret(const Series& series, const Choice& choice);
+std::optional<Regret> cross_fitted_regret(const Series& series, const Choice& choice);
 
 /// The candidate of least median log time, blocks' effects taken out.
 Choice best_choice(const Series& series, const Effects& effects);
