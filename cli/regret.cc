@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "backends/cpu/facts.h"
 #include "cli/campaign.h"
@@ -10,6 +11,7 @@
 #include "dispatch/profile_store.h"
 #include "formats/file.h"
 #include "kernels/variants.h"
+#include "models/survey.h"
 
 namespace metallic::cli {
 namespace {
@@ -19,6 +21,7 @@ struct Options {
   SampleOptions sampling{.budget_s = 120};
   std::string samples;
   std::string profile;
+  size_t random = 0;
   bool json = false;
 };
 
@@ -87,7 +90,7 @@ bool has_own(const std::vector<Score>& scores) {
 Json json(const std::vector<Score>& scores) {
   const auto number = [](const std::optional<tune::Regret>& regret) { return regret ? Json(regret->value) : Json(nullptr); };
   const auto interval = [](const std::optional<tune::Regret>& regret) {
-    return regret ? Json{regret->low, regret->high} : Json(nullptr);
+    return regret && std::isfinite(regret->high) ? Json{regret->low, regret->high} : Json(nullptr);
   };
   const auto summary = [&](std::optional<tune::Regret> Score::*which) {
     const auto s = summarize(scores, which);
@@ -116,14 +119,17 @@ Json json(const std::vector<Score>& scores) {
   return all;
 }
 
+std::string interval_text(const tune::Regret& regret) {
+  return std::isfinite(regret.high) ? fmt::format("[{:.1f}, {:.1f}]", regret.low * 100, regret.high * 100) : "[?, ?]";
+}
+
 void print(std::vector<Score> scores) {
   const auto line = [&](std::string_view who, std::optional<tune::Regret> Score::*which) {
     const auto s = summarize(scores, which);
     const auto most = worst(scores, which).value_or(tune::Regret());
-    fmt::print(
-        "{:<36} mean {:6.2f} % [{:.2f}, {:.2f}]   p95 {:6.2f} % [{:.2f}, {:.2f}]   worst {:6.2f} % [{:.1f}, {:.1f}]   over {}\n",
-        who, s.mean * 100, s.mean_low * 100, s.mean_high * 100, s.p95 * 100, s.p95_low * 100, s.p95_high * 100, s.worst * 100,
-        most.low * 100, most.high * 100, s.series);
+    fmt::print("{:<36} mean {:6.2f} % [{:.2f}, {:.2f}]   p95 {:6.2f} % [{:.2f}, {:.2f}]   worst {:6.2f} % {}   over {}\n", who,
+               s.mean * 100, s.mean_low * 100, s.mean_high * 100, s.p95 * 100, s.p95_low * 100, s.p95_high * 100, s.worst * 100,
+               interval_text(most), s.series);
   };
   fmt::print("regret against the best candidate, cross-fitted, with 95 % intervals\n");
   line("chosen", &Score::regret);
@@ -137,9 +143,8 @@ void print(std::vector<Score> scores) {
   for (size_t i = 0; i < std::min<size_t>(10, scores.size()); ++i) {
     const Score& s = scores[i];
     if (s.regret)
-      fmt::print("  {:<34} {:<4} {:<5} {:7.2f} % [{:.1f}, {:.1f}]  chosen {}, best {}\n", s.series->label,
-                 name(s.series->problem.dtype), s.series->cache, s.regret->value * 100, s.regret->low * 100, s.regret->high * 100,
-                 to_string(s.chosen), to_string(s.best));
+      fmt::print("  {:<34} {:<4} {:<5} {:7.2f} % {}  chosen {}, best {}\n", s.series->label, name(s.series->problem.dtype),
+                 s.series->cache, s.regret->value * 100, interval_text(*s.regret), to_string(s.chosen), to_string(s.best));
     else
       fmt::print("  {:<34} {:<4} {:<5} not timed: {}\n", s.series->label, name(s.series->problem.dtype), s.series->cache,
                  to_string(s.chosen));
@@ -158,8 +163,9 @@ Result<Exit> run(Options options) {
       return fail(Code::invalid_argument, "{}: samples of {}, this device is {}", options.samples,
                   in_quotes(loaded.measurements.device), here);
   } else {
-    METALLIC_TRY(const auto problem_list, problems(options.problems));
+    METALLIC_TRY(auto problem_list, problems(options.problems));
     draw_seed(options.sampling);
+    if (options.random > 0) problem_list = unseen(problem_list, options.random, options.sampling.seed);
     if (!ctx->facts().libraries.empty()) options.sampling.peers = true;  // what a rule may choose is timed
     METALLIC_TRY(const Sampled sampled, run_campaign(problem_list, *ctx, options.sampling, {.adaptive = false}));
     if (const Judgement judged = judge(sampled.noise); judged.trust != Trust::calm) fmt::print(stderr, "{}\n", judged.why);
@@ -186,6 +192,11 @@ void add_regret(CLI::App& app, Action& action) {
             .add_option("--profile", options.profile,
                         "score this profile's rules; where it has none, the installed and built-in ones")
             ->type_name("FILE");
+        command
+            .add_option("--random", options.random,
+                        "measure so many random shapes, drawn around those of the model, which tuning has not seen")
+            ->check(CLI::Range(1, 10000))
+            ->type_name("COUNT");
         command.add_flag("--json", options.json, "print JSON");
       },
       run);

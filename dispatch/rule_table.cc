@@ -53,34 +53,38 @@ Result<RuleTable> RuleTable::compile(const RuleKey& key, const SelectionInputs& 
       Entry entry = look_up(key.op, from.rules[rule], in.facts);
       if (entry.variant && !from.family.empty() && entry.variant->family != from.family) continue;
       if (!can_match(from.rules[rule], key.op)) continue;
-      entry.bounds_begin = static_cast<uint32_t>(table.bounds_.size());
-      for (const Range& range : from.rules[rule].when)
-        table.bounds_.push_back({.axis = static_cast<uint32_t>(range.axis),
-                                 .low = range.low.value_or(std::numeric_limits<int64_t>::min()),
-                                 .high = range.high.value_or(std::numeric_limits<int64_t>::max())});
-      entry.bounds_end = static_cast<uint32_t>(table.bounds_.size());
       entry.level = level;
       entry.rule = rule;
       table.entries_.push_back(std::move(entry));
     }
   }
-  table.link();
+  table.cut();
   return table;
 }
 
-// From the last entry back: where the entry behind begins with the same bounds, it fails with them and is passed over too.
-void RuleTable::link() {
-  for (size_t i = entries_.size(); i-- > 0;) {
-    const Entry& entry = entries_[i];
-    bool alike = i + 1 < entries_.size();
-    for (uint32_t b = entry.bounds_begin; b < entry.bounds_end; ++b) {
-      bounds_[b].next = static_cast<uint32_t>(i + 1);
-      if (!alike) continue;
-      const Entry& behind = entries_[i + 1];
-      const uint32_t there = behind.bounds_begin + (b - entry.bounds_begin);
-      alike = there < behind.bounds_end && bounds_[there].same(bounds_[b]);
-      if (alike) bounds_[b].next = bounds_[there].next;
+void RuleTable::cut() {
+  const size_t words = (entries_.size() + 63) / 64;
+  for (const Axis axis : kAxes) {
+    AxisCells cells{.axis = static_cast<size_t>(axis), .begins = {std::numeric_limits<int64_t>::min()}, .holds = {}};
+    for (const Entry& entry : entries_)
+      for (const Range& range : rule(entry).when) {
+        if (range.axis != axis) continue;
+        if (range.low) cells.begins.push_back(*range.low);
+        if (range.high && *range.high < std::numeric_limits<int64_t>::max()) cells.begins.push_back(*range.high + 1);
+      }
+    if (cells.begins.size() == 1) continue;  // nothing asks for it
+    std::ranges::sort(cells.begins);
+    cells.begins.erase(std::ranges::unique(cells.begins).begin(), cells.begins.end());
+    cells.holds.resize(cells.begins.size() * words);
+    for (size_t cell = 0; cell < cells.begins.size(); ++cell) {
+      const int64_t value = cells.begins[cell];
+      const auto holds = [&](const Range& range) {
+        return range.axis != axis || (range.low.value_or(value) <= value && value <= range.high.value_or(value));
+      };
+      for (size_t i = 0; i < entries_.size(); ++i)
+        if (std::ranges::all_of(rule(entries_[i]).when, holds)) cells.holds[cell * words + i / 64] |= uint64_t{1} << i % 64;
     }
+    axes_.push_back(std::move(cells));
   }
 }
 

@@ -32,16 +32,29 @@ class Admission {
     return std::nullopt;
   }
 
-  // Of an entry's points the one that runs, or null and the first reason. A forced variant and one without a tuning take the
-  // variant's preference, or the first point that is not rejected.
-  const Tuning* admit(const RuleTable::Entry& entry, std::string& reason) const {
-    reason = entry.stale;
-    if (!entry.stale.empty()) return nullptr;
+  // Of an entry's points the one that runs, or null: then `pass_over` is told the entry and the first reason. A forced variant
+  // and one without a tuning take the variant's preference, or the first point that is not rejected.
+  template <typename PassOver>
+  const Tuning* admit(const RuleTable::Entry& entry, const PassOver& pass_over) const {
+    if (!entry.stale.empty()) {
+      pass_over(entry, entry.stale);
+      return nullptr;
+    }
+    std::optional<std::string> reason;
     const auto admitted = [&](const Tuning& tuning) {
       auto refused = refusal(*entry.variant, tuning);
-      if (refused && reason.empty()) reason = std::move(*refused);
-      return !refused;
+      if (!refused) return true;
+      if (!reason) reason = std::move(refused);
+      return false;
     };
+    const Tuning* const tuning = admitted_point(entry, admitted);
+    if (!tuning) pass_over(entry, *reason);
+    return tuning;
+  }
+
+ private:
+  template <typename Admitted>
+  const Tuning* admitted_point(const RuleTable::Entry& entry, const Admitted& admitted) const {
     if (entry.tuning) return admitted(*entry.tuning) ? entry.tuning : nullptr;
     const auto tunings = entry.variant->tunings;
     const auto preferred = std::ranges::find(tunings, entry.variant->prefer(problem_, facts_));
@@ -50,12 +63,11 @@ class Admission {
     return first != tunings.end() ? &*first : nullptr;
   }
 
- private:
   const Problem& problem_;
   const DeviceFacts& facts_;
   Numerics numerics_;
   std::optional<std::string> wanted_;
-  std::string wanted_name_;
+  std::string wanted_name_;  // only beside wanted_
 };
 
 // The one evaluation behind a choice and a decision: the first matching rule that runs, and with which tuning; null where none
@@ -64,10 +76,8 @@ template <typename PassOver>
 std::pair<const RuleTable::Entry*, const Tuning*> first_admitted(const Problem& problem, const RuleTable& rules,
                                                                  const Admission& admission, const PassOver& pass_over) {
   const Tuning* tuning = nullptr;
-  std::string reason;
   const auto* entry = rules.find(problem, [&](const RuleTable::Entry& candidate) {
-    tuning = admission.admit(candidate, reason);
-    if (!tuning) pass_over(candidate, reason);
+    tuning = admission.admit(candidate, pass_over);
     return tuning != nullptr;
   });
   return {entry, tuning};

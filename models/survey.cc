@@ -5,7 +5,9 @@
 #include <map>
 #include <random>
 #include <set>
+#include <string>
 #include <tuple>
+#include <utility>
 
 #include "core/label.h"
 
@@ -141,6 +143,27 @@ std::vector<WeightedProblem> survey(std::span<const WeightedProblem> problems, i
     }
   }
   return found;
+}
+
+std::vector<WeightedProblem> unseen(std::span<const WeightedProblem> problems, size_t count, uint64_t seed) {
+  std::vector<WeightedProblem> drawn = survey(problems, static_cast<int>(count), seed);
+  std::erase_if(drawn, [](const WeightedProblem& each) { return each.role != "drawn"; });
+  std::map<std::pair<Op, bool>, std::vector<std::string>> labels;
+  for (const WeightedProblem& each : drawn) {
+    auto& of_kind = labels[{each.problem.op(), causal(each.problem)}];
+    if (const std::string one = label(each.problem); std::ranges::find(of_kind, one) == of_kind.end()) of_kind.push_back(one);
+  }
+  std::mt19937_64 random(seed);
+  for (auto& [kind, of_kind] : labels) std::ranges::shuffle(of_kind, random);
+  std::set<std::string> wanted;
+  for (size_t round = 0; wanted.size() < count; ++round) {
+    const size_t before = wanted.size();
+    for (const auto& [kind, of_kind] : labels)
+      if (round < of_kind.size() && wanted.size() < count) wanted.insert(of_kind[round]);
+    if (wanted.size() == before) break;
+  }
+  std::erase_if(drawn, [&](const WeightedProblem& each) { return !wanted.contains(label(each.problem)); });
+  return drawn;
 }
 
 }  // namespace metallic

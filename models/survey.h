@@ -18,4 +18,8 @@ namespace metallic {
 /// operand, 2²⁹ operations). No shape that is among the problems.
 std::vector<WeightedProblem> survey(std::span<const WeightedProblem> problems, int drawn, uint64_t seed);
 
+/// `count` shapes drawn as the survey draws them, spread evenly over operations and masks, each in every element type that its
+/// operation comes in: what rules are scored on that have not seen them.
+std::vector<WeightedProblem> unseen(std::span<const WeightedProblem> problems, size_t count, uint64_t seed);
+
 }  // namespace metallic

@@ -110,5 +110,20 @@ TEST(Survey, TheSeedFixesWhatIsDrawn) {
   EXPECT_GT(keys(survey(model, 80, 1), "drawn").size(), keys(one, "drawn").size());
 }
 
+TEST(Unseen, SpreadsEvenlyAndInEveryType) {
+  auto problems = of({"rows16_seqk256", "512x512x8"});
+  for (const WeightedProblem& each : of({"rows16_seqk256", "512x512x8"}, DType::bf16)) problems.push_back(each);
+  const auto found = unseen(problems, 20, 5);
+  ASSERT_EQ(found.size(), 40u);
+  std::map<std::string, int> types;
+  std::map<Op, int> ops;
+  for (const WeightedProblem& each : found) ++types[label(each.problem)], ++ops[each.problem.op()];
+  EXPECT_EQ(types.size(), 20u);
+  for (const auto& [text, count] : types) EXPECT_EQ(count, 2) << text;
+  EXPECT_EQ(ops[Op::softmax], 20);
+  EXPECT_EQ(keys(found), keys(unseen(problems, 20, 5)));
+  EXPECT_NE(keys(found), keys(unseen(problems, 20, 6)));
+}
+
 }  // namespace
 }  // namespace metallic

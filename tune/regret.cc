@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <boost/math/distributions/students_t.hpp>
 #include <cmath>
+#include <limits>
 #include <numeric>
 #include <random>
 
@@ -58,6 +59,7 @@ std::optional<Regret> cross_fitted_regret(const Series& series, const Choice& ch
   const double mean = std::accumulate(scores.begin(), scores.end(), 0.0) / blocks;
   double squares = 0;
   for (const double score : scores) squares += (score - mean) * (score - mean);
+  if (scores.size() == 2) return Regret{.value = std::expm1(mean), .low = -1, .high = std::numeric_limits<double>::infinity()};
   const double reach =
       boost::math::quantile(boost::math::students_t(blocks - 1), 0.975) * std::sqrt(squares / (blocks - 1) / blocks);
   return Regret{.value = std::expm1(mean), .low = std::expm1(mean - reach), .high = std::expm1(mean + reach)};

@@ -10,7 +10,8 @@
 
 namespace metallic::tune {
 
-/// A fraction, below 0 by chance where the choice is the best, with its 95 % interval (Student's t over the blocks).
+/// A fraction, below 0 by chance where the choice is the best, with its 95 % interval (Student's t over the blocks;
+/// −1 to infinity where there are but two).
 struct Regret {
   double value = 0, low = 0, high = 0;
   operator double() const { return value; }
