@@ -250,7 +250,8 @@ std::vector<Threshold> thresholds(const std::vector<Point>& points, const std::v
   if (points.empty()) return {};
   switch (points.front().series->problem.op()) {
     case Op::softmax: return softmax_thresholds(points, leaves, candidates, options);
-    case Op::matmul: return matmul_thresholds(points, leaves.empty(), options);
+    // No rule follows these: an earlier value that is no longer as good goes, even where the rules stay.
+    case Op::matmul: return matmul_thresholds(points, leaves.empty() && options.earlier.thresholds.empty(), options);
     case Op::sdpa: break;
   }
   return {};
