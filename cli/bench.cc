@@ -3,6 +3,7 @@
 
 #include "cli/campaign.h"
 #include "cli/command.h"
+#include "cli/layer.h"
 #include "cli/pipeline.h"
 #include "formats/file.h"
 
@@ -14,6 +15,7 @@ struct Options {
   SampleOptions sampling{.budget_s = 20};
   std::string format = "table";
   std::string out;
+  LayerOptions layer;
   bool json = false;
 };
 
@@ -35,6 +37,14 @@ std::string table(const std::vector<ResultRow>& rows, bool markdown) {
 }
 
 Result<Exit> run(Options options) {
+  if (options.layer.wanted) {
+    draw_seed(options.sampling);
+    const auto& dtypes = options.problems.dtypes;
+    if (dtypes.size() > 1) return fail(Code::invalid_argument, "--layer takes one --dtype, got {}", fmt::join(dtypes, ","));
+    return bench_layer(options.problems.model.empty() ? std::string(kDefaultModel) : options.problems.model,
+                       dtypes.empty() ? "f32" : dtypes.front(), options.sampling, options.layer,
+                       options.json || options.format == "json");
+  }
   METALLIC_TRY(const auto problem_list, problems(options.problems));
   METALLIC_TRY(const auto ctx, context(options.problems.model, "", options.sampling.peers));
   if (!options.out.empty())
@@ -79,6 +89,20 @@ void add_bench(CLI::App& app, Action& action) {
             ->check(CLI::IsMember({"table", "md", "csv", "json"}))
             ->capture_default_str();
         command.add_option("--out", options.out, "write the raw samples here, and device.json beside them")->type_name("FILE");
+        CLI::Option* layer =
+            command.add_flag("--layer", options.layer.wanted,
+                             "a whole layer of the model instead, through the dispatcher, by the fixed defaults, "
+                             "and with --peers by each library");
+        command.add_option("--context", options.layer.context, "tokens that a decoded one sees")
+            ->check(CLI::Range(int64_t{1}, int64_t{1} << 24))
+            ->needs(layer)
+            ->capture_default_str()
+            ->type_name("TOKENS");
+        command.add_option("--prompt", options.layer.prompt, "tokens of the prefill")
+            ->check(CLI::Range(int64_t{1}, int64_t{1} << 20))
+            ->needs(layer)
+            ->capture_default_str()
+            ->type_name("TOKENS");
         command.add_flag("--json", options.json, "the same as --format json");
       },
       run);

@@ -219,5 +219,33 @@ TEST_F(Program, JsonForPrograms) {
   EXPECT_TRUE(has(wrong.err, "METALLIC_LOG_LEVEL is \"loud\"")) << wrong.err;
 }
 
+TEST_F(Program, TimesALayerOfAModel) {
+  write("tiny.json", R"({"hidden_size": 64, "intermediate_size": 96, "num_attention_heads": 4, "num_key_value_heads": 2,
+                         "num_hidden_layers": 2, "vocab_size": 100, "max_position_embeddings": 128})");
+  const Json layer = json({"bench", "--model", path("tiny.json"), "--layer", "--context", "32", "--prompt", "8", "--dtype",
+                           "bf16", "--budget", "0.1s", "--json"});
+  EXPECT_EQ(layer["dtype"], "bf16");
+  ASSERT_EQ(layer["phases"].size(), 2u) << "decode and prefill";
+  for (const Json& phase : layer["phases"]) {
+    ASSERT_EQ(phase["steps"].size(), 6u);
+    EXPECT_EQ(phase["steps"][1]["role"], "attention");
+    for (const Json& step : phase["steps"]) {
+      ASSERT_TRUE(step["ways"].contains("dispatcher") && step["ways"].contains("fixed defaults")) << step;
+      for (const Json& way : step["ways"]) {
+        EXPECT_GT(way["median_ns"], 0.0);
+        EXPECT_GE(way["rounds"], 5);
+      }
+      EXPECT_FALSE(has(step["ways"]["fixed defaults"]["kernel"], "reference")) << step;
+    }
+    EXPECT_GT(phase["tokens_per_s"]["dispatcher"], 0.0);
+  }
+  EXPECT_EQ(layer["phases"][0]["steps"][1]["label"], "batch1_h4kv2_seqq1_seqk32_d16_causal");
+  EXPECT_EQ(layer["phases"][1]["steps"][0]["label"], "8x64x128_tb");
+  EXPECT_TRUE(
+      has(good({"bench", "--model", path("tiny.json"), "--layer", "--context", "32", "--prompt", "8", "--budget", "0.1s"}),
+          "tokens/s"));
+  refuses({"bench", "--layer", "--dtype", "f32,bf16"}, "--layer takes one --dtype");
+}
+
 }  // namespace
 }  // namespace metallic::cli

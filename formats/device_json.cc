@@ -1,5 +1,7 @@
 #include "formats/device_json.h"
 
+#include <algorithm>
+
 namespace metallic {
 
 namespace {
@@ -49,6 +51,14 @@ Result<DeviceFacts> parse_facts(const JsonObject& object) {
     facts.libraries.push_back({std::move(name), std::move(version)});
   }
   return facts;
+}
+
+std::optional<double> floor_ns(const Problem& problem, const DeviceRecord& device) {
+  const Ceilings& ceilings = device.ceilings;
+  const double bandwidth = problem.op() == Op::softmax ? ceilings.copy_bytes_per_s : ceilings.read_bytes_per_s;
+  if (bandwidth <= 0 || ceilings.flops_per_s <= 0 || problem.threads != device.threads) return std::nullopt;
+  const Work needed = work(problem);
+  return 1e9 * std::max(needed.bytes / bandwidth, needed.flops / ceilings.flops_per_s);
 }
 
 std::string to_json(const DeviceRecord& record) {

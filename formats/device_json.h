@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "core/device.h"
+#include "core/problem.h"
 #include "core/status.h"
 #include "formats/json.h"
 #include "formats/noise.h"
@@ -34,6 +35,9 @@ struct DeviceRecord {
 /// The facts that a fingerprint is made of and the libraries that were loaded, as JSON members and back.
 Json facts_json(const DeviceFacts& facts);
 Result<DeviceFacts> parse_facts(const JsonObject& object);
+
+/// The least time in ns that the machine's ceilings allow a problem, where they are known and were measured with as many threads.
+std::optional<double> floor_ns(const Problem& problem, const DeviceRecord& device);
 
 std::string to_json(const DeviceRecord& record);
 Result<DeviceRecord> parse_device_record(std::string_view text, std::string_view where);

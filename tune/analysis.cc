@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <map>
 
 #include "tune/between.h"
@@ -91,6 +92,14 @@ const std::vector<Rule>& earlier_rules(const Profile& earlier, const RuleKey& ke
   return list == earlier.lists.end() ? none : list->rules;
 }
 
+std::vector<Threshold> earlier_thresholds(const Profile& earlier, const RuleKey& key) {
+  std::vector<Threshold> found;
+  std::ranges::copy_if(earlier.thresholds, std::back_inserter(found), [&](const Threshold& t) {
+    return t.op == key.op && t.dtype == key.dtype && t.threads == key.threads && t.layout == key.layout;
+  });
+  return found;
+}
+
 // What was found for one rule key, before and after its verdicts.
 void analyze_key(const RuleKey& key, std::vector<Point> points, const std::map<const Series*, const Effects*>& effects_of,
                  const AnalysisOptions& options, Analysis& analysis) {
@@ -126,7 +135,9 @@ void analyze_key(const RuleKey& key, std::vector<Point> points, const std::map<c
   }
   for (size_t i = 0; i < sums.size(); ++i) selected.rules[i].evidence = sums[i].evidence();
   analysis.lists.push_back({key, std::move(selected.rules)});
-  const auto found = thresholds(points, selected.leaves, candidates, options);
+  // Where earlier rules stay, so do the thresholds that were found with them.
+  auto found = selected.kept_incumbent ? earlier_thresholds(options.earlier, key) : std::vector<Threshold>();
+  if (found.empty()) found = thresholds(points, selected.leaves, candidates, options);
   analysis.thresholds.insert(analysis.thresholds.end(), found.begin(), found.end());
 }
 

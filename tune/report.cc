@@ -58,15 +58,6 @@ Middle middle(const Arm& arm) {
   return result;
 }
 
-/// The least time in ns that the machine's ceilings allow, where they are known and were measured with as many threads.
-std::optional<double> floor_ns(const Problem& problem, const DeviceRecord& device) {
-  const Ceilings& ceilings = device.ceilings;
-  const double bandwidth = problem.op() == Op::softmax ? ceilings.copy_bytes_per_s : ceilings.read_bytes_per_s;
-  if (bandwidth <= 0 || ceilings.flops_per_s <= 0 || problem.threads != device.threads) return std::nullopt;
-  const Work needed = work(problem);
-  return 1e9 * std::max(needed.bytes / bandwidth, needed.flops / ceilings.flops_per_s);
-}
-
 Out axes_json(const Problem& problem) {
   Out axes = Out::object();
   for (const Axis axis : kAxes)

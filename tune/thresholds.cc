@@ -114,7 +114,7 @@ class Maker {
  public:
   Maker(const Problem& problem, const AnalysisOptions& options) : problem_(problem), options_(options) {}
 
-  // `ruled`: the border that the rules have, where they have one. `stays`: the rules are the earlier or the built-in ones.
+  // `ruled`: the border that the rules have, where they have one. `stays`: the built-in rules do.
   Threshold make(std::string_view name, std::string where, const Found& found, std::optional<int64_t> ruled, bool stays,
                  int64_t default_value) const {
     Threshold t{.op = problem_.op(),
@@ -135,7 +135,7 @@ class Maker {
     const auto as_good = [&](int64_t value) { return stays || (value >= t.band_low && value <= t.band_high); };
     if (ruled && !stays)
       t.value = *ruled;
-    else if (earlier != options_.earlier.thresholds.end() && as_good(earlier->value))
+    else if (!stays && earlier != options_.earlier.thresholds.end() && as_good(earlier->value))
       t.value = earlier->value;
     else if (as_good(default_value))
       t.value = default_value;
@@ -250,8 +250,7 @@ std::vector<Threshold> thresholds(const std::vector<Point>& points, const std::v
   if (points.empty()) return {};
   switch (points.front().series->problem.op()) {
     case Op::softmax: return softmax_thresholds(points, leaves, candidates, options);
-    // No rule follows these: an earlier value that is no longer as good goes, even where the rules stay.
-    case Op::matmul: return matmul_thresholds(points, leaves.empty() && options.earlier.thresholds.empty(), options);
+    case Op::matmul: return matmul_thresholds(points, leaves.empty(), options);
     case Op::sdpa: break;
   }
   return {};
