@@ -6,6 +6,7 @@
 #include <sstream>
 
 #include "cli/program.h"
+#include "measure/arms.h"
 #include "models/problems.h"
 
 extern "C" const char metallic_gate_benchmarks[], metallic_gate_benchmarks_end[];
@@ -207,16 +208,19 @@ TEST_F(GateProgram, RefusesProgramsThatMisbehave) {
     EXPECT_EQ(ended.err.find('\n') + 1, ended.err.size()) << "not one line: " << said(words, ended);
   };
   ends("echo 'metallic: unknown subcommand \"arms\": see metallic --help' >&2; exit 2", 3, "too old to be gated");
-  ends("read ask; echo '{\"protocol\": 2}'; read more", 3, "version 2 of the gate's protocol");
+  ends("read ask; echo '{\"protocol\": 99}'; read more", 3, "version 99 of the gate's protocol");
   ends("echo nonsense >&2; exit 7", 2, "ended with exit code 7: \"nonsense\"");
   ends("kill -9 $$", 2, "was ended by signal 9");
   ends("read ask; echo hello", 2, "answers \"hello\" where a JSON object is expected");
   ends("read ask; echo '{\"error\": \"no\\u001b[31m\"}'", 2, "no");
   ends("read ask; head -c 100000 /dev/zero | tr '\\0' x; sleep 9", 2, "without a line's end");
-  const std::string hello = fmt::format(
-      "read ask; echo '{{\"protocol\": 1, \"build\": \"b\", \"device\": \"{}\", \"threads\": 1}}'", fingerprint(cpu::facts()));
+  const auto hello_of = [](const std::string& device) {
+    return fmt::format("read ask; echo '{{\"protocol\": {}, \"build\": \"b\", \"device\": \"{}\", \"threads\": 1}}'",
+                       kArmsProtocol, device);
+  };
+  const std::string hello = hello_of(fingerprint(cpu::facts()));
   ends(hello + "; read ask; echo '{\"variant\": 5}'", 2, "variant");
-  ends("read ask; echo '{\"protocol\": 1, \"build\": \"b\", \"device\": \"moon\", \"threads\": 1}'; read more", 2, "two devices");
+  ends(hello_of("moon") + "; read more", 2, "two devices");
 }
 
 }  // namespace

@@ -31,7 +31,7 @@ struct TimedStep {
   LayerStep step;
   std::array<Buffer, 4> operands;
   double floor_ns = 0;
-  std::vector<Plan> plans;                // by way
+  std::vector<Plan> plans;                 // by way
   std::vector<std::vector<double>> times;  // by way, ns
   double median_ns(size_t way) const { return tune::median(times[way]); }
 };
@@ -48,14 +48,14 @@ Result<Way> forced(std::string name, std::map<std::string, std::string, std::les
                    Executor& executor) {
   variables["METALLIC_PROFILE"] = "none";
   variables["METALLIC_SDPA_VARIANT"] = "cpu_materialized";  // attention of softmax and matmul, as theirs is
-  ContextOptions options{.executor = &executor,
-                         .libraries = libraries,
-                         .environment = [variables, process = process_environment()](
-                                            std::string_view variable) -> std::optional<std::string> {
-                           const auto found = variables.find(variable);
-                           return found == variables.end() ? process(variable) : std::optional(found->second);
-                         },
-                         .log = [](std::string_view, std::string_view) {}};
+  ContextOptions options{
+      .executor = &executor,
+      .libraries = libraries,
+      .environment = [variables, process = process_environment()](std::string_view variable) -> std::optional<std::string> {
+        const auto found = variables.find(variable);
+        return found == variables.end() ? process(variable) : std::optional(found->second);
+      },
+      .log = [](std::string_view, std::string_view) {}};
   METALLIC_TRY(auto context, Context::create(std::move(options)));
   return Way{std::move(name), std::move(context)};
 }
@@ -181,8 +181,7 @@ void print(const Phase& phase, const std::vector<Way>& all, const ModelConfig& m
   fmt::print("\n  {:<10} {:<44} {:>9}", "tokens/s", fmt::format("{} layers and lm_head", model.layers), "");
   for (size_t way = 0; way < all.size(); ++way) fmt::print(" {:>15.2f}", phase.tokens * 1e9 / whole_ns(phase, way, model));
   fmt::print("\n  {:<10} {:<44} {:>9}", "ratio", "time over the dispatcher's", "");
-  for (size_t way = 0; way < all.size(); ++way)
-    fmt::print(" {:>15.2f}", whole_ns(phase, way, model) / whole_ns(phase, 0, model));
+  for (size_t way = 0; way < all.size(); ++way) fmt::print(" {:>15.2f}", whole_ns(phase, way, model) / whole_ns(phase, 0, model));
   fmt::print("\n");
 }
 

@@ -17,9 +17,9 @@ struct LayerStep {
   bool of_layer = true;  ///< false: once a token, behind the last layer
 };
 
-/// New tokens of `batch` sequences that are `seq_k` long with them: `seq_q` each, 1 when decoding. qkv, attention (causal), o, gate
-/// and up, down, each X[batch·seq_q, in]·W[out, in]ᵀ; then lm_head for the last token of each sequence. What is no matmul and no
-/// attention (norms, rotation, activation: some percent of a layer's bytes) is left out.
+/// New tokens of `batch` sequences that are `seq_k` long with them: `seq_q` each, 1 when decoding. qkv, attention (causal), o,
+/// gate and up, down, each X[batch·seq_q, in]·W[out, in]ᵀ; then lm_head for the last token of each sequence. What is no matmul
+/// and no attention (norms, rotation, activation: some percent of a layer's bytes) is left out.
 std::vector<LayerStep> layer_steps(const ModelConfig& model, DType dtype, int64_t batch, int64_t seq_q, int64_t seq_k);
 
 }  // namespace metallic

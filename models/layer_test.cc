@@ -16,9 +16,10 @@ std::vector<std::string> labels(const std::vector<LayerStep>& steps) {
 
 TEST(Layer, HasTheSizesOfTheModel) {
   const ModelConfig model = *find_model("llama-3.1-8b");
-  EXPECT_EQ(labels(layer_steps(model, DType::bf16, 2, 1, 512)),
-            (std::vector<std::string>{"qkv 2x4096x6144_tb", "attention batch2_h32kv8_seqq1_seqk512_d128_causal", "o 2x4096x4096_tb",
-                                      "gate_up 2x4096x28672_tb", "down 2x14336x4096_tb", "lm_head 2x4096x128256_tb"}));
+  EXPECT_EQ(
+      labels(layer_steps(model, DType::bf16, 2, 1, 512)),
+      (std::vector<std::string>{"qkv 2x4096x6144_tb", "attention batch2_h32kv8_seqq1_seqk512_d128_causal", "o 2x4096x4096_tb",
+                                "gate_up 2x4096x28672_tb", "down 2x14336x4096_tb", "lm_head 2x4096x128256_tb"}));
   const auto prefill = layer_steps(model, DType::f32, 1, 64, 64);
   EXPECT_EQ(label(prefill[0].problem), "64x4096x6144_tb");
   EXPECT_EQ(label(prefill.back().problem), "1x4096x128256_tb") << "of a prompt, the last token's logits are wanted";
