@@ -1,6 +1,7 @@
 // metallic bench: paired timings of all candidates, as a table for people or files for programs.
 #include <fmt/format.h>
 
+#include "cli/aims.h"
 #include "cli/campaign.h"
 #include "cli/command.h"
 #include "cli/layer.h"
@@ -16,6 +17,7 @@ struct Options {
   std::string format = "table";
   std::string out;
   LayerOptions layer;
+  std::string aims, only;
   bool json = false;
 };
 
@@ -37,6 +39,10 @@ std::string table(const std::vector<ResultRow>& rows, bool markdown) {
 }
 
 Result<Exit> run(Options options) {
+  if (!options.aims.empty()) {
+    draw_seed(options.sampling);
+    return bench_aims(options.aims, options.only, options.sampling, options.json || options.format == "json");
+  }
   if (options.layer.wanted) {
     draw_seed(options.sampling);
     const auto& dtypes = options.problems.dtypes;
@@ -89,6 +95,10 @@ void add_bench(CLI::App& app, Action& action) {
             ->check(CLI::IsMember({"table", "md", "csv", "json"}))
             ->capture_default_str();
         command.add_option("--out", options.out, "write the raw samples here, and device.json beside them")->type_name("FILE");
+        CLI::Option* aims = command.add_option("--aims", options.aims,
+                                               "score our kernels against the aims in a file, e.g. benchmarks/cpu_aims.json");
+        aims->type_name("FILE");
+        command.add_option("--only", options.only, "aims whose names contain this")->needs(aims)->type_name("TEXT");
         CLI::Option* layer =
             command.add_flag("--layer", options.layer.wanted,
                              "a whole layer of the model instead, through the dispatcher, by the fixed defaults, "

@@ -247,5 +247,27 @@ TEST_F(Program, TimesALayerOfAModel) {
   refuses({"bench", "--layer", "--dtype", "f32,bf16"}, "--layer takes one --dtype");
 }
 
+TEST_F(Program, ScoresAims) {
+  write("aims.json", R"({"schema": 1, "aims": [
+    {"name": "floor", "shapes": ["rows4_seqk64"], "dtypes": ["f32"], "cache": "warm", "against": "floor", "figure": 1e-6, "source": "s"},
+    {"name": "types", "shapes": ["8x64x64"], "dtypes": ["f32", "bf16"], "cache": "warm", "against": "f32", "figure": 1000, "source": "s"},
+    {"name": "causal", "shapes": ["batch2_seqq16_seqk16_causal"], "dtypes": ["f32"], "cache": "warm", "against": "full", "figure": 1000, "source": "s"}]})");
+  const Ended ended = run({"bench", "--aims", "aims.json", "--budget", "0.3s", "--json"});
+  EXPECT_EQ(ended.code, 1) << "one aim is out of reach: " << ended.err;
+  const Json aims = Json::parse(ended.out)["aims"];
+  ASSERT_EQ(aims.size(), 3u);
+  for (const Json& aim : aims) {
+    EXPECT_EQ(aim["problems"].size(), 1u) << aim;
+    EXPECT_GT(aim["figure"], 0.0);
+    EXPECT_EQ(aim["met"], aim["name"] != "types");
+  }
+  EXPECT_TRUE(has(good({"bench", "--aims", "aims.json", "--only", "floor", "--budget", "0.1s"}), "1 of 1 aims met"));
+  refuses({"bench", "--aims", "aims.json", "--only", "gpu"}, "no aim's name contains \"gpu\"");
+  write(
+      "bad.json",
+      R"({"schema": 1, "aims": [{"name": "n", "source": "s", "shapes": ["8x8x8"], "dtypes": [], "cache": "hot", "figure": 1, "against": "floor"}]})");
+  refuses({"bench", "--aims", "bad.json"}, "aims[0].cache: use warm or cold");
+}
+
 }  // namespace
 }  // namespace metallic::cli
