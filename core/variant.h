@@ -43,8 +43,8 @@ struct Variant {
   /// `<backend>_<what>`, e.g. "cpu_vec": the name of its file, written by the generated table.
   std::string_view name{};
 
-  /// The group in which variants stand in for one another: vec, block, gemv, gemm; "reference" is never timed, "library" is
-  /// code of others that runs on threads of its own.
+  /// The group in which variants stand in for one another: vec, block, gemv, gemm, decode, flash; "reference" is never timed,
+  /// "library" is code of others that runs on threads of its own.
   std::string_view family;
 
   /// All points that are worth measuring; at least one.

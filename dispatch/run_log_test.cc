@@ -245,6 +245,7 @@ TEST_F(RunLogTest, ARecordThatBecameUnreadableIsKeptAndSaid) {
 TEST_F(RunLogTest, DebugLogsAComposedDecisionOnOneLine) {
   std::vector<std::string> lines;
   set("METALLIC_LOG_LEVEL", "debug");
+  set("METALLIC_SDPA_VARIANT", "cpu_materialized");
   const mtl::Context context({.threads = 1, .log = [&](std::string_view level, std::string_view text) {
                                 if (level == "debug") lines.emplace_back(text);
                               }});

@@ -157,6 +157,14 @@ TEST(Select, BatchInvariantDecidesWhereTheRulesChoiceIsRefused) {
     EXPECT_EQ(situation.decide(label).variant->name, "cpu_materialized") << label;
 }
 
+TEST(Select, AttentionGoesByItsQueries) {
+  const Case situation;
+  for (const char* label : {"batch1_h8kv2_seqq1_seqk5000_d64_causal", "batch3_h4kv4_seqq16_seqk20_d32"})
+    EXPECT_EQ(situation.decide(label).variant->name, "cpu_decode") << label;
+  for (const char* label : {"batch1_h8kv2_seqq17_seqk5000_d64_causal", "batch1_h8kv8_seqq512_seqk512_d128"})
+    EXPECT_EQ(situation.decide(label).variant->name, "cpu_flash") << label;
+}
+
 TEST(Select, UnknownNamesListTheAllowedOnes) {
   Environment environment;
   environment.softmax_variant = "fast";

@@ -69,6 +69,48 @@ TEST(Variants, EqualIdsGiveEqualBits) {
     }
 }
 
+// The first of some queries, which see more keys than it does.
+TEST(Variants, AQueryGetsTheSameBitsAloneAndAmongOthers) {
+  const DeviceFacts facts = cpu::facts();
+  NoPlanner planner;
+  InlineExecutor executor;
+  const auto run = [&](const Variant& variant, const Tuning& tuning, const Problem& problem, const Args& args) {
+    const auto kernel = variant.prepare(problem, tuning, facts, planner);
+    ASSERT_TRUE(kernel);
+    std::vector<std::byte> workspace((*kernel)->workspace() + 64);
+    auto* aligned = reinterpret_cast<std::byte*>((reinterpret_cast<uintptr_t>(workspace.data()) + 63) / 64 * 64);
+    ASSERT_EQ((*kernel)->run(args, aligned, executor), Code::ok);
+  };
+  for (const DType dtype : kDTypes)
+    for (const int64_t seen : {3, 90, 300, 1500}) {
+      Problem among = with_dtype(sdpa_problem(1, 6, 2, 7, 2000, 40), dtype), alone = among;
+      auto& one = std::get<SdpaShape>(alone.shape);
+      one.seq_q = 1;
+      make_causal(one, seen - 1);
+      make_causal(std::get<SdpaShape>(among.shape), seen - 1);
+      const auto bytes = operand_bytes(among);
+      std::vector<std::byte> in[3], out(static_cast<size_t>(bytes[kOut])), again(out.size());
+      for (size_t i = 0; i < 3; ++i) {
+        in[i].resize(static_cast<size_t>(bytes[i]));
+        fill_random(dtype, in[i].data(), in[i].size() / size_of(dtype), i);
+      }
+      const Args args{.in = {in[0].data(), in[1].data(), in[2].data()}, .out = out.data()};
+      for (const Variant& variant : variants(Op::sdpa))
+        for (const Tuning& tuning : variant.tunings) {
+          if (variant.family != "decode" && variant.family != "flash") continue;
+          ASSERT_EQ(variant.reduction_id(among, tuning, facts), variant.reduction_id(alone, tuning, facts));
+          ASSERT_NO_FATAL_FAILURE(run(variant, tuning, among, args));
+          ASSERT_NO_FATAL_FAILURE(run(variant, tuning, alone, {.in = {args.in[0], args.in[1], args.in[2]}, .out = again.data()}));
+          const SdpaShape& s = among.sdpa();
+          for (int64_t head = 0; head < s.heads; ++head) {
+            const auto at = static_cast<size_t>(head * s.out.head) * size_of(dtype);
+            ASSERT_EQ(0, std::memcmp(out.data() + at, again.data() + at, static_cast<size_t>(s.head_dim) * size_of(dtype)))
+                << to_string(variant, tuning) << ' ' << name(dtype) << ", " << seen << " keys, head " << head;
+          }
+        }
+    }
+}
+
 TEST(Variants, HaveUniqueNamesTuningsAndPreferOneOfThem) {
   const DeviceFacts facts = cpu::facts();
   for (const Op op : kOps) {

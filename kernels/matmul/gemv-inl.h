@@ -23,6 +23,7 @@
 #include "kernels/matmul/contract.h"
 #include "kernels/matmul/pack-inl.h"
 #include "kernels/simd/partial-inl.h"
+#include "kernels/simd/prefetch.h"
 #include "kernels/simd/storage-inl.h"
 
 #ifndef METALLIC_KERNELS_MATMUL_GEMV_INL_H_ONCE
@@ -30,17 +31,6 @@
 namespace metallic::matmul {
 
 inline constexpr int64_t kMostColumns = 16;
-
-// Into the second cache level: the first is full of what is used again. Worth a quarter to a half over prefetching into
-// the first level (14336×4096 times 1, 4 and 8 columns: 19 → 26, 12 → 19, 11 → 16 GB/s on Zen 4). GCC drops a call to what
-// only prefetches as one without effect, unless it is inlined before.
-HWY_INLINE void prefetch_l2(const void* at) {
-#if defined(__GNUC__)
-  __builtin_prefetch(at, 0, 2);
-#else
-  static_cast<void>(at);
-#endif
-}
 
 /// Weights W and columns X of one matrix, Y = alpha·W·X + beta·Y.
 struct Columns {

@@ -1,0 +1,335 @@
+// sdpa cpu_flash: tiles of queries against tiles of keys, whose scores never leave the cache (online softmax); a register tile's
+// rows are keys and its columns queries, so that maxima and sums over keys need no step across lanes.
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/sdpa/cpu_flash.cc"
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
+
+#include <algorithm>
+#include <atomic>
+
+#include "backends/cpu/isa.h"
+#include "core/variant.h"
+#include "kernels/element.h"
+#include "kernels/matmul/pack-inl.h"
+#include "kernels/matmul/tile-inl.h"
+#include "kernels/partition.h"
+#include "kernels/sdpa/contract.h"
+#include "kernels/softmax/rows-inl.h"
+
+#ifndef METALLIC_KERNELS_SDPA_CPU_FLASH_ONCE
+#define METALLIC_KERNELS_SDPA_CPU_FLASH_ONCE
+namespace metallic::sdpa {
+namespace {
+
+constexpr int64_t round_up(int64_t a, int64_t b) { return (a + b - 1) / b * b; }
+
+// Queries of a tile, whole panels on every target.
+constexpr int64_t kQueries = 64;
+
+// Where a task's floats are. Panels are as wide as a register tile, in whole cache lines; [a, b] lies row by row.
+struct Scratch {
+  int64_t query;    // panels of [head_dim, panel of queries]
+  int64_t key;      // [keys, key_row]
+  int64_t value;    // panels of [keys, panel of head_dim]
+  int64_t weight;   // [keys, kQueries]: scores, then weights
+  int64_t sum;      // [kQueries, sum_row]
+  int64_t max, total, factor;  // of each query
+  int64_t end;
+  int64_t key_row, sum_row;
+};
+
+constexpr Scratch layout(int64_t head_dim, int64_t keys) {
+  constexpr int64_t kWidestPanel = 32;
+  Scratch at = {.key_row = round_up(head_dim, 16), .sum_row = round_up(head_dim, kWidestPanel)};
+  at.key = at.query + kQueries * at.key_row;
+  at.value = at.key + keys * at.key_row;
+  at.weight = at.value + keys * at.sum_row;
+  at.sum = at.weight + keys * kQueries;
+  at.max = at.sum + kQueries * at.sum_row;
+  at.total = at.max + kQueries;
+  at.factor = at.total + kQueries;
+  at.end = at.factor + kQueries;
+  return at;
+}
+
+// A tile of the queries that share a head of K and V. They are counted query by query and, for each, head by head, so that those
+// of a tile see about the same keys.
+struct Job {
+  const SdpaShape* shape;
+  DType dtype, out_dtype;
+  const void *q, *k, *v;  // of the group
+  void* out;
+  int64_t first, count;   // queries
+  int64_t keys;           // of a tile
+};
+
+}  // namespace
+}  // namespace metallic::sdpa
+#endif
+
+HWY_BEFORE_NAMESPACE();
+namespace metallic::sdpa::HWY_NAMESPACE {
+namespace {
+namespace hn = hwy::HWY_NAMESPACE;
+using namespace ::metallic::HWY_NAMESPACE;
+using ::metallic::matmul::Tile;
+using ::metallic::matmul::HWY_NAMESPACE::kLanes;
+using ::metallic::matmul::HWY_NAMESPACE::kMr;
+using ::metallic::matmul::HWY_NAMESPACE::kNr;
+using ::metallic::matmul::HWY_NAMESPACE::kTiles;
+using ::metallic::matmul::HWY_NAMESPACE::kTileVecs;
+using ::metallic::matmul::HWY_NAMESPACE::Lane;
+using V = hn::Vec<Lane>;
+
+static_assert(kQueries % kNr == 0 && 32 % kNr == 0);
+
+// `count` elements as floats, then zeros up to `padded`, a multiple of lanes.
+template <typename T>
+HWY_INLINE void widen(const T* HWY_RESTRICT from, int64_t count, int64_t padded, float* HWY_RESTRICT to) {
+  const Lane d;
+  int64_t i = 0;
+  for (; i + kLanes <= count; i += kLanes) hn::Store(load_f32(d, from + i), d, to + i);
+  if (i < count) {
+    hn::Store(load_f32_partial(d, from + i, static_cast<size_t>(count - i)), d, to + i);
+    i += kLanes;
+  }
+  for (; i < padded; i += kLanes) hn::Store(hn::Zero(d), d, to + i);
+}
+
+// Where a query of the job begins in a tensor of queries.
+int64_t query_at(const SdpaShape& s, const HeadStrides& strides, int64_t index) {
+  return row_at(strides, 0, index % s.group(), index / s.group());
+}
+
+int64_t visible_to(const Job& job, int64_t query) { return visible_keys(*job.shape, (job.first + query) / job.shape->group()); }
+
+// Panels of queries, a query in each lane; `rows` is room for them as rows.
+void pack_queries(const Job& job, const Scratch& at, float* rows, float* to) {
+  const int64_t head_dim = job.shape->head_dim;
+  with_type(job.dtype, [&]<typename T>(T) HWY_ATTR {
+    for (int64_t i = 0; i < job.count; ++i)
+      widen(static_cast<const T*>(job.q) + query_at(*job.shape, job.shape->q, job.first + i), head_dim, at.key_row,
+            rows + i * at.key_row);
+  });
+  for (int64_t i = 0; i < job.count; i += kNr)
+    pack_panel<kTileVecs>(rows + i * at.key_row, at.key_row, 1, std::min(kNr, job.count - i), job.count - i, head_dim,
+                          to + i * head_dim, kNr);
+}
+
+void widen_keys(const Job& job, const Scratch& at, int64_t first, int64_t count, float* scratch) {
+  const SdpaShape& s = *job.shape;
+  with_type(job.dtype, [&]<typename T>(T) HWY_ATTR {
+    const T* k = static_cast<const T*>(job.k) + first * s.k.row;
+    const T* v = static_cast<const T*>(job.v) + first * s.v.row;
+    for (int64_t i = 0; i < count; ++i, k += s.k.row) widen(k, s.head_dim, at.key_row, scratch + at.key + i * at.key_row);
+    for (int64_t i = 0; i < count; ++i, v += s.v.row)
+      for (int64_t j = 0; j < s.head_dim; j += kNr)
+        widen(v + j, std::min(kNr, s.head_dim - j), kNr, scratch + at.value + j * job.keys + i * kNr);
+  });
+}
+
+// Rows [0, rows) of a product in register tiles of equal heights; of a tile's rows, `depth` says how many steps they need.
+template <typename Depth>
+void multiply(Tile tile, int64_t rows, const Depth& depth) {
+  const int64_t tiles = (rows + kMr - 1) / kMr;
+  for (int64_t i = 0, left = tiles; left > 0; --left) {
+    const int64_t height = (rows - i + left - 1) / left;
+    tile.depth = depth(i + height);
+    kTiles<kTileVecs, false, false>[static_cast<size_t>(height - 1)](tile);
+    tile.a += height * tile.a_row;
+    tile.c += height * tile.c_row;
+    i += height;
+  }
+}
+
+// Turns the scores of a vector of queries into weights relative to the greatest score so far, of which `max` and `total` are
+// kept; factor is what the earlier weights shrink by. kMasked: lane l sees the keys below visible[l].
+template <bool kMasked>
+void weigh(float* HWY_RESTRICT scores, int64_t keys, V visible, float scale, float* HWY_RESTRICT max, float* HWY_RESTRICT total,
+           float* HWY_RESTRICT factor) {
+  const Lane d;
+  const V lowest = hn::Set(d, kMinusInfinity), scales = hn::Set(d, scale);
+  const V before = hn::Load(d, max);
+  V most = before;
+  for (int64_t j = 0; j < keys; ++j) {
+    V score = hn::Load(d, scores + j * kQueries);
+    if constexpr (kMasked) {
+      score = hn::IfThenElse(hn::Lt(hn::Set(d, static_cast<float>(j)), visible), score, lowest);
+      hn::Store(score, d, scores + j * kQueries);
+    }
+    most = hn::Max(most, score);
+  }
+  // Scores of −∞ weigh nothing beside those to come.
+  const V shift = hn::IfThenElse(hn::Eq(most, lowest), hn::Zero(d), most);
+  V sum = hn::Zero(d);
+  for (int64_t j = 0; j < keys; ++j) {
+    const V weight = exp_difference(d, hn::Load(d, scores + j * kQueries), shift, scales);
+    hn::Store(weight, d, scores + j * kQueries);
+    sum = hn::Add(sum, weight);
+  }
+  const V shrink = exp_difference(d, before, shift, scales);
+  hn::Store(shrink, d, factor);
+  hn::Store(hn::MulAdd(hn::Load(d, total), shrink, sum), d, total);
+  hn::Store(most, d, max);
+}
+
+void rescale(const Job& job, const Scratch& at, float* scratch) {
+  const Lane d;
+  for (int64_t i = 0; i < job.count; ++i) {
+    const float factor = scratch[at.factor + i];
+    if (factor == 1) continue;
+    float* const sum = scratch + at.sum + i * at.sum_row;
+    for (int64_t j = 0; j < at.sum_row; j += kLanes)
+      hn::Store(hn::Mul(hn::Load(d, sum + j), hn::Set(d, factor)), d, sum + j);
+  }
+}
+
+void attend(const Job& job, float* scratch) {
+  const SdpaShape& s = *job.shape;
+  const Lane d;
+  const Scratch at = layout(s.head_dim, job.keys);
+  pack_queries(job, at, scratch + at.sum, scratch + at.query);
+  std::fill_n(scratch + at.max, kQueries, kMinusInfinity);
+  std::fill_n(scratch + at.total, kQueries, 0.0f);
+  // Later queries see no fewer keys.
+  const int64_t seen = visible_to(job, job.count - 1);
+  for (int64_t first = 0; first < seen; first += job.keys) {
+    const int64_t keys = std::min(job.keys, seen - first);
+    const auto seen_by = [&](int64_t query) { return std::clamp<int64_t>(visible_to(job, query) - first, 0, keys); };
+    widen_keys(job, at, first, keys, scratch);
+    for (int64_t i = 0; i < job.count; i += kNr) {
+      const int64_t width = std::min(kNr, job.count - i), most = seen_by(i + width - 1);
+      float* const weights = scratch + at.weight + i;
+      multiply({.a = scratch + at.key,
+                .a_row = at.key_row,
+                .a_step = 1,
+                .b = scratch + at.query + i * s.head_dim,
+                .b_step = kNr,
+                .c = weights,
+                .c_row = kQueries,
+                .columns = kNr,
+                .alpha = 1},
+               most, [&](int64_t) { return s.head_dim; });
+      const bool masked = seen_by(i) < most;
+      for (int64_t v = 0; v < kNr; v += kLanes) {
+        float* const of = scratch + i + v;
+        if (masked) {
+          HWY_ALIGN float visible[kLanes];
+          for (int64_t l = 0; l < kLanes; ++l) visible[l] = static_cast<float>(seen_by(std::min(i + v + l, job.count - 1)));
+          weigh<true>(weights + v, most, hn::Load(d, visible), s.scale, of + at.max, of + at.total, of + at.factor);
+        } else {
+          weigh<false>(weights + v, most, hn::Zero(d), s.scale, of + at.max, of + at.total, of + at.factor);
+        }
+      }
+    }
+    if (first > 0) rescale(job, at, scratch);
+    for (int64_t j = 0; j < s.head_dim; j += kNr)
+      for (int64_t i = 0; i < job.count; i += kNr)
+        multiply({.a = scratch + at.weight + i,
+                  .a_row = 1,
+                  .a_step = kQueries,
+                  .b = scratch + at.value + j * job.keys,
+                  .b_step = kNr,
+                  .c = scratch + at.sum + i * at.sum_row + j,
+                  .c_row = at.sum_row,
+                  .columns = kNr,
+                  .alpha = 1,
+                  .keep = first > 0 ? 1.0f : 0.0f},
+                 std::min(kNr, job.count - i), [&](int64_t end) { return seen_by(i + end - 1); });
+  }
+  with_type(job.out_dtype, [&]<typename Out>(Out) {
+    for (int64_t i = 0; i < job.count; ++i) {
+      Out* const out = static_cast<Out*>(job.out) + query_at(s, s.out, job.first + i);
+      if (visible_to(job, i) == 0)
+        std::fill_n(out, s.head_dim, Out{});
+      else
+        row_scale(scratch + at.sum + i * at.sum_row, 1 / scratch[at.total + i], out, static_cast<size_t>(s.head_dim));
+    }
+  });
+}
+
+}  // namespace
+}  // namespace metallic::sdpa::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace metallic::sdpa {
+namespace {
+
+HWY_EXPORT(attend);
+using Attend = decltype(&HWY_STATIC_DISPATCH(attend));
+
+// Keys of a tile.
+constexpr Tuning kTunings[] = {{{{{"keys", 64}}}}, {{{{"keys", 128}}}}};
+
+class CpuFlash final : public Kernel {
+ public:
+  CpuFlash(const Problem& problem, int64_t keys, int64_t isa_bit)
+      : shape_(problem.sdpa()),
+        dtype_(problem.dtype),
+        out_dtype_(problem.out_dtype),
+        keys_(keys),
+        attend_(cpu::pick(HWY_DISPATCH_TABLE(attend), isa_bit)) {
+    if (operand_bytes(problem)[kOut] == 0) return;
+    queries_ = shape_.group() * shape_.seq_q;
+    tiles_ = (queries_ + kQueries - 1) / kQueries;
+    jobs_ = shape_.batch * shape_.kv_heads * tiles_;
+    tasks_ = task_count(problem.threads, jobs_, work(problem).flops / 2, kGrain);
+  }
+
+  size_t workspace() const override { return static_cast<size_t>(tasks_ * task_floats()) * sizeof(float); }
+
+  Code run(const Args& args, std::byte* workspace, Executor& executor) const override {
+    // Whoever is done takes the next tile. Under a mask those of a group become cheaper, so that all are done at about the
+    // same time.
+    std::atomic<int64_t> next = 0;
+    executor.parallel(static_cast<size_t>(tasks_), [&](size_t task) {
+      float* const scratch = reinterpret_cast<float*>(workspace) + static_cast<int64_t>(task) * task_floats();
+      for (int64_t at; (at = next.fetch_add(1, std::memory_order_relaxed)) < jobs_;)
+        attend_(job(args, at / tiles_, tiles_ - 1 - at % tiles_), scratch);
+    });
+    return Code::ok;
+  }
+
+ private:
+  int64_t task_floats() const { return jobs_ == 0 ? 0 : layout(shape_.head_dim, keys_).end; }
+
+  Job job(const Args& args, int64_t group, int64_t tile) const {
+    const int64_t batch = group / shape_.kv_heads, shared = group % shape_.kv_heads, head = shared * shape_.group();
+    const auto in = static_cast<int64_t>(size_of(dtype_)), out = static_cast<int64_t>(size_of(out_dtype_));
+    return {.shape = &shape_,
+            .dtype = dtype_,
+            .out_dtype = out_dtype_,
+            .q = static_cast<const std::byte*>(args.in[0]) + row_at(shape_.q, batch, head, 0) * in,
+            .k = static_cast<const std::byte*>(args.in[1]) + row_at(shape_.k, batch, shared, 0) * in,
+            .v = static_cast<const std::byte*>(args.in[2]) + row_at(shape_.v, batch, shared, 0) * in,
+            .out = static_cast<std::byte*>(args.out) + row_at(shape_.out, batch, head, 0) * out,
+            .first = tile * kQueries,
+            .count = std::min(kQueries, queries_ - tile * kQueries),
+            .keys = keys_};
+  }
+
+  SdpaShape shape_;
+  DType dtype_, out_dtype_;
+  int64_t keys_;
+  Attend attend_;
+  int64_t queries_ = 0, tiles_ = 0, jobs_ = 0, tasks_ = 1;
+};
+
+}  // namespace
+
+extern const Variant cpu_flash = {
+    .family = "flash",
+    .tunings = kTunings,
+    .rejects = [](const Problem&, const Tuning&, const DeviceFacts&) -> std::optional<std::string> { return std::nullopt; },
+    .prefer = [](const Problem&, const DeviceFacts&) { return kTunings[1]; },
+    .prepare = [](const Problem& problem, const Tuning& tuning, const DeviceFacts& facts, Planner&)
+        -> Result<std::unique_ptr<const Kernel>> { return std::make_unique<CpuFlash>(problem, tuning["keys"], facts.isa_bit); },
+    .reduction_id = [](const Problem&, const Tuning& tuning, const DeviceFacts& facts) -> std::optional<std::string> {
+      return "flash;" + to_string(tuning) + ";" + facts.isa;
+    },
+};
+
+}  // namespace metallic::sdpa
+#endif
