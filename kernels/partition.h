@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <vector>
 
 namespace metallic {
 
@@ -16,6 +17,27 @@ constexpr Share share(int64_t units, int64_t tasks, int64_t index) {
   const int64_t base = units / tasks, rest = units % tasks;
   const int64_t begin = index * base + std::min(index, rest);
   return {begin, begin + base + (index < rest ? 1 : 0)};
+}
+
+/// Where each share begins, and the end of the last: `tasks` contiguous shares of about equal work. `before(unit)` is the work of
+/// all units before that one.
+template <typename Before>
+std::vector<int64_t> shares_by_work(int64_t units, int64_t tasks, const Before& before) {
+  std::vector<int64_t> begins = {0};
+  for (int64_t task = 1; task < tasks; ++task) {
+    const double work = before(units) / static_cast<double>(tasks) * static_cast<double>(task);
+    int64_t low = begins.back(), high = units;  // the first unit with so much work before it lies between
+    while (low < high) {
+      const int64_t middle = low + (high - low) / 2;
+      if (before(middle) < work)
+        low = middle + 1;
+      else
+        high = middle;
+    }
+    begins.push_back(low);
+  }
+  begins.push_back(units);
+  return begins;
 }
 
 /// How many tasks are worth starting: one per thread, but none with less than `grain` of the `work`, nor more than units.

@@ -1,4 +1,4 @@
-// The exponential of differences to a maximum: x ≤ 0, NaN stays NaN, below 2⁻¹²⁶ the result is 0. Under 2 ULP.
+// The exponential of differences to a maximum: x ≤ 0, NaN stays NaN, below 2⁻¹²⁶ the result may be 0. Under 2 ULP.
 #if defined(METALLIC_KERNELS_SIMD_EXP_INL_H) == defined(HWY_TARGET_TOGGLE)
 #ifdef METALLIC_KERNELS_SIMD_EXP_INL_H
 #undef METALLIC_KERNELS_SIMD_EXP_INL_H
@@ -8,21 +8,45 @@
 
 #include <hwy/highway.h>
 
+#include <cstddef>
+#include <iterator>
+
 HWY_BEFORE_NAMESPACE();
 namespace metallic::HWY_NAMESPACE {
 namespace {
 namespace hn = hwy::HWY_NAMESPACE;
 
+/// The larger of `least` and x, NaN where x is NaN. What Highway's Max makes of NaN is the target's choice; x86 returns the
+/// second operand.
+template <class D, class V = hn::Vec<D>>
+HWY_INLINE V clamp_below([[maybe_unused]] D d, V least, V x) {
+#if HWY_ARCH_X86 && HWY_TARGET != HWY_SCALAR && HWY_TARGET != HWY_EMU128
+  return hn::Max(least, x);
+#else
+  return hn::IfThenElse(hn::Lt(x, least), least, x);
+#endif
+}
+
+/// q of e^r = 1 + r·q(r) on |r| ≤ ln 2 / 2, highest power first, fitted for least error in units of the result's last place
+/// (Remez' exchange; coefficients rounded one after the other, the rest fitted again).
+#undef METALLIC_EXP_Q
+#if HWY_NATIVE_FMA
+#define METALLIC_EXP_Q \
+  { 0x1.0e87f0p-7f, 0x1.573f10p-5f, 0x1.555d8cp-3f, 0x1.fffdb8p-2f, 0x1.ffffeep-1f }  // 1.1 units
+#else
+// 0.1 units: the products are rounded too.
+#define METALLIC_EXP_Q \
+  { 0x1.4edf76p-10f, 0x1.12410ap-7f, 0x1.557f1cp-5f, 0x1.555486p-3f, 0x1.ffffccp-2f, 1.0f }
+#endif
+
 /// e^x for x in [−∞, 0] or NaN. e^x = 2ⁿ·e^r with n = round(x·log₂e) and r = x − n·ln 2, ln 2 in two terms so that r is
-/// exact to the last bit; e^r = 1 + r + r²·q(r), q of degree 4 fitted for least relative error (0.05 ULP of 2⁻²⁴ before
-/// rounding) on |r| ≤ ln 2 / 2. Results below the least normal number are flushed to 0: making denormals costs an assist
-/// of over a hundred cycles on many CPUs, and 2⁻¹²⁶ is far below the rounding of any sum of a row.
+/// exact to the last bit; e^0 is exactly 1. Results below 2^−126.5 are flushed to 0: making denormals costs an assist of over a
+/// hundred cycles on many CPUs, and they are far below the rounding of any sum of a row.
 template <class D, class V = hn::Vec<D>>
 HWY_INLINE V exp_nonpositive(D d, V x) {
   const hn::RebindToSigned<D> di;
-  const V least = hn::Set(d, -87.33654f);
-  const auto vanishes = hn::Lt(x, least);  // false for NaN, which goes through the polynomial
-  const V clamped = hn::IfThenElse(vanishes, least, x);
+  // Here n = −127, whose power of two has the bits of 0. A clamp is one operation where a comparison and its mask are two.
+  const V clamped = clamp_below(d, hn::Set(d, -88.03f), x);
 
   // In this sum the last place of the mantissa is 1, so it rounds x·log₂e to n and holds n + 127 in its lowest bits.
   const V magic = hn::Set(d, 0x1.8p23f + 127);
@@ -30,16 +54,11 @@ HWY_INLINE V exp_nonpositive(D d, V x) {
   const V n = hn::Sub(shifted, magic);
   const V r = hn::NegMulAdd(n, hn::Set(d, -2.12194440e-4f), hn::NegMulAdd(n, hn::Set(d, 0.693359375f), clamped));
 
-  V q = hn::Set(d, 0x1.6a23ce0000000p-10f);
-  q = hn::MulAdd(q, r, hn::Set(d, 0x1.123a200000000p-7f));
-  q = hn::MulAdd(q, r, hn::Set(d, 0x1.5558f20000000p-5f));
-  q = hn::MulAdd(q, r, hn::Set(d, 0x1.5554920000000p-3f));
-  q = hn::MulAdd(q, r, hn::Set(d, 0x1.fffffc0000000p-2f));
-  const V p = hn::Add(hn::Set(d, 1.0f), hn::MulAdd(hn::Mul(r, r), q, r));
-
-  // n is in [−126, 0] (or comes from NaN: any scale keeps NaN), so the scale is a normal number.
-  const auto exponent = hn::ShiftLeft<23>(hn::BitCast(di, shifted));
-  return hn::IfThenZeroElse(vanishes, hn::Mul(p, hn::BitCast(d, exponent)));
+  constexpr float kQ[] = METALLIC_EXP_Q;
+  V p = hn::Set(d, kQ[0]);
+  for (size_t i = 1; i < std::size(kQ); ++i) p = hn::MulAdd(p, r, hn::Set(d, kQ[i]));
+  p = hn::MulAdd(p, r, hn::Set(d, 1.0f));
+  return hn::Mul(p, hn::BitCast(d, hn::ShiftLeft<23>(hn::BitCast(di, shifted))));
 }
 
 }  // namespace

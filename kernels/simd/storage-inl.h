@@ -118,6 +118,21 @@ HWY_INLINE void store_f32(hn::Vec<D> value, D d, T* to) {
   hn::StoreU(narrow(d, T(), value), Bits16<D>(), reinterpret_cast<uint16_t*>(to));
 }
 
+/// Writes Lanes(d) elements past the caches where the target can; `to` is aligned to their bytes. Before others read them, the
+/// writing thread calls hn's FlushStream.
+template <class D>
+HWY_INLINE void stream_f32(hn::Vec<D> value, D d, float* to) {
+  hn::Stream(value, d, to);
+}
+template <class D, typename T>
+HWY_INLINE void stream_f32(hn::Vec<D> value, D d, T* to) {
+  // Of less than 16 bytes Highway would write 16.
+  if constexpr (hn::MaxLanes(Bits16<D>()) * sizeof(uint16_t) >= 16)
+    hn::Stream(narrow(d, T(), value), Bits16<D>(), reinterpret_cast<uint16_t*>(to));
+  else
+    store_f32(value, d, to);
+}
+
 /// Writes lanes [0, count) and nothing else.
 template <class D>
 HWY_INLINE void store_f32_partial(hn::Vec<D> value, D d, float* to, size_t count) {

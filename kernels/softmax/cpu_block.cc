@@ -1,14 +1,15 @@
-// softmax cpu_block: a row in segments that fit in cache, each with its own maximum, joined by online rescaling; rows
-// are shared among threads, or the segments of a row where rows are few. Reads the input twice, writes the output once.
+// softmax cpu_block: a row in segments that fit in cache, each with exponentials relative to its own maximum, so that the input
+// is read once; joined by rescaling when written. Rows are shared among threads, or the segments of a row where rows are few.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/softmax/cpu_block.cc"
+#include <hwy/cache_control.h>
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <limits>
+#include <vector>
 
 #include "backends/cpu/isa.h"
 #include "core/variant.h"
@@ -28,17 +29,21 @@ struct Partial {
   float sum = 0;
 };
 
-// The same over both pieces. Equal maxima are not subtracted: two of −∞ would give NaN.
+// What turns a sum relative to one maximum into one relative to a larger. Equal maxima are not subtracted: two of −∞ would give
+// NaN.
+inline float rescaling(float from, float to, float scale) { return from == to ? 1.0f : std::exp((from - to) * scale); }
+
+// The same over both pieces.
 inline Partial join(Partial a, Partial b, float scale) {
   const float max = std::fmax(a.max, b.max);
-  const auto factor = [=](float m) { return m == max ? 1.0f : std::exp((m - max) * scale); };
-  return {max, a.sum * factor(a.max) + b.sum * factor(b.max)};
+  return {max, a.sum * rescaling(a.max, max, scale) + b.sum * rescaling(b.max, max, scale)};
 }
 
-// What a segment's passes are called as, whatever the storage.
+// What a segment's passes are called as, whatever the storage. `terms` are its exponentials.
 struct Passes {
-  Partial (*partial)(const void* x, float scale, size_t count);
-  void (*write)(const void* x, float scale, Partial total, void* y, size_t count);
+  Partial (*partial)(const void* x, float scale, float* terms, size_t count);
+  // Of `length` keys the first `count` are visible.
+  void (*write)(const float* terms, float factor, void* y, size_t count, size_t length);
 };
 
 }  // namespace
@@ -50,22 +55,29 @@ namespace metallic::softmax::HWY_NAMESPACE {
 namespace {
 using namespace ::metallic::HWY_NAMESPACE;
 
-template <typename In>
-Partial segment_partial(const void* from, float scale, size_t count) {
+template <bool kStream, typename In>
+Partial segment_partial(const void* from, float scale, float* terms, size_t count) {
   const auto* x = static_cast<const In*>(from);
-  const float max = row_max<4>(x, count);
-  const float reference = max == kMinusInfinity ? 0.0f : max;
-  return {max, row_exp_sum<4, /*kStore=*/false>(x, reference, scale, nullptr, count)};
+  Maximum<4, In> maximum(x, count);
+  finish<4>(maximum, 0);
+  const float max = maximum.result(), reference = max == kMinusInfinity ? 0.0f : max;
+  Exponentials<1, /*kPrefetch=*/kStream, In> exponentials(x, count, reference, scale, terms);
+  finish<1>(exponentials, 0);
+  return {max, exponentials.result()};
 }
 
-template <typename In, typename Out>
-void segment_write(const void* x, float scale, Partial total, void* y, size_t count) {
-  row_exp_scale(static_cast<const In*>(x), total.max, scale, 1 / total.sum, static_cast<Out*>(y), count);
+template <bool kStream, typename Out>
+void segment_write(const float* terms, float factor, void* to, size_t count, size_t length) {
+  auto* y = static_cast<Out*>(to);
+  Scaling<kStream, Out> scaling(terms, factor, y, count);
+  finish<1>(scaling, 0);
+  write_zeros<kStream>(y + count, length - count);
 }
 
-Passes find_passes(DType dtype, DType out_dtype) {
-  return with_types(dtype, out_dtype, []<typename In, typename Out>(In, Out) -> Passes {
-    return {&segment_partial<In>, &segment_write<In, Out>};
+Passes find_passes(bool stream, DType dtype, DType out_dtype) {
+  return with_types(dtype, out_dtype, [=]<typename In, typename Out>(In, Out) -> Passes {
+    if (stream) return {&segment_partial<true, In>, &segment_write<true, Out>};
+    return {&segment_partial<false, In>, &segment_write<false, Out>};
   });
 }
 
@@ -79,90 +91,106 @@ namespace {
 
 HWY_EXPORT(find_passes);
 
-// Keys in a segment. It is read twice in a row, so it should stay in the first or second cache level.
-constexpr Tuning kTunings[] = {{{{{"segment", 1024}}}}, {{{{"segment", 4096}}}}, {{{{"segment", 16384}}}}};
+// segment: its keys, which are read twice in a row and so should stay in the first or second cache level. stream: the output is
+// written past the caches, which saves reading it first.
+constexpr Tuning kTunings[] = {
+    {{{{"segment", 1024}}}}, {{{{"segment", 4096}}}}, {{{{"segment", 16384}}}}, {{{{"segment", 1024}, {"stream", 1}}}}};
 
 class CpuBlock final : public Kernel {
  public:
-  CpuBlock(const Problem& problem, int64_t segment, int64_t isa_bit)
+  CpuBlock(const Problem& problem, const Tuning& tuning, Passes passes)
       : shape_(problem.softmax()),
         in_size_(static_cast<int64_t>(size_of(problem.dtype))),
         out_size_(static_cast<int64_t>(size_of(problem.out_dtype))),
-        segment_(segment),
-        segments_((shape_.seq_k + segment - 1) / segment),
-        tasks_(task_count(problem.threads, shape_.rows() * segments_,
-                          static_cast<double>(shape_.rows()) * static_cast<double>(shape_.seq_k), kGrain)),
-        passes_(cpu::pick(HWY_DISPATCH_TABLE(find_passes), isa_bit)(problem.dtype, problem.out_dtype)) {}
+        segment_(tuning["segment"]),
+        segments_((shape_.seq_k + segment_ - 1) / segment_),
+        stream_(tuning["stream"] == 1),
+        tasks_(task_count(problem.threads, shape_.rows() * segments_, work_before(shape_, shape_.rows()), kGrain)),
+        begins_(shares_by_work(shape_.rows(), tasks_, [this](int64_t row) { return work_before(shape_, row); })),
+        // In whole cache lines, so that no two tasks write to one.
+        terms_(problem.out_dtype == DType::f32 && !stream_ ? 0 : (shape_.seq_k + 15) / 16 * 16),
+        partials_((segments_ + 7) / 8 * 8),
+        passes_(passes) {}
 
   size_t workspace() const override {
-    return splits_rows() ? static_cast<size_t>(shape_.rows() * segments_) * sizeof(Partial) : 0;
+    const int64_t rows = splits_rows() ? shape_.rows() : tasks_;
+    return static_cast<size_t>(rows) * row_bytes();
   }
 
   Code run(const Args& args, std::byte* workspace, Executor& executor) const override {
-    const auto* in = static_cast<const std::byte*>(args.in[0]);
-    auto* out = static_cast<std::byte*>(args.out);
-    if (splits_rows())
-      run_segments(in, out, reinterpret_cast<Partial*>(workspace), executor);
-    else
-      run_rows(in, out, executor);
+    const auto row = [&](int64_t index, int64_t place) {
+      std::byte* memory = workspace + static_cast<size_t>(place) * row_bytes();
+      std::byte* y = static_cast<std::byte*>(args.out) + index * shape_.out_stride * out_size_;
+      auto* partials = reinterpret_cast<Partial*>(memory);
+      return Row{.x = static_cast<const std::byte*>(args.in[0]) + index * shape_.in_stride * in_size_,
+                 .y = y,
+                 .terms = reinterpret_cast<float*>(terms_ > 0 ? memory + static_cast<size_t>(partials_) * sizeof(Partial) : y),
+                 .partials = partials,
+                 .visible = visible_keys(shape_, index)};
+    };
+    if (!splits_rows()) {
+      executor.parallel(static_cast<size_t>(tasks_), [&](size_t task) {
+        for (int64_t i = begins_[task]; i < begins_[task + 1]; ++i) {
+          const Row whole = row(i, static_cast<int64_t>(task));
+          compute(whole, 0, segments_);
+          write(whole, 0, segments_);
+        }
+        if (stream_) hwy::FlushStream();
+      });
+      return Code::ok;
+    }
+    // Each task has a run of segments that may begin and end within rows.
+    const auto each_piece = [&](const auto& function) {
+      executor.parallel(static_cast<size_t>(tasks_), [&](size_t task) {
+        const Share part = share(shape_.rows() * segments_, tasks_, static_cast<int64_t>(task));
+        for (int64_t unit = part.begin; unit < part.end;) {
+          const int64_t i = unit / segments_, end = std::min(part.end, (i + 1) * segments_);
+          function(row(i, i), unit - i * segments_, end - i * segments_);
+          unit = end;
+        }
+        if (stream_) hwy::FlushStream();
+      });
+    };
+    each_piece([&](const Row& piece, int64_t begin, int64_t end) { compute(piece, begin, end); });
+    each_piece([&](const Row& piece, int64_t begin, int64_t end) { write(piece, begin, end); });
     return Code::ok;
   }
 
  private:
+  // A row in work: its operands, its exponentials, which in f32 are where the result will be, and what is known of its segments.
+  struct Row {
+    const std::byte* x;
+    std::byte* y;
+    float* terms;
+    Partial* partials;
+    int64_t visible;
+  };
+
   // Whole rows as the unit leave threads idle where rows are few.
   bool splits_rows() const { return shape_.rows() < tasks_; }
 
-  int64_t keys(int64_t row, int64_t segment) const {
-    return std::clamp<int64_t>(visible_keys(shape_, row) - segment * segment_, 0, segment_);
+  size_t row_bytes() const {
+    return static_cast<size_t>(partials_) * sizeof(Partial) + static_cast<size_t>(terms_) * sizeof(float);
   }
 
-  Partial partial(const std::byte* in, int64_t row, int64_t segment) const {
-    const std::byte* x = in + (row * shape_.in_stride + segment * segment_) * in_size_;
-    return passes_.partial(x, shape_.scale, static_cast<size_t>(keys(row, segment)));
+  size_t keys(const Row& row, int64_t segment) const {
+    return static_cast<size_t>(std::clamp<int64_t>(row.visible - segment * segment_, 0, segment_));
   }
 
-  void write(const std::byte* in, std::byte* out, int64_t row, int64_t segment, Partial total) const {
-    const int64_t begin = segment * segment_, length = std::min(segment_, shape_.seq_k - begin), count = keys(row, segment);
-    std::byte* y = out + (row * shape_.out_stride + begin) * out_size_;
-    if (count > 0)
-      passes_.write(in + (row * shape_.in_stride + begin) * in_size_, shape_.scale, total, y, static_cast<size_t>(count));
-    std::memset(y + count * out_size_, 0, static_cast<size_t>((length - count) * out_size_));
+  void compute(const Row& row, int64_t begin, int64_t end) const {
+    for (int64_t s = begin; s < end; ++s)
+      row.partials[s] = passes_.partial(row.x + s * segment_ * in_size_, shape_.scale, row.terms + s * segment_, keys(row, s));
   }
 
-  void run_rows(const std::byte* in, std::byte* out, Executor& executor) const {
-    executor.parallel(static_cast<size_t>(tasks_), [&](size_t task) {
-      const Share part = share(shape_.rows(), tasks_, static_cast<int64_t>(task));
-      for (int64_t row = part.begin; row < part.end; ++row) {
-        Partial total;
-        for (int64_t s = 0; s < segments_; ++s) total = join(total, partial(in, row, s), shape_.scale);
-        for (int64_t s = 0; s < segments_; ++s) write(in, out, row, s, total);
-      }
-    });
-  }
-
-  // The joins run in the same order as in run_rows, so both give the same bits.
-  void run_segments(const std::byte* in, std::byte* out, Partial* partials, Executor& executor) const {
-    const int64_t units = shape_.rows() * segments_;
-    executor.parallel(static_cast<size_t>(tasks_), [&](size_t task) {
-      const Share part = share(units, tasks_, static_cast<int64_t>(task));
-      for (int64_t unit = part.begin; unit < part.end; ++unit) {
-        partials[unit] = partial(in, unit / segments_, unit % segments_);
-      }
-    });
-    executor.parallel(static_cast<size_t>(tasks_), [&](size_t task) {
-      const Share part = share(units, tasks_, static_cast<int64_t>(task));
-      int64_t joined_row = -1;
-      Partial total;
-      for (int64_t unit = part.begin; unit < part.end; ++unit) {
-        const int64_t row = unit / segments_;
-        if (row != joined_row) {
-          total = {};
-          for (int64_t s = 0; s < segments_; ++s) total = join(total, partials[row * segments_ + s], shape_.scale);
-          joined_row = row;
-        }
-        write(in, out, row, unit % segments_, total);
-      }
-    });
+  // The segments are joined in the same order whoever writes which of them, so the bits do not depend on the tasks.
+  void write(const Row& row, int64_t begin, int64_t end) const {
+    Partial total;
+    for (int64_t s = 0; s < segments_; ++s) total = join(total, row.partials[s], shape_.scale);
+    for (int64_t s = begin; s < end; ++s) {
+      const float factor = rescaling(row.partials[s].max, total.max, shape_.scale) / total.sum;
+      passes_.write(row.terms + s * segment_, factor, row.y + s * segment_ * out_size_, keys(row, s),
+                    static_cast<size_t>(std::min(segment_, shape_.seq_k - s * segment_)));
+    }
   }
 
   SoftmaxShape shape_;
@@ -170,7 +198,11 @@ class CpuBlock final : public Kernel {
   int64_t out_size_;
   int64_t segment_;
   int64_t segments_;
+  bool stream_;
   int64_t tasks_;
+  std::vector<int64_t> begins_;  // of the tasks' rows where tasks share rows, and the end of the last
+  int64_t terms_;                // floats of workspace for a row's exponentials
+  int64_t partials_;             // for its segments, in whole cache lines
   Passes passes_;
 };
 
@@ -178,11 +210,13 @@ class CpuBlock final : public Kernel {
 // that few rows still give every thread a segment.
 Tuning preferred_segment(const Problem& problem, const DeviceFacts& facts) {
   const auto& shape = problem.softmax();
+  const auto bytes = operand_bytes(problem);
+  if (bytes[0] + bytes[kOut] > 2 * facts.llc_bytes) return kTunings[3];
   const int64_t in_cache = facts.l1d_bytes / 2 / static_cast<int64_t>(size_of(problem.dtype));
   const int64_t rows = std::max<int64_t>(1, shape.rows());
   const int64_t per_thread = rows >= problem.threads ? shape.seq_k : shape.seq_k * rows / problem.threads;
   Tuning best = kTunings[0];
-  for (const Tuning& tuning : kTunings)
+  for (const Tuning& tuning : {kTunings[1], kTunings[2]})
     if (tuning["segment"] <= std::min(in_cache, per_thread)) best = tuning;
   return best;
 }
@@ -196,7 +230,8 @@ extern const Variant cpu_block = {
     .prefer = preferred_segment,
     .prepare = [](const Problem& problem, const Tuning& tuning, const DeviceFacts& facts,
                   Planner&) -> Result<std::unique_ptr<const Kernel>> {
-      return std::make_unique<CpuBlock>(problem, tuning["segment"], facts.isa_bit);
+      const auto find = cpu::pick(HWY_DISPATCH_TABLE(find_passes), facts.isa_bit);
+      return std::make_unique<CpuBlock>(problem, tuning, find(tuning["stream"] == 1, problem.dtype, problem.out_dtype));
     },
     .reduction_id = [](const Problem&, const Tuning& tuning, const DeviceFacts& facts) -> std::optional<std::string> {
       return "segments;" + to_string(tuning) + ";" + facts.isa;
