@@ -167,11 +167,13 @@ void print(const Aim& aim, const std::vector<Figure>& each) {
   fmt::print("{} ({}; {})\n", aim.name, aim.cache, aim.source);
   for (const Figure& figure : each) {
     const Timed& t = figure.timed;
-    fmt::print("  {:<40} {:<4} {:>10.2f} µs {:<22} {}  {:>6.2f}\n", label(*t.problem), name(t.problem->dtype), t.own_ns / 1e3, t.own,
-               std::isfinite(t.peer_ns) ? fmt::format("{:>10.2f} µs {:<14}", t.peer_ns / 1e3, t.peer) : fmt::format("{:>28}", "–"),
-               figure.value);
+    fmt::print(
+        "  {:<40} {:<4} {:>10.2f} µs {:<22} {}  {:>6.2f}\n", label(*t.problem), name(t.problem->dtype), t.own_ns / 1e3, t.own,
+        std::isfinite(t.peer_ns) ? fmt::format("{:>10.2f} µs {:<14}", t.peer_ns / 1e3, t.peer) : fmt::format("{:>28}", "–"),
+        figure.value);
   }
-  if (each.empty()) return fmt::print("  nothing to compare with: {}\n\n", aim.against == Against::peers ? "no library" : "no floor");
+  if (each.empty())
+    return fmt::print("  nothing to compare with: {}\n\n", aim.against == Against::peers ? "no library" : "no floor");
   const double value = total(aim, each);
   fmt::print("  {}: {:.2f} {}; asked {} {}\n\n", met(aim, value) ? "met" : "MISSED", value, unit(aim.against),
              aim.against == Against::full ? "at most" : "at least", aim.figure);
@@ -190,8 +192,12 @@ Json json_of(const Aim& aim, const std::vector<Figure>& each) {
                         {"figure", figure.value}});
   }
   const bool known = !each.empty();
-  return {{"name", aim.name},   {"cache", aim.cache}, {"unit", unit(aim.against)}, {"asked", aim.figure},
-          {"figure", known ? Json(total(aim, each)) : Json(nullptr)}, {"met", known ? Json(met(aim, total(aim, each))) : Json(nullptr)},
+  return {{"name", aim.name},
+          {"cache", aim.cache},
+          {"unit", unit(aim.against)},
+          {"asked", aim.figure},
+          {"figure", known ? Json(total(aim, each)) : Json(nullptr)},
+          {"met", known ? Json(met(aim, total(aim, each))) : Json(nullptr)},
           {"problems", problems}};
 }
 
@@ -230,7 +236,8 @@ Result<Exit> bench_aims(const std::string& file, const std::string& only, Sample
       print(aims[i], each);
   }
   if (as_json)
-    fmt::print("{}\n", Json{{"device", fingerprint(device.facts)}, {"aims", all}}.dump(2, ' ', false, Json::error_handler_t::replace));
+    fmt::print("{}\n",
+               Json{{"device", fingerprint(device.facts)}, {"aims", all}}.dump(2, ' ', false, Json::error_handler_t::replace));
   else
     fmt::print("{} of {} aims met\n", aims.size() - missed, aims.size());
   return missed == 0 ? Exit::done : Exit::check_failed;

@@ -9,8 +9,9 @@
 
 namespace metallic::cli {
 
-/// Times the shapes of each aim in `file` and prints, problem by problem, our best kernel beside the best library, and the verdict.
-/// `only`: aims whose names contain it; empty: all. The budget is shared among aims by their problems. Ends with check_failed where an aim is missed. The file:
+/// Times the shapes of each aim in `file` and prints, problem by problem, our best kernel beside the best library, and the
+/// verdict. `only`: aims whose names contain it; empty: all. The budget is shared among aims by their problems. Ends with
+/// check_failed where an aim is missed. The file:
 ///   {"schema": 1, "aims": [{"name": …, "shapes": [labels…], "dtypes": [f32…], "cache": "warm" | "cold",
 ///     "against": "peers"   best library's time over ours: at least, geometric mean over problems
 ///              | "floor"   the machine's floor over our time: at least, geometric mean

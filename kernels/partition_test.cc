@@ -18,7 +18,8 @@ TEST(SharesByWork, AreEqualButForOneUnit) {
       EXPECT_EQ(begins.back(), units);
       for (size_t i = 0; i + 1 < begins.size(); ++i) {
         ASSERT_LE(begins[i], begins[i + 1]);
-        EXPECT_LE(before(begins[i + 1]) - before(begins[i]), before(units) / static_cast<double>(tasks) + static_cast<double>(units));
+        EXPECT_LE(before(begins[i + 1]) - before(begins[i]),
+                  before(units) / static_cast<double>(tasks) + static_cast<double>(units));
       }
     }
 }

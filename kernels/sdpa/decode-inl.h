@@ -84,11 +84,11 @@ struct Part {
   DType dtype;
   Segment segment;
   int64_t first_key, segments;
-  const void* q;         ///< of the group's first head
-  float *query, *scores; ///< scratch: [rows, padded_dim] and [rows, stride]
+  const void* q;          ///< of the group's first head
+  float *query, *scores;  ///< scratch: [rows, padded_dim] and [rows, stride]
   int64_t stride;
-  float *max, *total;    ///< results: of row r at r·segments
-  float* sums;           ///< results: [rows, padded_dim]
+  float *max, *total;  ///< results: of row r at r·segments
+  float* sums;         ///< results: [rows, padded_dim]
 };
 
 }  // namespace metallic::sdpa
@@ -116,7 +116,8 @@ template <typename T>
 void pack_query(const T* q, int64_t head_dim, int64_t rows, float* to) {
   const Lane d;
   for (int64_t i = 0; i < head_dim; i += kLanes, to += rows * kLanes)
-    hn::StoreU(i + kLanes <= head_dim ? load_f32(d, q + i) : load_f32_partial(d, q + i, static_cast<size_t>(head_dim - i)), d, to);
+    hn::StoreU(i + kLanes <= head_dim ? load_f32(d, q + i) : load_f32_partial(d, q + i, static_cast<size_t>(head_dim - i)), d,
+               to);
 }
 
 // Sums of lanes, of four accumulators at a time: first in each block of four lanes, which `store_blocks` puts in memory for each
@@ -133,13 +134,14 @@ template <int kRows, class V>
 HWY_INLINE void store_blocks(const V (&sum)[kRows][kKeys], float* HWY_RESTRICT subtiles) {
   const Lane d;
   const hn::RepartitionToWide<Lane> pairs;
-  const auto pair = [&](V a, V b)
-                        HWY_ATTR { return hn::BitCast(pairs, hn::Add(hn::InterleaveLower(d, a, b), hn::InterleaveUpper(d, a, b))); };
+  const auto pair = [&](V a, V b) HWY_ATTR {
+    return hn::BitCast(pairs, hn::Add(hn::InterleaveLower(d, a, b), hn::InterleaveUpper(d, a, b)));
+  };
 #pragma GCC unroll 16
   for (int j = 0; j < kRows; ++j) {
     const auto low = pair(sum[j][0], sum[j][1]), high = pair(sum[j][2], sum[j][3]);
-    const auto blocks = hn::Add(hn::BitCast(d, hn::InterleaveLower(pairs, low, high)),
-                                hn::BitCast(d, hn::InterleaveUpper(pairs, low, high)));
+    const auto blocks =
+        hn::Add(hn::BitCast(d, hn::InterleaveLower(pairs, low, high)), hn::BitCast(d, hn::InterleaveUpper(pairs, low, high)));
     hn::Store(blocks, d, subtiles + j * kSubtiles * kLanes);
   }
 }
@@ -319,7 +321,7 @@ void attend_as(const Part& p) {
       const float max = row_max<4>(weights, places);
       // Scores of −∞ weigh nothing beside those of another segment.
       const float shift = max == kMinusInfinity ? 0 : max;
-      p.total[row * p.segments] = row_exp_sum<4, /*kStore=*/true>(weights, shift, shape.scale, weights, places);
+      p.total[row * p.segments] = row_exp_sum<4>(weights, shift, shape.scale, weights, places);
       p.max[row * p.segments] = max;
     }
   }
@@ -340,7 +342,7 @@ void combine(float* max, const float* total, float* sums, int64_t segments, int6
              DType out_dtype, void* out) {
   const Lane d;
   const auto count = static_cast<size_t>(segments);
-  row_exp_sum<1, /*kStore=*/true>(max, row_max<1>(max, count), scale, max, count);
+  row_exp_sum<1>(max, row_max<1>(max, count), scale, max, count);
   float all = 0;
   for (int64_t i = 0; i < segments; ++i) all += max[i] * total[i];
   for (int64_t at = 0; at < head_dim; at += kLanes) {

@@ -58,7 +58,10 @@ struct Maximum {
 
 /// exp(scale·(x − max)). The difference is scaled, not scale·max subtracted: the largest x then gives exactly 1 on every target
 /// however large it is, where a fused x·scale − fl(max·scale) misses 0 by up to half a place of max·scale.
-HWY_INLINE VF32 exp_difference(VF32 x, VF32 max, VF32 scale) { return exp_nonpositive(F32(), hn::Mul(hn::Sub(x, max), scale)); }
+template <class D, class V = hn::Vec<D>>
+HWY_INLINE V exp_difference(D d, V x, V max, V scale) {
+  return exp_nonpositive(d, hn::Mul(hn::Sub(x, max), scale));
+}
 
 /// Σ exp(scale·(x[i] − max)) and the terms themselves in `terms`, which may be x. With kPrefetch, for inputs beyond the caches,
 /// memory is read on while this computes: what lies 8 KiB ahead, two rows or segments of 1024 keys, as most shapes have it.
@@ -79,13 +82,13 @@ struct Exponentials {
   HWY_INLINE void whole(size_t i, int u) {
     // Into the second level: nearer, it would push out the row in work.
     if constexpr (kPrefetch) __builtin_prefetch(x + i + kAhead, /*rw=*/0, /*locality=*/2);
-    const VF32 e = exp_difference(load_f32(F32(), x + i), max, scale);
+    const VF32 e = exp_difference(F32(), load_f32(F32(), x + i), max, scale);
     hn::StoreU(e, F32(), terms + i);
     sum[u] = hn::Add(sum[u], e);
   }
   HWY_INLINE void rest(size_t i) {
     const F32 d;
-    const VF32 e = exp_difference(load_f32_partial(d, x + i, count - i), max, scale);
+    const VF32 e = exp_difference(d, load_f32_partial(d, x + i, count - i), max, scale);
     store_f32_partial(e, d, terms + i, count - i);
     sum[0] = hn::Add(sum[0], hn::IfThenElseZero(hn::FirstN(d, count - i), e));
   }
@@ -153,6 +156,25 @@ HWY_INLINE void run_together(Pass&... pass) {
   const size_t lanes = hn::Lanes(F32()), common = std::min({pass.count...}) / lanes * lanes;
   for (size_t i = 0; i < common; i += lanes) (pass.whole(i, 0), ...);
   (finish<1>(pass, common), ...);
+}
+
+/// One pass alone.
+template <int kUnroll, typename In>
+HWY_INLINE float row_max(const In* x, size_t count) {
+  Maximum<kUnroll, In> pass(x, count);
+  finish<kUnroll>(pass, 0);
+  return pass.result();
+}
+template <int kUnroll, typename In>
+HWY_INLINE float row_exp_sum(const In* x, float max, float scale, float* terms, size_t count) {
+  Exponentials<kUnroll, /*kPrefetch=*/false, In> pass(x, count, max, scale, terms);
+  finish<kUnroll>(pass, 0);
+  return pass.result();
+}
+template <typename Out>
+HWY_INLINE void row_scale(const float* terms, float factor, Out* y, size_t count) {
+  Scaling</*kStream=*/false, Out> pass(terms, factor, y, count);
+  finish<1>(pass, 0);
 }
 
 /// y[0, count) = 0.
