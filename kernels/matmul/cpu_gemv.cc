@@ -18,36 +18,41 @@ namespace {
 HWY_EXPORT(dot);
 HWY_EXPORT(scaled);
 HWY_EXPORT(lanes);
-HWY_EXPORT(pack);
-using Pack = decltype(&HWY_STATIC_DISPATCH(pack));
+HWY_EXPORT(pack_vectors);
+HWY_EXPORT(pack_rows);
+using Pack = decltype(&HWY_STATIC_DISPATCH(pack_rows));
 using Multiply = decltype(&HWY_STATIC_DISPATCH(dot));
 
 // Weight rows at a time: as many accumulators and streams for dot products, four times as many rows for scaled rows.
-constexpr Tuning kTunings[] = {{{{{"rows", 1}}}}, {{{{"rows", 2}}}}, {{{{"rows", 4}}}}};
+constexpr Tuning kTunings[] = {{{{{"rows", 1}}}}, {{{{"rows", 2}}}}, {{{{"rows", 4}}}}, {{{{"rows", 6}}}}};
 
 // Whether a row of weights, as it is stored, lies along K.
 bool along_k(const MatmulShape& shape) { return shape.weights_in_a() ? !shape.ta : shape.tb; }
 
-// Copying an element of X costs about as much as this many multiply-adds.
-constexpr double kPackCost = 16;
+// Copying an element of X costs about as much as this many multiply-adds, by vectors.
+constexpr double kPackCost = 2;
 
 class CpuGemv final : public Kernel {
  public:
-  CpuGemv(const Problem& problem, int64_t rows, int64_t isa_bit)
+  CpuGemv(const Problem& problem, int64_t rows, const DeviceFacts& facts)
       : shape_(problem.matmul()),
         dtype_(problem.dtype),
         out_dtype_(problem.out_dtype),
         rows_(rows),
         along_k_(along_k(shape_)),
         // Dot products take X by vectors of K, scaled rows by rows of n. A single column may lie there already.
-        lanes_(along_k_ ? cpu::pick(HWY_DISPATCH_TABLE(lanes), isa_bit)() : 1),
+        lanes_(along_k_ ? cpu::pick(HWY_DISPATCH_TABLE(lanes), facts.isa_bit)() : 1),
         vectors_((shape_.k + lanes_ - 1) / lanes_),
         packs_(needs_packing()),
-        pack_(cpu::pick(HWY_DISPATCH_TABLE(pack), isa_bit)),
-        multiply_(along_k_ ? cpu::pick(HWY_DISPATCH_TABLE(dot), isa_bit) : cpu::pick(HWY_DISPATCH_TABLE(scaled), isa_bit)) {
+        pack_(along_k_ ? cpu::pick(HWY_DISPATCH_TABLE(pack_vectors), facts.isa_bit)
+                       : cpu::pick(HWY_DISPATCH_TABLE(pack_rows), facts.isa_bit)),
+        multiply_(along_k_ ? cpu::pick(HWY_DISPATCH_TABLE(dot), facts.isa_bit)
+                           : cpu::pick(HWY_DISPATCH_TABLE(scaled), facts.isa_bit)) {
     const double columns = static_cast<double>(shape_.batch) * static_cast<double>(shape_.small());
     const double work = columns * static_cast<double>(shape_.big()) * static_cast<double>(shape_.k);
     tasks_ = task_count(problem.threads, shape_.batch * units(), work, kGrain);
+    prefetches_ =
+        shape_.batch * shape_.big() * shape_.k * static_cast<int64_t>(size_of(dtype_)) > tasks_ * facts.l2_bytes * 3 / 4;
     pack_tasks_ =
         task_count(problem.threads, shape_.batch * vectors_, columns * static_cast<double>(shape_.k) * kPackCost, kGrain);
   }
@@ -59,7 +64,7 @@ class CpuGemv final : public Kernel {
     auto* packed = reinterpret_cast<float*>(workspace);
     if (packs_ && vectors_ > 0)
       over(shape_.batch, vectors_, pack_tasks_, executor, [&](int64_t batch, int64_t begin, int64_t end) {
-        pack_(columns(args, batch), shape_.k, shape_.small(), lanes_, begin, end, packed + batch * packed_floats());
+        pack_(columns(args, batch), shape_.k, shape_.small(), begin, end, packed + batch * packed_floats());
       });
     over(shape_.batch, units(), tasks_, executor, [&](int64_t batch, int64_t begin, int64_t end) {
       multiply_(piece(args, packed, batch), begin * unit(), std::min(end * unit(), shape_.big()));
@@ -120,7 +125,8 @@ class CpuGemv final : public Kernel {
             .y_column = in_a ? 1 : shape_.ldc,
             .alpha = shape_.alpha,
             .beta = shape_.beta,
-            .rows = rows_};
+            .rows = rows_,
+            .prefetches = prefetches_};
   }
 
   MatmulShape shape_;
@@ -132,6 +138,7 @@ class CpuGemv final : public Kernel {
   Pack pack_;
   Multiply multiply_;
   int64_t tasks_, pack_tasks_;
+  bool prefetches_;
 };
 
 }  // namespace
@@ -144,17 +151,17 @@ extern const Variant cpu_gemv = {
       if (n > kMostColumns) return fmt::format("n = {} is above {}", n, kMostColumns);
       return std::nullopt;
     },
-    // One column needs four rows for their independent sums, many need them for the sharing of loads, if the registers
-    // suffice; in between two are better, and fewer streams.
+    // One column needs four rows for their independent sums. Many need as many rows as the registers hold beside them, since
+    // each row shares the loads of X; in between two are better, and fewer streams.
     .prefer =
         [](const Problem& problem, const DeviceFacts& facts) {
           const int64_t n = problem.matmul().small();
-          const bool wide = facts.isa.starts_with("AVX3");
-          const bool four = n > 4 ? wide : n == 1 && along_k(problem.matmul());
-          return kTunings[four ? 2 : 1];
+          const bool dots = along_k(problem.matmul()), wide = facts.isa.starts_with("AVX3");
+          if (n > 4 && wide) return kTunings[dots ? 3 : 2];
+          return kTunings[n == 1 && dots ? 2 : 1];
         },
     .prepare = [](const Problem& problem, const Tuning& tuning, const DeviceFacts& facts, Planner&)
-        -> Result<std::unique_ptr<const Kernel>> { return std::make_unique<CpuGemv>(problem, tuning["rows"], facts.isa_bit); },
+        -> Result<std::unique_ptr<const Kernel>> { return std::make_unique<CpuGemv>(problem, tuning["rows"], facts); },
     .reduction_id = [](const Problem& problem, const Tuning&, const DeviceFacts& facts) -> std::optional<std::string> {
       return (along_k(problem.matmul()) ? "dot;" : "scaled_rows;") + facts.isa;
     },

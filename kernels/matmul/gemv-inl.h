@@ -44,7 +44,8 @@ struct Columns {
   void* y;
   int64_t y_big, y_column;
   float alpha, beta;
-  int64_t rows;  ///< the tuning
+  int64_t rows;     ///< the tuning
+  bool prefetches;  ///< W into the second cache level: where it is not there already
 };
 
 // In double precision the products are exact, so that neither FMA nor the ISA makes a difference, nor which way Y lies.
@@ -79,35 +80,55 @@ constexpr int64_t kSegmentFloats = 4096;
 // Results that are scaled and written at a time, at most.
 constexpr int64_t kMostSums = 128;
 
+// Vectors [begin, end) of X, each of kLanes K times n columns; zeros past K. Where X does not lie along K, four columns are
+// transposed at a time.
 template <typename T>
-void pack_as(const Strided<T>& x, int64_t k, int64_t n, int64_t lanes, int64_t begin, int64_t end, float* to) {
+void pack_vectors_as(const Strided<T>& x, int64_t k, int64_t n, int64_t begin, int64_t end, float* to) {
   const Lane d;
-  // 16-bit elements are put in order first and widened by vectors then.
-  constexpr bool kWidens = !std::is_same_v<T, float>;
-  constexpr int64_t kStage = 1024;
-  HWY_ALIGN T stage[kWidens ? kStage : 1];
-  const int64_t each = n * lanes, most = kWidens ? kStage / each : end - begin;
-  for (int64_t v = begin; v < end; v += most) {
-    const int64_t last = std::min(v + most, end);
-    T* next;
-    if constexpr (kWidens)
-      next = stage;
-    else
-      next = to + v * each;
-    for (int64_t at = v * lanes; at < last * lanes; at += lanes) {
-      const int64_t count = std::min(lanes, k - at);
-      for (int64_t j = 0; j < n; ++j, next += lanes) {
-        const T* from = &x.at(at, j);
-        for (int64_t i = 0; i < count; ++i) next[i] = from[i * x.row];
-        std::fill(next + count, next + lanes, T{});
+  for (int64_t v = begin; v < end; ++v) {
+    const int64_t at = v * kLanes, count = std::min(kLanes, k - at);
+    float* next = to + at * n;
+    int64_t j = 0;
+#if HWY_TARGET != HWY_SCALAR
+    if (count == kLanes && x.column == 1 && n >= 4) {
+      using Bits = std::conditional_t<std::is_same_v<T, float>, float, uint16_t>;
+      const Bits* rows[kLanes];
+      for (int64_t i = 0; i < kLanes; ++i) rows[i] = reinterpret_cast<const Bits*>(&x.at(at + i, 0));
+      for (; j + 4 <= n; j += 4) {
+        hn::Vec<Lane> columns[4];
+        for (int i = 0; i < 4; ++i) {
+          const auto bits = load_blocks(hn::Rebind<Bits, Lane>(), rows + i, j);
+          if constexpr (std::is_same_v<T, float>)
+            columns[i] = bits;
+          else
+            columns[i] = widen(d, T(), bits);
+        }
+        transpose_blocks(d, columns);
+        for (int i = 0; i < 4; ++i) hn::StoreU(columns[i], d, next + (j + i) * kLanes);
       }
     }
-    if constexpr (kWidens) {
-      const int64_t count = (last - v) * each;
-      int64_t i = 0;
-      for (; i + kLanes <= count; i += kLanes) hn::StoreU(load_f32(d, stage + i), d, to + v * each + i);
-      if (i < count) store_partial(load_f32(d, stage + i), d, to + v * each + i, static_cast<size_t>(count - i));
+#endif
+    for (; j < n; ++j) {
+      const T* from = &x.at(at, j);
+      HWY_ALIGN T lanes[kLanes] = {};
+      if (x.row != 1 || count < kLanes) {
+        for (int64_t i = 0; i < count; ++i) lanes[i] = from[i * x.row];
+        from = lanes;
+      }
+      hn::StoreU(load_f32(d, from), d, next + j * kLanes);
     }
+  }
+}
+
+// Rows [begin, end) of X, each of n columns.
+template <typename T>
+void pack_rows_as(const Strided<T>& x, int64_t n, int64_t begin, int64_t end, float* to) {
+  const Lane d;
+  HWY_ALIGN T row[kMostColumns + kLanes] = {};
+  for (int64_t k = begin; k < end; ++k) {
+    for (int64_t j = 0; j < n; ++j) row[j] = x.at(k, j);
+    for (int64_t j = 0; j < n; j += kLanes)
+      store_partial(load_f32(d, row + j), d, to + k * n + j, static_cast<size_t>(std::min(kLanes, n - j)));
   }
 }
 
@@ -115,14 +136,11 @@ void pack_as(const Strided<T>& x, int64_t k, int64_t n, int64_t lanes, int64_t b
 template <typename T>
 void write_as(const Columns& p, const float* sums, int64_t rows, int64_t columns, T* y) {
   if constexpr (std::is_same_v<T, float>) {
-    if (p.alpha == 1 && p.beta == 0 && columns == 1 && p.y_big == 1) {
-      std::copy(sums, sums + rows, y);  // what the rest would give
-      return;
-    }
+    const bool plain = p.alpha == 1 && p.beta == 0;  // what combining would give, without the detour through double
     for (int64_t i = 0; i < rows; ++i)
       for (int64_t j = 0; j < columns; ++j) {
         float& to = y[i * p.y_big + j * p.y_column];
-        to = combine(p, sums[i * columns + j], to);
+        to = plain ? sums[i * columns + j] : combine(p, sums[i * columns + j], to);
       }
   } else {
     // By vectors: one at a time, an f16 takes a call of the compiler's library where the baseline does not convert it.
@@ -154,7 +172,8 @@ void write(const Columns& p, const float* sums, int64_t row, int64_t rows, int64
 template <int kRows>
 constexpr int kDotGroup = std::min(kMostGroup, kRows == 4 && kAccumulators == 12 ? 2 : kAccumulators / kRows);
 
-// sums[(i·n + j)·lanes] += W row i · X column j over whole vectors of K and then `tail` more; from 0 where `fresh`.
+// sums[(i·n + j)·lanes] += W row i · X column j over whole vectors of K and then `tail` more; from 0 where `fresh`. The lines
+// `ahead` of these are prefetched, unless that is 0.
 template <typename T, int kRows, int kColumns>
 void dot_tile(const T* HWY_RESTRICT w, int64_t w_row, const float* HWY_RESTRICT x, int64_t n, int64_t vectors, size_t tail,
               int64_t ahead, bool fresh, float* HWY_RESTRICT sums) {
@@ -165,22 +184,40 @@ void dot_tile(const T* HWY_RESTRICT w, int64_t w_row, const float* HWY_RESTRICT 
   for (int i = 0; i < kRows; ++i)
 #pragma GCC unroll 16
     for (int j = 0; j < kColumns; ++j) sum[i][j] = fresh ? hn::Zero(d) : hn::LoadU(d, sums + (i * n + j) * kLanes);
-  for (int64_t v = 0; v < vectors; ++v) {
-    V row[kRows];
+  const auto step = [&](auto prefetches) HWY_ATTR {
+    const auto row = [&](int i) HWY_ATTR {
+      if (prefetches) prefetch_l2(w + i * w_row + ahead);
+      return load_f32(d, w + i * w_row);
+    };
+    // The fewer operands are kept in registers.
+    if constexpr (kColumns < kRows) {
+      V column[kColumns];
 #pragma GCC unroll 16
-    for (int i = 0; i < kRows; ++i) {
-      row[i] = load_f32(d, w + i * w_row);
-      prefetch_l2(w + i * w_row + ahead);
-    }
+      for (int j = 0; j < kColumns; ++j) column[j] = hn::LoadU(d, x + j * kLanes);
 #pragma GCC unroll 16
-    for (int j = 0; j < kColumns; ++j) {
-      const V column = hn::LoadU(d, x + j * kLanes);
+      for (int i = 0; i < kRows; ++i) {
+        const V weights = row(i);
 #pragma GCC unroll 16
-      for (int i = 0; i < kRows; ++i) sum[i][j] = hn::MulAdd(row[i], column, sum[i][j]);
+        for (int j = 0; j < kColumns; ++j) sum[i][j] = hn::MulAdd(weights, column[j], sum[i][j]);
+      }
+    } else {
+      V weights[kRows];
+#pragma GCC unroll 16
+      for (int i = 0; i < kRows; ++i) weights[i] = row(i);
+#pragma GCC unroll 16
+      for (int j = 0; j < kColumns; ++j) {
+        const V column = hn::LoadU(d, x + j * kLanes);
+#pragma GCC unroll 16
+        for (int i = 0; i < kRows; ++i) sum[i][j] = hn::MulAdd(weights[i], column, sum[i][j]);
+      }
     }
     w += kLanes;
     x += n * kLanes;
-  }
+  };
+  if (ahead != 0)
+    for (int64_t v = 0; v < vectors; ++v) step(std::true_type());
+  else
+    for (int64_t v = 0; v < vectors; ++v) step(std::false_type());
   if (tail > 0) {
 #pragma GCC unroll 16
     for (int i = 0; i < kRows; ++i) {
@@ -248,16 +285,19 @@ void dot_block(const Columns& p, const T* w, int64_t rows, int64_t k, int64_t de
       j += columns;
     }
   if constexpr (kRows > 1)
-    if (i < rows) dot_block<T, kRows / 2>(p, w + i * p.w_row, rows - i, k, depth, ahead, sums + i * p.n * kLanes);
+    if (i < rows)
+      dot_block<T, kRows == 6 ? 4 : kRows / 2>(p, w + i * p.w_row, rows - i, k, depth, ahead, sums + i * p.n * kLanes);
 }
 
-// X is read again for each tile, so K goes by in blocks of which X fits in half of the first cache level, for as many rows
-// as 8 KiB of accumulators allow; from the second level, X would take half of the bandwidth there is.
+// X is read again for each tile. Where the weights' bytes bound, K goes by in blocks of which X fits in half of the first
+// cache level: what X takes from the second delays the weights (14336×4096×8: 0.8 times as fast). Where multiply-adds bound,
+// X may fill a quarter of the second level, since each block costs a load and a store of every accumulator.
 template <typename T, int kRows>
 void dot_rows(const Columns& p, int64_t begin, int64_t end) {
   const T* w = static_cast<const T*>(p.w);
-  const int64_t chunk = std::clamp<int64_t>(kMostSums / p.n / 4 * 4, 8, 64);
-  const int64_t blocks = std::max<int64_t>(1, (p.k * p.n + kSegmentFloats - 1) / kSegmentFloats);
+  const int64_t chunk = std::clamp<int64_t>(kMostSums / p.n / kRows * kRows, kRows, 64 / kRows * kRows);
+  const int64_t segment = p.n > kMostGroup || !p.prefetches ? 16 * kSegmentFloats : kSegmentFloats;
+  const int64_t blocks = std::max<int64_t>(1, (p.k * p.n + segment - 1) / segment);
   const int64_t block = std::max<int64_t>(16, ((p.k + blocks - 1) / blocks + 15) / 16 * 16);
   HWY_ALIGN float sums[kMostSums * kLanes] = {};
   float totals[kMostSums];
@@ -265,8 +305,8 @@ void dot_rows(const Columns& p, int64_t begin, int64_t end) {
     const int64_t rows = std::min(chunk, end - row);
     for (int64_t k = 0; k == 0 || k < p.k; k += block) {
       // The same rows' next block, or the first of the next rows.
-      const int64_t ahead = k + block < p.k ? block : row + 2 * chunk <= end ? chunk * p.w_row - k : 0;
-      dot_block<T, kRows>(p, w + row * p.w_row + k, rows, k, std::min(block, p.k - k), ahead, sums);
+      const int64_t next = k + block < p.k ? block : row + 2 * chunk <= end ? chunk * p.w_row - k : 0;
+      dot_block<T, kRows>(p, w + row * p.w_row + k, rows, k, std::min(block, p.k - k), p.prefetches ? next : 0, sums);
     }
     add_lanes(sums, rows * p.n, totals);
     write(p, totals, row, rows, 0, p.n);
@@ -276,15 +316,23 @@ void dot_rows(const Columns& p, int64_t begin, int64_t end) {
 /// Rows [begin, end) of Y by dot products.
 void dot(const Columns& p, int64_t begin, int64_t end) {
   with_type(p.dtype, [&]<typename T>(T) {
-    p.rows == 1 ? dot_rows<T, 1>(p, begin, end) : p.rows == 2 ? dot_rows<T, 2>(p, begin, end) : dot_rows<T, 4>(p, begin, end);
+    p.rows == 1   ? dot_rows<T, 1>(p, begin, end)
+    : p.rows == 2 ? dot_rows<T, 2>(p, begin, end)
+    : p.rows == 4 ? dot_rows<T, 4>(p, begin, end)
+                  : dot_rows<T, 6>(p, begin, end);
   });
 }
 
 int64_t lanes() { return kLanes; }
 
-/// Vectors [begin, end) of X, each `lanes` of K times n columns, in floats; what lies past K is 0.
-void pack(const Operand& x, int64_t k, int64_t n, int64_t lanes, int64_t begin, int64_t end, float* to) {
-  with_type(x.dtype, [&]<typename T>(T) { pack_as(x.as<T>(), k, n, lanes, begin, end, to); });
+/// X in floats, as dot products take it: by vectors of K.
+void pack_vectors(const Operand& x, int64_t k, int64_t n, int64_t begin, int64_t end, float* to) {
+  with_type(x.dtype, [&]<typename T>(T) { pack_vectors_as(x.as<T>(), k, n, begin, end, to); });
+}
+
+/// X in floats, as scaled rows take it: by rows of n.
+void pack_rows(const Operand& x, int64_t, int64_t n, int64_t begin, int64_t end, float* to) {
+  with_type(x.dtype, [&]<typename T>(T) { pack_rows_as(x.as<T>(), n, begin, end, to); });
 }
 
 // ---- Scaled rows: the results of a segment of `big` stay in the first cache level while K goes by.
