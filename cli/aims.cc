@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdio>
 #include <map>
 
 #include "cli/campaign.h"
@@ -234,6 +235,7 @@ Result<Exit> bench_aims(const std::string& file, const std::string& only, Sample
       all.push_back(json_of(aims[i], each));
     else
       print(aims[i], each);
+    std::fflush(stdout);  // whoever waits for minutes wants to read
   }
   if (as_json)
     fmt::print("{}\n",
