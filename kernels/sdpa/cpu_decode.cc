@@ -115,8 +115,8 @@ class CpuDecode final : public Kernel {
   void finish(const Args& args, int64_t group, int64_t row, float* partials) const {
     const int64_t head = group % shape_.kv_heads * shape_.group() + row / shape_.seq_q, query = row % shape_.seq_q;
     const int64_t visible = visible_keys(shape_, query), segments = (visible + segment_ - 1) / segment_;
-    void* const out = static_cast<std::byte*>(args.out) + row_at(shape_.out, group / shape_.kv_heads, head, query) *
-                                                              static_cast<int64_t>(size_of(out_dtype_));
+    void* const out = static_cast<std::byte*>(args.out) +
+                      row_at(shape_.out, group / shape_.kv_heads, head, query) * static_cast<int64_t>(size_of(out_dtype_));
     if (visible == 0) {
       std::fill_n(static_cast<std::byte*>(out), static_cast<size_t>(shape_.head_dim) * size_of(out_dtype_), std::byte{});
       return;
@@ -152,8 +152,10 @@ extern const Variant cpu_decode = {
           const auto& s = problem.sdpa();
           return kTunings[s.batch * s.kv_heads * (s.seq_k / 1024) >= 4 * problem.threads ? 1 : 0];
         },
-    .prepare = [](const Problem& problem, const Tuning& tuning, const DeviceFacts& facts, Planner&)
-        -> Result<std::unique_ptr<const Kernel>> { return std::make_unique<CpuDecode>(problem, tuning["segment"], facts.isa_bit); },
+    .prepare = [](const Problem& problem, const Tuning& tuning, const DeviceFacts& facts,
+                  Planner&) -> Result<std::unique_ptr<const Kernel>> {
+      return std::make_unique<CpuDecode>(problem, tuning["segment"], facts.isa_bit);
+    },
     .reduction_id = [](const Problem&, const Tuning& tuning, const DeviceFacts& facts) -> std::optional<std::string> {
       return "decode;" + to_string(tuning) + ";" + facts.isa;
     },

@@ -29,11 +29,11 @@ constexpr int64_t kQueries = 64;
 
 // Where a task's floats are. Panels are as wide as a register tile, in whole cache lines; [a, b] lies row by row.
 struct Scratch {
-  int64_t query;    // panels of [head_dim, panel of queries]
-  int64_t key;      // [keys, key_row]
-  int64_t value;    // panels of [keys, panel of head_dim]
-  int64_t weight;   // [keys, kQueries]: scores, then weights
-  int64_t sum;      // [kQueries, sum_row]
+  int64_t query;               // panels of [head_dim, panel of queries]
+  int64_t key;                 // [keys, key_row]
+  int64_t value;               // panels of [keys, panel of head_dim]
+  int64_t weight;              // [keys, kQueries]: scores, then weights
+  int64_t sum;                 // [kQueries, sum_row]
   int64_t max, total, factor;  // of each query
   int64_t end;
   int64_t key_row, sum_row;
@@ -60,8 +60,8 @@ struct Job {
   DType dtype, out_dtype;
   const void *q, *k, *v;  // of the group
   void* out;
-  int64_t first, count;   // queries
-  int64_t keys;           // of a tile
+  int64_t first, count;  // queries
+  int64_t keys;          // of a tile
 };
 
 }  // namespace
@@ -180,8 +180,7 @@ void rescale(const Job& job, const Scratch& at, float* scratch) {
     const float factor = scratch[at.factor + i];
     if (factor == 1) continue;
     float* const sum = scratch + at.sum + i * at.sum_row;
-    for (int64_t j = 0; j < at.sum_row; j += kLanes)
-      hn::Store(hn::Mul(hn::Load(d, sum + j), hn::Set(d, factor)), d, sum + j);
+    for (int64_t j = 0; j < at.sum_row; j += kLanes) hn::Store(hn::Mul(hn::Load(d, sum + j), hn::Set(d, factor)), d, sum + j);
   }
 }
 
