@@ -24,32 +24,34 @@ namespace {
 
 constexpr int64_t round_up(int64_t a, int64_t b) { return (a + b - 1) / b * b; }
 
-// Queries of a tile, whole panels on every target.
-constexpr int64_t kQueries = 64;
+// The most queries and keys of a tile; of queries, whole panels on every target.
+struct Extent {
+  int64_t queries, keys;
+};
 
 // Where a task's floats are. Panels are as wide as a register tile, in whole cache lines; [a, b] lies row by row.
 struct Scratch {
   int64_t query;               // panels of [head_dim, panel of queries]
   int64_t key;                 // [keys, key_row]
   int64_t value;               // panels of [keys, panel of head_dim]
-  int64_t weight;              // [keys, kQueries]: scores, then weights
-  int64_t sum;                 // [kQueries, sum_row]
+  int64_t weight;              // [keys, queries]: scores, then weights
+  int64_t sum;                 // [queries, sum_row]
   int64_t max, total, factor;  // of each query
   int64_t end;
   int64_t key_row, sum_row;
 };
 
-constexpr Scratch layout(int64_t head_dim, int64_t keys) {
+constexpr Scratch layout(int64_t head_dim, const Extent& tile) {
   constexpr int64_t kWidestPanel = 32;
   Scratch at = {.key_row = round_up(head_dim, 16), .sum_row = round_up(head_dim, kWidestPanel)};
-  at.key = at.query + kQueries * at.key_row;
-  at.value = at.key + keys * at.key_row;
-  at.weight = at.value + keys * at.sum_row;
-  at.sum = at.weight + keys * kQueries;
-  at.max = at.sum + kQueries * at.sum_row;
-  at.total = at.max + kQueries;
-  at.factor = at.total + kQueries;
-  at.end = at.factor + kQueries;
+  at.key = at.query + tile.queries * at.key_row;
+  at.value = at.key + tile.keys * at.key_row;
+  at.weight = at.value + tile.keys * at.sum_row;
+  at.sum = at.weight + tile.keys * tile.queries;
+  at.max = at.sum + tile.queries * at.sum_row;
+  at.total = at.max + tile.queries;
+  at.factor = at.total + tile.queries;
+  at.end = at.factor + tile.queries;
   return at;
 }
 
@@ -61,7 +63,7 @@ struct Job {
   const void *q, *k, *v;  // of the group
   void* out;
   int64_t first, count;  // queries
-  int64_t keys;          // of a tile
+  Extent tile;
 };
 
 }  // namespace
@@ -82,7 +84,7 @@ using ::metallic::matmul::HWY_NAMESPACE::kTileVecs;
 using ::metallic::matmul::HWY_NAMESPACE::Lane;
 using V = hn::Vec<Lane>;
 
-static_assert(kQueries % kNr == 0 && 32 % kNr == 0);
+static_assert(32 % kNr == 0);
 
 // `count` elements as floats, then zeros up to `padded`, a multiple of lanes.
 template <typename T>
@@ -125,7 +127,7 @@ void widen_keys(const Job& job, const Scratch& at, int64_t first, int64_t count,
     for (int64_t i = 0; i < count; ++i, k += s.k.row) widen(k, s.head_dim, at.key_row, scratch + at.key + i * at.key_row);
     for (int64_t i = 0; i < count; ++i, v += s.v.row)
       for (int64_t j = 0; j < s.head_dim; j += kNr)
-        widen(v + j, std::min(kNr, s.head_dim - j), kNr, scratch + at.value + j * job.keys + i * kNr);
+        widen(v + j, std::min(kNr, s.head_dim - j), kNr, scratch + at.value + j * job.tile.keys + i * kNr);
   });
 }
 
@@ -146,17 +148,17 @@ void multiply(Tile tile, int64_t rows, const Depth& depth) {
 // Turns the scores of a vector of queries into weights relative to the greatest score so far, of which `max` and `total` are
 // kept; factor is what the earlier weights shrink by. kMasked: lane l sees the keys below visible[l].
 template <bool kMasked>
-void weigh(float* HWY_RESTRICT scores, int64_t keys, V visible, float scale, float* HWY_RESTRICT max, float* HWY_RESTRICT total,
-           float* HWY_RESTRICT factor) {
+void weigh(float* HWY_RESTRICT scores, int64_t stride, int64_t keys, V visible, float scale, float* HWY_RESTRICT max,
+           float* HWY_RESTRICT total, float* HWY_RESTRICT factor) {
   const Lane d;
   const V lowest = hn::Set(d, kMinusInfinity), scales = hn::Set(d, scale);
   const V before = hn::Load(d, max);
   V most = before;
   for (int64_t j = 0; j < keys; ++j) {
-    V score = hn::Load(d, scores + j * kQueries);
+    V score = hn::Load(d, scores + j * stride);
     if constexpr (kMasked) {
       score = hn::IfThenElse(hn::Lt(hn::Set(d, static_cast<float>(j)), visible), score, lowest);
-      hn::Store(score, d, scores + j * kQueries);
+      hn::Store(score, d, scores + j * stride);
     }
     most = hn::Max(most, score);
   }
@@ -164,8 +166,8 @@ void weigh(float* HWY_RESTRICT scores, int64_t keys, V visible, float scale, flo
   const V shift = hn::IfThenElse(hn::Eq(most, lowest), hn::Zero(d), most);
   V sum = hn::Zero(d);
   for (int64_t j = 0; j < keys; ++j) {
-    const V weight = exp_difference(d, hn::Load(d, scores + j * kQueries), shift, scales);
-    hn::Store(weight, d, scores + j * kQueries);
+    const V weight = exp_difference(d, hn::Load(d, scores + j * stride), shift, scales);
+    hn::Store(weight, d, scores + j * stride);
     sum = hn::Add(sum, weight);
   }
   const V shrink = exp_difference(d, before, shift, scales);
@@ -187,14 +189,14 @@ void rescale(const Job& job, const Scratch& at, float* scratch) {
 void attend(const Job& job, float* scratch) {
   const SdpaShape& s = *job.shape;
   const Lane d;
-  const Scratch at = layout(s.head_dim, job.keys);
+  const Scratch at = layout(s.head_dim, job.tile);
   pack_queries(job, at, scratch + at.sum, scratch + at.query);
-  std::fill_n(scratch + at.max, kQueries, kMinusInfinity);
-  std::fill_n(scratch + at.total, kQueries, 0.0f);
+  std::fill_n(scratch + at.max, job.tile.queries, kMinusInfinity);
+  std::fill_n(scratch + at.total, job.tile.queries, 0.0f);
   // Later queries see no fewer keys.
   const int64_t seen = visible_to(job, job.count - 1);
-  for (int64_t first = 0; first < seen; first += job.keys) {
-    const int64_t keys = std::min(job.keys, seen - first);
+  for (int64_t first = 0; first < seen; first += job.tile.keys) {
+    const int64_t keys = std::min(job.tile.keys, seen - first);
     const auto seen_by = [&](int64_t query) { return std::clamp<int64_t>(visible_to(job, query) - first, 0, keys); };
     widen_keys(job, at, first, keys, scratch);
     for (int64_t i = 0; i < job.count; i += kNr) {
@@ -206,7 +208,7 @@ void attend(const Job& job, float* scratch) {
                 .b = scratch + at.query + i * s.head_dim,
                 .b_step = kNr,
                 .c = weights,
-                .c_row = kQueries,
+                .c_row = job.tile.queries,
                 .columns = kNr,
                 .alpha = 1},
                most, [&](int64_t) { return s.head_dim; });
@@ -216,9 +218,10 @@ void attend(const Job& job, float* scratch) {
         if (masked) {
           HWY_ALIGN float visible[kLanes];
           for (int64_t l = 0; l < kLanes; ++l) visible[l] = static_cast<float>(seen_by(std::min(i + v + l, job.count - 1)));
-          weigh<true>(weights + v, most, hn::Load(d, visible), s.scale, of + at.max, of + at.total, of + at.factor);
+          weigh<true>(weights + v, job.tile.queries, most, hn::Load(d, visible), s.scale, of + at.max, of + at.total,
+                      of + at.factor);
         } else {
-          weigh<false>(weights + v, most, hn::Zero(d), s.scale, of + at.max, of + at.total, of + at.factor);
+          weigh<false>(weights + v, job.tile.queries, most, hn::Zero(d), s.scale, of + at.max, of + at.total, of + at.factor);
         }
       }
     }
@@ -227,8 +230,8 @@ void attend(const Job& job, float* scratch) {
       for (int64_t i = 0; i < job.count; i += kNr)
         multiply({.a = scratch + at.weight + i,
                   .a_row = 1,
-                  .a_step = kQueries,
-                  .b = scratch + at.value + j * job.keys,
+                  .a_step = job.tile.queries,
+                  .b = scratch + at.value + j * job.tile.keys,
                   .b_step = kNr,
                   .c = scratch + at.sum + i * at.sum_row + j,
                   .c_row = at.sum_row,
@@ -259,20 +262,22 @@ namespace {
 HWY_EXPORT(attend);
 using Attend = decltype(&HWY_STATIC_DISPATCH(attend));
 
-// Keys of a tile.
-constexpr Tuning kTunings[] = {{{{{"keys", 64}}}}, {{{{"keys", 128}}}}};
+// Large tiles widen a key less often and have more to share their overhead; small ones are more to share among threads.
+constexpr Tuning kTunings[] = {{{{{"keys", 128}, {"queries", 64}}}}, {{{{"keys", 256}, {"queries", 128}}}}};
+
+Extent extent(const Tuning& tuning) { return {.queries = tuning["queries"], .keys = tuning["keys"]}; }
 
 class CpuFlash final : public Kernel {
  public:
-  CpuFlash(const Problem& problem, int64_t keys, int64_t isa_bit)
+  CpuFlash(const Problem& problem, const Extent& tile, int64_t isa_bit)
       : shape_(problem.sdpa()),
         dtype_(problem.dtype),
         out_dtype_(problem.out_dtype),
-        keys_(keys),
+        tile_(tile),
         attend_(cpu::pick(HWY_DISPATCH_TABLE(attend), isa_bit)) {
     if (operand_bytes(problem)[kOut] == 0) return;
     queries_ = shape_.group() * shape_.seq_q;
-    tiles_ = (queries_ + kQueries - 1) / kQueries;
+    tiles_ = (queries_ + tile_.queries - 1) / tile_.queries;
     jobs_ = shape_.batch * shape_.kv_heads * tiles_;
     tasks_ = task_count(problem.threads, jobs_, work(problem).flops / 2, kGrain);
   }
@@ -292,7 +297,7 @@ class CpuFlash final : public Kernel {
   }
 
  private:
-  int64_t task_floats() const { return jobs_ == 0 ? 0 : layout(shape_.head_dim, keys_).end; }
+  int64_t task_floats() const { return jobs_ == 0 ? 0 : layout(shape_.head_dim, tile_).end; }
 
   Job job(const Args& args, int64_t group, int64_t tile) const {
     const int64_t batch = group / shape_.kv_heads, shared = group % shape_.kv_heads, head = shared * shape_.group();
@@ -304,14 +309,14 @@ class CpuFlash final : public Kernel {
             .k = static_cast<const std::byte*>(args.in[1]) + row_at(shape_.k, batch, shared, 0) * in,
             .v = static_cast<const std::byte*>(args.in[2]) + row_at(shape_.v, batch, shared, 0) * in,
             .out = static_cast<std::byte*>(args.out) + row_at(shape_.out, batch, head, 0) * out,
-            .first = tile * kQueries,
-            .count = std::min(kQueries, queries_ - tile * kQueries),
-            .keys = keys_};
+            .first = tile * tile_.queries,
+            .count = std::min(tile_.queries, queries_ - tile * tile_.queries),
+            .tile = tile_};
   }
 
   SdpaShape shape_;
   DType dtype_, out_dtype_;
-  int64_t keys_;
+  Extent tile_;
   Attend attend_;
   int64_t queries_ = 0, tiles_ = 0, jobs_ = 0, tasks_ = 1;
 };
@@ -322,9 +327,17 @@ extern const Variant cpu_flash = {
     .family = "flash",
     .tunings = kTunings,
     .rejects = [](const Problem&, const Tuning&, const DeviceFacts&) -> std::optional<std::string> { return std::nullopt; },
-    .prefer = [](const Problem&, const DeviceFacts&) { return kTunings[1]; },
+    // Large ones where a thread has four of them, which fit the second cache level with room for what they are made of.
+    .prefer =
+        [](const Problem& problem, const DeviceFacts& facts) {
+          const auto& s = problem.sdpa();
+          const Extent large = extent(kTunings[1]);
+          const int64_t jobs = s.batch * s.kv_heads * (s.group() * s.seq_q / large.queries);
+          const int64_t bytes = layout(s.head_dim, large).end * static_cast<int64_t>(sizeof(float));
+          return kTunings[jobs >= 4 * problem.threads && bytes <= facts.l2_bytes * 3 / 4 ? 1 : 0];
+        },
     .prepare = [](const Problem& problem, const Tuning& tuning, const DeviceFacts& facts, Planner&)
-        -> Result<std::unique_ptr<const Kernel>> { return std::make_unique<CpuFlash>(problem, tuning["keys"], facts.isa_bit); },
+        -> Result<std::unique_ptr<const Kernel>> { return std::make_unique<CpuFlash>(problem, extent(tuning), facts.isa_bit); },
     .reduction_id = [](const Problem&, const Tuning& tuning, const DeviceFacts& facts) -> std::optional<std::string> {
       return "flash;" + to_string(tuning) + ";" + facts.isa;
     },
