@@ -107,15 +107,29 @@ void pack_vectors_as(const Strided<T>& x, int64_t k, int64_t n, int64_t begin, i
         for (int i = 0; i < 4; ++i) hn::StoreU(columns[i], d, next + (j + i) * kLanes);
       }
     }
+    if (count == kLanes && n == 2 && x.row == 2 && x.column == 1) {
+      const auto low = load_f32(d, &x.at(at, 0)), high = load_f32(d, &x.at(at, 0) + kLanes);
+      hn::StoreU(hn::ConcatEven(d, high, low), d, next);
+      hn::StoreU(hn::ConcatOdd(d, high, low), d, next + kLanes);
+      continue;
+    }
 #endif
     for (; j < n; ++j) {
       const T* from = &x.at(at, j);
-      HWY_ALIGN T lanes[kLanes] = {};
-      if (x.row != 1 || count < kLanes) {
-        for (int64_t i = 0; i < count; ++i) lanes[i] = from[i * x.row];
-        from = lanes;
+      if (x.row == 1 && count == kLanes) {
+        hn::StoreU(load_f32(d, from), d, next + j * kLanes);
+        continue;
       }
-      hn::StoreU(load_f32(d, from), d, next + j * kLanes);
+      // 16-bit elements are put in order first and widened by vectors then.
+      HWY_ALIGN T stage[kLanes];
+      T* lanes;
+      if constexpr (std::is_same_v<T, float>)
+        lanes = next + j * kLanes;
+      else
+        lanes = stage;
+      for (int64_t i = 0; i < count; ++i) lanes[i] = from[i * x.row];
+      std::fill(lanes + count, lanes + kLanes, T{});
+      if constexpr (!std::is_same_v<T, float>) hn::StoreU(load_f32(d, stage), d, next + j * kLanes);
     }
   }
 }
