@@ -154,6 +154,13 @@ extern const Variant cpu_decode = {
         },
     .prepare = [](const Problem& problem, const Tuning& tuning, const DeviceFacts& facts,
                   Planner&) -> Result<std::unique_ptr<const Kernel>> {
+      const auto& s = problem.sdpa();
+      const double rows = static_cast<double>(s.batch) * static_cast<double>(s.heads) * static_cast<double>(s.seq_q);
+      const double segments = static_cast<double>(s.seq_k / tuning["segment"] + 1 + problem.threads);
+      if (rows * segments * static_cast<double>(s.head_dim + 2 * tuning["segment"]) > 0x1p56)
+        return fail(Code::out_of_memory,
+                    "the partial results of {} segments for each of {} queries are more than a machine holds",
+                    s.seq_k / tuning["segment"] + 1, rows);
       return std::make_unique<CpuDecode>(problem, tuning["segment"], facts.isa_bit);
     },
     .reduction_id = [](const Problem&, const Tuning& tuning, const DeviceFacts& facts) -> std::optional<std::string> {

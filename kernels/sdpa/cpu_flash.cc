@@ -333,11 +333,15 @@ extern const Variant cpu_flash = {
           const auto& s = problem.sdpa();
           const Extent large = extent(kTunings[1]);
           const int64_t jobs = s.batch * s.kv_heads * (s.group() * s.seq_q / large.queries);
-          const int64_t bytes = layout(s.head_dim, large).end * static_cast<int64_t>(sizeof(float));
-          return kTunings[jobs >= 4 * problem.threads && bytes <= facts.l2_bytes * 3 / 4 ? 1 : 0];
+          const auto fits = [&] { return layout(s.head_dim, large).end * 4 <= facts.l2_bytes * 3 / 4; };
+          return kTunings[jobs >= 4 * problem.threads && s.head_dim <= 1024 && fits() ? 1 : 0];
         },
-    .prepare = [](const Problem& problem, const Tuning& tuning, const DeviceFacts& facts, Planner&)
-        -> Result<std::unique_ptr<const Kernel>> { return std::make_unique<CpuFlash>(problem, extent(tuning), facts.isa_bit); },
+    .prepare = [](const Problem& problem, const Tuning& tuning, const DeviceFacts& facts,
+                  Planner&) -> Result<std::unique_ptr<const Kernel>> {
+      if (static_cast<double>(problem.sdpa().head_dim) * problem.threads > 0x1p40)
+        return fail(Code::out_of_memory, "tiles of {} elements a head are more than a machine holds", problem.sdpa().head_dim);
+      return std::make_unique<CpuFlash>(problem, extent(tuning), facts.isa_bit);
+    },
     .reduction_id = [](const Problem&, const Tuning& tuning, const DeviceFacts& facts) -> std::optional<std::string> {
       return "flash;" + to_string(tuning) + ";" + facts.isa;
     },
