@@ -151,14 +151,14 @@ extern const Variant cpu_gemv = {
       if (n > kMostColumns) return fmt::format("n = {} is above {}", n, kMostColumns);
       return std::nullopt;
     },
-    // One column needs four rows for their independent sums. Many need as many rows as the registers hold beside them, since
-    // each row shares the loads of X; in between two are better, and fewer streams.
+    // One column needs four rows for their independent sums, many need them for the sharing of loads, if the registers
+    // suffice; in between two are better, and fewer streams. Dot products with many registers share most with six.
     .prefer =
         [](const Problem& problem, const DeviceFacts& facts) {
           const int64_t n = problem.matmul().small();
           const bool dots = along_k(problem.matmul()), wide = facts.isa.starts_with("AVX3");
-          if (n > 4 && wide) return kTunings[dots ? 3 : 2];
-          return kTunings[n == 1 && dots ? 2 : 1];
+          if (dots && wide) return kTunings[n == 1 ? 2 : 3];
+          return kTunings[n > 4 ? (wide ? 2 : 1) : n == 1 && dots ? 2 : 1];
         },
     .prepare = [](const Problem& problem, const Tuning& tuning, const DeviceFacts& facts, Planner&)
         -> Result<std::unique_ptr<const Kernel>> { return std::make_unique<CpuGemv>(problem, tuning["rows"], facts); },

@@ -305,12 +305,14 @@ void dot_block(const Columns& p, const T* w, int64_t rows, int64_t k, int64_t de
 
 // X is read again for each tile. Where the weights' bytes bound, K goes by in blocks of which X fits in half of the first
 // cache level: what X takes from the second delays the weights (14336×4096×8: 0.8 times as fast). Where multiply-adds bound,
-// X may fill a quarter of the second level, since each block costs a load and a store of every accumulator.
+// X may fill a quarter of the second level, since each block costs a load and a store of every accumulator; but only for
+// tiles of few loads, which that level can feed.
 template <typename T, int kRows>
 void dot_rows(const Columns& p, int64_t begin, int64_t end) {
   const T* w = static_cast<const T*>(p.w);
   const int64_t chunk = std::clamp<int64_t>(kMostSums / p.n / kRows * kRows, kRows, 64 / kRows * kRows);
-  const int64_t segment = p.n > kMostGroup || !p.prefetches ? 16 * kSegmentFloats : kSegmentFloats;
+  constexpr bool kFewLoads = kRows >= 4 && kRows * kDotGroup<kRows> >= 24;
+  const int64_t segment = kFewLoads && (p.n > kMostGroup || !p.prefetches) ? 16 * kSegmentFloats : kSegmentFloats;
   const int64_t blocks = std::max<int64_t>(1, (p.k * p.n + segment - 1) / segment);
   const int64_t block = std::max<int64_t>(16, ((p.k + blocks - 1) / blocks + 15) / 16 * 16);
   HWY_ALIGN float sums[kMostSums * kLanes] = {};
