@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <set>
 
 #include "cli/campaign.h"
 #include "cli/command.h"
@@ -25,8 +26,13 @@ constexpr const char* kJournal = "samples.partial.csv";
 // The share of a budget that is left for the ceilings, the analysis and its report: some 3 s of a minute.
 double sampling_budget(double budget_s) { return budget_s - std::min(0.07 * budget_s, 4.0); }
 
-// How many shapes of a kind to draw around the model's: in a minute some 2000 problems get the eight blocks that they need.
-int drawn_shapes(double budget_s) { return static_cast<int>(std::clamp(1.6 * budget_s, 8.0, 400.0)); }
+// How many shapes of an operation and type to draw around the model's. A minute affords some 40,000 timed arms, which two
+// operations in two types, each shape with its dozen of candidates, use up at three or four blocks a shape.
+int drawn_shapes(std::span<const WeightedProblem> problems, double budget_s) {
+  std::set<std::pair<Op, DType>> kinds;
+  for (const WeightedProblem& each : problems) kinds.emplace(each.problem.op(), each.problem.dtype);
+  return static_cast<int>(std::clamp(4 * budget_s / static_cast<double>(kinds.size()), 8.0, 400.0));
+}
 
 Result<Exit> run(Options options) {
   if (options.device != "cpu") return fail(Code::not_found, "--device {}: this machine has: cpu", in_quotes(options.device));
@@ -45,7 +51,7 @@ Result<Exit> run(Options options) {
   if (!journal.earlier().empty()) options.sampling.seed = static_cast<uint64_t>(journal.earlier().front().seed);
   draw_seed(options.sampling);
   if (options.problems.shapes.empty()) {
-    const auto around = survey(problem_list, drawn_shapes(options.sampling.budget_s), options.sampling.seed);
+    const auto around = survey(problem_list, drawn_shapes(problem_list, options.sampling.budget_s), options.sampling.seed);
     problem_list.insert(problem_list.end(), around.begin(), around.end());
   }
   const double asked_s = options.sampling.budget_s;

@@ -1,6 +1,7 @@
 #include "measure/operands.h"
 
 #include <algorithm>
+#include <random>
 #include <utility>
 
 #include "kernels/oracle.h"
@@ -9,6 +10,7 @@ namespace metallic {
 namespace {
 
 constexpr size_t kPage = 4096;
+constexpr size_t kJitter = 16 * kPage;  // what operands' places vary by
 
 constexpr size_t pages(size_t bytes) { return (bytes + kPage - 1) / kPage * kPage; }
 
@@ -38,7 +40,7 @@ Result<Operands> Operands::create(std::span<const OperandUse> uses, const Device
     for (size_t i = 0; i < bytes.size(); ++i) {
       size_t& size = sizes[i == kOut ? 0 : static_cast<size_t>(use.problem.dtype)][i];
       size =
-          std::max(size, static_cast<size_t>(bytes[i]) + kPage + (moves(use.problem, use.cache, i) ? operands.cold_bytes_ : 0));
+          std::max(size, static_cast<size_t>(bytes[i]) + kJitter + (moves(use.problem, use.cache, i) ? operands.cold_bytes_ : 0));
     }
     scratch = std::max(scratch, use.workspace);
   }
@@ -65,7 +67,13 @@ Result<Operands> Operands::create(std::span<const OperandUse> uses, const Device
   return operands;
 }
 
-void Operands::align(uint64_t drawn) { offset_ = drawn % 4 == 0 ? drawn / 4 % (kPage / 16) * 16 : drawn / 4 % (kPage / 64) * 64; }
+void Operands::align(uint64_t drawn) {
+  std::mt19937_64 random(drawn);
+  for (size_t& offset : offsets_) {
+    const size_t grain = random() % 4 == 0 ? 16 : 64;
+    offset = random() % (kJitter / grain) * grain;
+  }
+}
 
 void Operands::go_on_at(int64_t place) { place_ = pages(std::min(static_cast<size_t>(place), cold_bytes_)); }
 
@@ -77,7 +85,7 @@ Args Operands::next(const Problem& problem, Cache cache) {
   if (place_ >= cold_bytes_) place_ = 0;
   const auto at = [&](size_t i) {
     std::byte* part = parts_[i == kOut ? 0 : static_cast<size_t>(problem.dtype)][i];
-    return part + offset_ + (moves(problem, cache, i) ? place_ : 0);
+    return part + offsets_[i] + (moves(problem, cache, i) ? place_ : 0);
   };
   const Args args{.in = {at(0), at(1), at(2)}, .out = at(kOut)};
   place_ += step;

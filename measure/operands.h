@@ -37,8 +37,9 @@ class Operands {
   static Result<Operands> create(std::span<const OperandUse> uses, const DeviceFacts& facts, int64_t cold_bytes, uint64_t seed,
                                  std::optional<int> shared_file = {});
 
-  /// Where operands begin from now on, drawn by a random number: at a multiple of 64 bytes within a page or, one time in four, of
-  /// 16, as malloc gives them.
+  /// Where operands begin from now on, drawn for each by a random number: at a multiple of 64 bytes within one of 16 pages or,
+  /// one time in four, of 16, as malloc gives them. How they lie to one another makes some kernels up to 1.8 times as slow (Zen
+  /// 4, softmax in f32): in one place for a whole run, all would be ranked by that.
   void align(uint64_t drawn);
 
   /// The operands of the next call. Cold ones move on by the largest operand's size, rounded up to a page so that rows keep
@@ -57,7 +58,7 @@ class Operands {
   std::byte* workspace_ = nullptr;
   size_t cold_bytes_ = 0;
   size_t place_ = 0;
-  size_t offset_ = 0;
+  std::array<size_t, 4> offsets_{};
 };
 
 /// Poisons an output, so that what a wrong or lazy kernel leaves behind shows; where the kernel reads it (beta ≠ 0) it

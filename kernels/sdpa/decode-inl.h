@@ -30,7 +30,8 @@ namespace metallic::sdpa {
 inline constexpr int64_t kPad = 16;
 
 /// Bytes of each stream that are on their way while the rows before them are worked on. Halfway they are asked for once more,
-/// as if some of the first requests came to nothing (Zen 4, one thread: f32 18.2 → 21.5, f16 17.8 → 19.2 GB/s of the 22 there are).
+/// as if some of the first requests came to nothing (Zen 4, one thread: f32 18.2 → 21.5, f16 17.8 → 19.2 GB/s of the 22 there
+/// are).
 inline constexpr int64_t kBytesAhead = 8192;
 
 /// Keys that are worked on together.
