@@ -152,12 +152,12 @@ extern const Variant cpu_gemv = {
       return std::nullopt;
     },
     // One column needs four rows for their independent sums, many need them for the sharing of loads, if the registers
-    // suffice; in between two are better, and fewer streams. Dot products with many registers share most with six.
+    // suffice; in between two are better, and fewer streams. Dot products of many columns share most with six.
     .prefer =
         [](const Problem& problem, const DeviceFacts& facts) {
           const int64_t n = problem.matmul().small();
           const bool dots = along_k(problem.matmul()), wide = facts.isa.starts_with("AVX3");
-          if (dots && wide) return kTunings[n == 1 ? 2 : 3];
+          if (dots && wide && n > 8) return kTunings[3];
           return kTunings[n > 4 ? (wide ? 2 : 1) : n == 1 && dots ? 2 : 1];
         },
     .prepare = [](const Problem& problem, const Tuning& tuning, const DeviceFacts& facts, Planner&)

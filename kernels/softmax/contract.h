@@ -13,7 +13,9 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "core/device.h"
 #include "core/problem.h"
+#include "core/variant.h"
 
 namespace metallic::softmax {
 
@@ -41,5 +43,12 @@ inline double work_before(const SoftmaxShape& shape, int64_t row) {
 
 /// Elements that make a task worth a thread: about 5 µs of work, the price of waking one.
 inline constexpr double kGrain = 8192;
+
+/// Whether the output is written past the caches, which saves reading it first: where input and output are more than twice the
+/// last one. Below, whoever reads the output next finds it there. The order of sums does not depend on it.
+inline bool streams(const Problem& problem, const DeviceFacts& facts) {
+  const auto bytes = operand_bytes(problem);
+  return bytes[0] + bytes[kOut] > 2 * facts.llc_bytes;
+}
 
 }  // namespace metallic::softmax

@@ -91,20 +91,18 @@ namespace {
 
 HWY_EXPORT(find_passes);
 
-// segment: its keys, which are read twice in a row and so should stay in the first or second cache level. stream: the output is
-// written past the caches, which saves reading it first.
-constexpr Tuning kTunings[] = {
-    {{{{"segment", 1024}}}}, {{{{"segment", 4096}}}}, {{{{"segment", 16384}}}}, {{{{"segment", 1024}, {"stream", 1}}}}};
+// Keys in a segment. It is read twice in a row, so it should stay in the first or second cache level.
+constexpr Tuning kTunings[] = {{{{{"segment", 1024}}}}, {{{{"segment", 4096}}}}, {{{{"segment", 16384}}}}};
 
 class CpuBlock final : public Kernel {
  public:
-  CpuBlock(const Problem& problem, const Tuning& tuning, Passes passes)
+  CpuBlock(const Problem& problem, int64_t segment, bool stream, Passes passes)
       : shape_(problem.softmax()),
         in_size_(static_cast<int64_t>(size_of(problem.dtype))),
         out_size_(static_cast<int64_t>(size_of(problem.out_dtype))),
-        segment_(tuning["segment"]),
+        segment_(segment),
         segments_((shape_.seq_k + segment_ - 1) / segment_),
-        stream_(tuning["stream"] == 1),
+        stream_(stream),
         tasks_(task_count(problem.threads, shape_.rows() * segments_, work_before(shape_, shape_.rows()), kGrain)),
         begins_(shares_by_work(shape_.rows(), tasks_, [this](int64_t row) { return work_before(shape_, row); })),
         // In whole cache lines, so that no two tasks write to one.
@@ -210,13 +208,11 @@ class CpuBlock final : public Kernel {
 // that few rows still give every thread a segment.
 Tuning preferred_segment(const Problem& problem, const DeviceFacts& facts) {
   const auto& shape = problem.softmax();
-  const auto bytes = operand_bytes(problem);
-  if (bytes[0] + bytes[kOut] > 2 * facts.llc_bytes) return kTunings[3];
   const int64_t in_cache = facts.l1d_bytes / 2 / static_cast<int64_t>(size_of(problem.dtype));
   const int64_t rows = std::max<int64_t>(1, shape.rows());
   const int64_t per_thread = rows >= problem.threads ? shape.seq_k : shape.seq_k * rows / problem.threads;
   Tuning best = kTunings[0];
-  for (const Tuning& tuning : {kTunings[1], kTunings[2]})
+  for (const Tuning& tuning : kTunings)
     if (tuning["segment"] <= std::min(in_cache, per_thread)) best = tuning;
   return best;
 }
@@ -231,7 +227,8 @@ extern const Variant cpu_block = {
     .prepare = [](const Problem& problem, const Tuning& tuning, const DeviceFacts& facts,
                   Planner&) -> Result<std::unique_ptr<const Kernel>> {
       const auto find = cpu::pick(HWY_DISPATCH_TABLE(find_passes), facts.isa_bit);
-      return std::make_unique<CpuBlock>(problem, tuning, find(tuning["stream"] == 1, problem.dtype, problem.out_dtype));
+      const bool stream = streams(problem, facts);
+      return std::make_unique<CpuBlock>(problem, tuning["segment"], stream, find(stream, problem.dtype, problem.out_dtype));
     },
     .reduction_id = [](const Problem&, const Tuning& tuning, const DeviceFacts& facts) -> std::optional<std::string> {
       return "segments;" + to_string(tuning) + ";" + facts.isa;

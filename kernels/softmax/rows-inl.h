@@ -150,14 +150,6 @@ HWY_INLINE void finish(Pass& pass, size_t i) {
   if (i < pass.count) pass.rest(i);
 }
 
-/// Several passes in one loop as far as the shortest goes, vector by vector, each then to its end in the order given.
-template <class... Pass>
-HWY_INLINE void run_together(Pass&... pass) {
-  const size_t lanes = hn::Lanes(F32()), common = std::min({pass.count...}) / lanes * lanes;
-  for (size_t i = 0; i < common; i += lanes) (pass.whole(i, 0), ...);
-  (finish<1>(pass, common), ...);
-}
-
 /// One pass alone.
 template <int kUnroll, typename In>
 HWY_INLINE float row_max(const In* x, size_t count) {
