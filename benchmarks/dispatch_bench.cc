@@ -3,7 +3,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <filesystem>
 #include <random>
 #include <stdexcept>
@@ -45,11 +44,9 @@ Profile as_own(Profile profile, const Context& context) {
 
 // The profile that METALLIC_PROFILE names, or the largest that is built in.
 Profile typical(const Context& context) {
-  if (const char* path = std::getenv("METALLIC_PROFILE")) {
-    auto profile = load_profile(path, context.facts());
-    if (!profile) throw std::runtime_error(profile.error().message);
-    return *profile;
-  }
+  if (const auto& path = context.environment().profile; path && *path != "none")
+    if (const auto profile = load_profile(*path, context.facts()))
+      return *profile;  // the context has warned of one that cannot be used
   const auto profiles = built_in_profiles();
   return std::ranges::max_element(profiles, {}, [](const BuiltInProfile& one) { return to_json(one.profile).size(); })->profile;
 }
