@@ -10,9 +10,12 @@
 namespace metallic {
 
 /// For each operation among the problems, with and without a causal mask as they have it, and each element type, without weight:
-///   softmax  a coarse log grid of rows × seq_k with the edges of vectors (±1), and shapes drawn between; causal ones by batch
-///   too matmul   weights on both sides: a coarse log grid of big × k with n at the edges of the small-N buckets, and shapes
-///   drawn between sdpa     decoding and prompts with the heads of the first one among the problems
+/// - softmax: a coarse log grid of rows × seq_k with the edges of vectors (±1), and shapes drawn between; causal ones by batch
+///
+/// - matmul: weights on both sides; a coarse log grid of big × k with n at the edges of the small-N buckets, and shapes drawn
+///
+/// - sdpa: decoding and prompts with the heads of the first one among the problems
+///
 /// `drawn` shapes of softmax, as many of either usual way of a matmul, half as many of its others and of causal softmax, a
 /// quarter of sdpa. Log-uniform within the ranges that the problems span, within what one call may cost (2²⁴ elements of an
 /// operand, 2²⁹ operations). No shape that is among the problems.
