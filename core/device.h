@@ -17,12 +17,13 @@ struct Library {
 };
 
 struct DeviceFacts {
-  std::string id;       ///< what the command line calls it: "cpu"
-  std::string backend;  ///< the prefix of its variants' names: "cpu"
-  std::string model;    ///< marketing name, e.g. "AMD EPYC"
-  std::string isa;      ///< widest SIMD target that kernels may use, e.g. "AVX3"
-  int64_t isa_bit = 0;  ///< the same as Highway's target bit; a fact rather than a global, so that tests can choose it
-  bool amx = false;     ///< AMX tiles of bf16, which the kernel lets programs use; Highway has no target for them
+  std::string id;          ///< what the command line calls it: "cpu"
+  std::string backend;     ///< the prefix of its variants' names: "cpu"
+  std::string model;       ///< marketing name, e.g. "AMD EPYC"
+  std::string isa;         ///< widest SIMD target that kernels may use, e.g. "AVX3"
+  int64_t isa_bit = 0;     ///< the same as Highway's target bit; a fact rather than a global, so that tests can choose it
+  bool amx = false;        ///< AMX tiles of bf16, which the kernel lets programs use; Highway has no target for them
+  bool bf16_dots = false;  ///< AVX-512 BF16: dot products of pairs of bf16; Highway 1.0.3 has no target for them either
   int cores = 1;
   int64_t l1d_bytes = 32 << 10;
   int64_t l2_bytes = 1 << 20;

@@ -18,6 +18,7 @@ Json facts_json(const DeviceFacts& facts) {
           {"model", facts.model},
           {"isa", facts.isa},
           {"amx", facts.amx},
+          {"bf16_dots", facts.bf16_dots},
           {"cores", facts.cores},
           {"l1d_bytes", facts.l1d_bytes},
           {"l2_bytes", facts.l2_bytes},
@@ -35,6 +36,9 @@ Result<DeviceFacts> parse_facts(const JsonObject& object) {
   METALLIC_TRY(facts.isa, object.text("isa"));
   if (object.has("amx")) {
     METALLIC_TRY(facts.amx, object.boolean("amx"));
+  }
+  if (object.has("bf16_dots")) {
+    METALLIC_TRY(facts.bf16_dots, object.boolean("bf16_dots"));
   }
   METALLIC_TRY(const int64_t cores, object.integer("cores", 1, 1 << 20));
   facts.cores = static_cast<int>(cores);

@@ -230,15 +230,20 @@ TEST(GoogleBenchmark, RefusesOtherFiles) {
 }
 
 TEST(DeviceJson, RoundTrips) {
-  const DeviceRecord record{
-      .facts =
-          {.id = "cpu", .backend = "cpu", .model = "m", .isa = "AVX2", .amx = true, .cores = 4, .libraries = {{"blis", "0.9.0"}}},
-      .ceilings = {1e9, 2e9, 3e9},
-      .threads = 2,
-      .model = "any",
-      .build = "b",
-      .date = "d",
-      .seed = 42};
+  const DeviceRecord record{.facts = {.id = "cpu",
+                                      .backend = "cpu",
+                                      .model = "m",
+                                      .isa = "AVX2",
+                                      .amx = true,
+                                      .bf16_dots = true,
+                                      .cores = 4,
+                                      .libraries = {{"blis", "0.9.0"}}},
+                            .ceilings = {1e9, 2e9, 3e9},
+                            .threads = 2,
+                            .model = "any",
+                            .build = "b",
+                            .date = "d",
+                            .seed = 42};
   const auto parsed = parse_device_record(to_json(record), "device.json");
   ASSERT_TRUE(parsed) << parsed.error().message;
   EXPECT_EQ(parsed->facts, record.facts);

@@ -91,16 +91,18 @@ void expect_matmul(const Problem& problem, const Args& args, const void* c_befor
     const int64_t batch = index / (s.m * s.n), i = index / s.n % s.m, j = index % s.n;
     const auto a = matmul::operand_a<In>(s, args.in[0], batch);
     const auto b = matmul::operand_b<In>(s, args.in[1], batch);
-    double sum = 0, absolute = 0;
+    double sum = 0, absolute = 0, flushed = 0;
     for (int64_t k = 0; k < s.k; ++k) {
-      const double term = static_cast<double>(to_float(a.at(i, k))) * to_float(b.at(k, j));
-      sum += term;
-      absolute += std::abs(term);
+      const double x = to_float(a.at(i, k)), y = to_float(b.at(k, j));
+      sum += x * y;
+      absolute += std::abs(x * y);
+      flushed += problem.dtype == DType::bf16 ? 0x1p-126 * (std::abs(x) + std::abs(y) + 1) : 0;
     }
     const int64_t at = batch * s.batch_stride_c + i * s.ldc + j;
     const double kept = s.beta == 0 ? 0 : static_cast<double>(s.beta) * element(problem.out_dtype, c_before, at);
-    elements.push_back({index, at, s.alpha * sum + kept,
-                        (2 * gamma(s.k) + 4 * kUnit) * std::abs(s.alpha) * absolute + 4 * kUnit * std::abs(kept) + 0x1p-140});
+    elements.push_back(
+        {index, at, s.alpha * sum + kept,
+         std::abs(s.alpha) * ((2 * gamma(s.k) + 4 * kUnit) * absolute + flushed) + 4 * kUnit * std::abs(kept) + 0x1p-140});
   }
 }
 

@@ -60,6 +60,9 @@ DeviceFacts facts() {
   facts.cores = usable_cores();
   facts.memory_bytes = static_cast<int64_t>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGESIZE);
   if (!cpuinfo_initialize()) return facts;
+#if defined(__x86_64__)
+  facts.bf16_dots = cpuinfo_has_x86_avx512bf16();
+#endif
   if (cpuinfo_get_packages_count() > 0) facts.model = cpuinfo_get_package(0)->name;
   if (cpuinfo_get_l1d_caches_count() > 0) facts.l1d_bytes = cpuinfo_get_l1d_cache(0)->size;
   if (cpuinfo_get_l2_caches_count() > 0) facts.l2_bytes = cpuinfo_get_l2_cache(0)->size;

@@ -3,7 +3,7 @@
 // C[M,N] = alpha·op(A)·op(B) + beta·C for each matrix of the batch, f32 accumulation whatever the storage; beta = 0
 // writes C without reading it, K = 0 gives beta·C. Each element is within 2·γ_K·|alpha|·Σ|a||b| + 2u·|beta·c| of the exact
 // value (u = 2⁻²⁴, γ_K = K·u/(1−K·u)), and then rounded once to the output's type; integer-valued operands whose sums stay
-// below 2²⁴ are exact. NaN and infinities propagate.
+// below 2²⁴ are exact. NaN and infinities propagate. Denormal bf16 inputs may count as 0, and so may sums of theirs below 2⁻¹²⁶.
 #pragma once
 
 #include <cstddef>

@@ -22,6 +22,7 @@
 #include "kernels/element.h"
 #include "kernels/matmul/contract.h"
 #include "kernels/matmul/pack-inl.h"
+#include "kernels/matmul/streamed_product.h"
 #include "kernels/simd/partial-inl.h"
 #include "kernels/simd/prefetch.h"
 #include "kernels/simd/storage-inl.h"
@@ -29,24 +30,6 @@
 #ifndef METALLIC_KERNELS_MATMUL_GEMV_INL_H_ONCE
 #define METALLIC_KERNELS_MATMUL_GEMV_INL_H_ONCE
 namespace metallic::matmul {
-
-inline constexpr int64_t kMostColumns = 16;
-
-/// Weights W and columns X of one matrix, Y = alpha·W·X + beta·Y.
-struct Columns {
-  int64_t k, n;
-  DType dtype;  ///< of W
-  const void* w;
-  int64_t w_row;  ///< from one stored row of W to the next: along `big` for dot products, along K for scaled rows
-  const float* x;
-  int64_t x_step;  ///< from one K to the next for scaled rows; dot products have X in vectors, [K/lanes][n][lanes]
-  DType out_dtype;
-  void* y;
-  int64_t y_big, y_column;
-  float alpha, beta;
-  int64_t rows;     ///< the tuning
-  bool prefetches;  ///< W into the second cache level: where it is not there already
-};
 
 // In double precision the products are exact, so that neither FMA nor the ISA makes a difference, nor which way Y lies.
 inline float combine(const Columns& p, float sum, const float& y) {
@@ -175,12 +158,26 @@ void write_as(const Columns& p, const float* sums, int64_t rows, int64_t columns
 }
 
 // Results of `rows` along `big` times `columns`, from (row, column) on.
-void write(const Columns& p, const float* sums, int64_t row, int64_t rows, int64_t column, int64_t columns) {
+inline void write(const Columns& p, const float* sums, int64_t row, int64_t rows, int64_t column, int64_t columns) {
   with_type(p.out_dtype,
             [&]<typename T>(T) { write_as(p, sums, rows, columns, static_cast<T*>(p.y) + row * p.y_big + column * p.y_column); });
 }
 
 // ---- Dot products: an accumulator per result, a lane per K modulo lanes.
+
+/// W as it is stored, widened in registers; X in floats.
+template <typename T>
+struct Widened {
+  using Element = T;
+  static constexpr int64_t kOfVector = kLanes;  ///< elements of K
+  static HWY_INLINE hn::Vec<Lane> load(const T* from) { return load_f32(Lane(), from); }
+  static HWY_INLINE hn::Vec<Lane> load(const T* from, size_t count) { return load_f32_partial(Lane(), from, count); }
+  static HWY_INLINE hn::Vec<Lane> load_x(const float* from, size_t count) { return load_partial(Lane(), from, count); }
+  template <class V>
+  static HWY_INLINE V multiply_add(V a, V b, V sum) {
+    return hn::MulAdd(a, b, sum);
+  }
+};
 
 // Columns that kRows weight rows are multiplied with at a time: with four rows, 6 of AVX-512 and 2 elsewhere.
 template <int kRows>
@@ -188,9 +185,9 @@ constexpr int kDotGroup = std::min(kMostGroup, kRows == 4 && kAccumulators == 12
 
 // sums[(i·n + j)·lanes] += W row i · X column j over whole vectors of K and then `tail` more; from 0 where `fresh`. The lines
 // `ahead` of these are prefetched, unless that is 0.
-template <typename T, int kRows, int kColumns>
-void dot_tile(const T* HWY_RESTRICT w, int64_t w_row, const float* HWY_RESTRICT x, int64_t n, int64_t vectors, size_t tail,
-              int64_t ahead, bool fresh, float* HWY_RESTRICT sums) {
+template <typename Dots, int kRows, int kColumns>
+void dot_tile(const typename Dots::Element* HWY_RESTRICT w, int64_t w_row, const float* HWY_RESTRICT x, int64_t n,
+              int64_t vectors, size_t tail, int64_t ahead, bool fresh, float* HWY_RESTRICT sums) {
   const Lane d;
   using V = hn::Vec<Lane>;
   V sum[kRows][kColumns];
@@ -201,7 +198,7 @@ void dot_tile(const T* HWY_RESTRICT w, int64_t w_row, const float* HWY_RESTRICT 
   const auto step = [&](auto prefetches) HWY_ATTR {
     const auto row = [&](int i) HWY_ATTR {
       if (prefetches) prefetch_l2(w + i * w_row + ahead);
-      return load_f32(d, w + i * w_row);
+      return Dots::load(w + i * w_row);
     };
     // The fewer operands are kept in registers.
     if constexpr (kColumns < kRows) {
@@ -212,7 +209,7 @@ void dot_tile(const T* HWY_RESTRICT w, int64_t w_row, const float* HWY_RESTRICT 
       for (int i = 0; i < kRows; ++i) {
         const V weights = row(i);
 #pragma GCC unroll 16
-        for (int j = 0; j < kColumns; ++j) sum[i][j] = hn::MulAdd(weights, column[j], sum[i][j]);
+        for (int j = 0; j < kColumns; ++j) sum[i][j] = Dots::multiply_add(weights, column[j], sum[i][j]);
       }
     } else {
       V weights[kRows];
@@ -222,10 +219,10 @@ void dot_tile(const T* HWY_RESTRICT w, int64_t w_row, const float* HWY_RESTRICT 
       for (int j = 0; j < kColumns; ++j) {
         const V column = hn::LoadU(d, x + j * kLanes);
 #pragma GCC unroll 16
-        for (int i = 0; i < kRows; ++i) sum[i][j] = hn::MulAdd(weights[i], column, sum[i][j]);
+        for (int i = 0; i < kRows; ++i) sum[i][j] = Dots::multiply_add(weights[i], column, sum[i][j]);
       }
     }
-    w += kLanes;
+    w += Dots::kOfVector;
     x += n * kLanes;
   };
   if (ahead != 0)
@@ -235,9 +232,9 @@ void dot_tile(const T* HWY_RESTRICT w, int64_t w_row, const float* HWY_RESTRICT 
   if (tail > 0) {
 #pragma GCC unroll 16
     for (int i = 0; i < kRows; ++i) {
-      const V row = load_f32_partial(d, w + i * w_row, tail);
+      const V row = Dots::load(w + i * w_row, tail);
 #pragma GCC unroll 16
-      for (int j = 0; j < kColumns; ++j) sum[i][j] = hn::MulAdd(row, load_partial(d, x + j * kLanes, tail), sum[i][j]);
+      for (int j = 0; j < kColumns; ++j) sum[i][j] = Dots::multiply_add(row, Dots::load_x(x + j * kLanes, tail), sum[i][j]);
     }
   }
 #pragma GCC unroll 16
@@ -246,14 +243,14 @@ void dot_tile(const T* HWY_RESTRICT w, int64_t w_row, const float* HWY_RESTRICT 
     for (int j = 0; j < kColumns; ++j) hn::StoreU(sum[i][j], d, sums + (i * n + j) * kLanes);
 }
 
-template <typename T>
-using DotTile = void (*)(const T*, int64_t, const float*, int64_t, int64_t, size_t, int64_t, bool, float*);
-template <typename T, int kRows, int... kColumns>
-constexpr std::array<DotTile<T>, sizeof...(kColumns)> dot_tiles_of(std::integer_sequence<int, kColumns...>) {
-  return {&dot_tile<T, kRows, kColumns + 1>...};
+template <typename Dots>
+using DotTile = void (*)(const typename Dots::Element*, int64_t, const float*, int64_t, int64_t, size_t, int64_t, bool, float*);
+template <typename Dots, int kRows, int... kColumns>
+constexpr std::array<DotTile<Dots>, sizeof...(kColumns)> dot_tiles_of(std::integer_sequence<int, kColumns...>) {
+  return {&dot_tile<Dots, kRows, kColumns + 1>...};
 }
-template <typename T, int kRows>
-constexpr auto kDotTiles = dot_tiles_of<T, kRows>(std::make_integer_sequence<int, kDotGroup<kRows>>());
+template <typename Dots, int kRows>
+constexpr auto kDotTiles = dot_tiles_of<Dots, kRows>(std::make_integer_sequence<int, kDotGroup<kRows>>());
 
 #if HWY_TARGET != HWY_SCALAR
 template <class D, class V>
@@ -284,8 +281,9 @@ HWY_INLINE void add_lanes(const float* HWY_RESTRICT sums, int64_t count, float* 
 }
 
 // One block of K for `rows` rows from w on; the sums of a row lie n·lanes after those of the one before.
-template <typename T, int kRows>
-void dot_block(const Columns& p, const T* w, int64_t rows, int64_t k, int64_t depth, int64_t ahead, float* sums) {
+template <typename Dots, int kRows>
+void dot_block(const Columns& p, const typename Dots::Element* w, int64_t rows, int64_t k, int64_t depth, int64_t ahead,
+               float* sums) {
   constexpr int64_t kGroup = kDotGroup<kRows>;
   const int64_t groups = (p.n + kGroup - 1) / kGroup;
   int64_t i = 0;
@@ -293,36 +291,44 @@ void dot_block(const Columns& p, const T* w, int64_t rows, int64_t k, int64_t de
     for (int64_t g = 0, j = 0; g < groups; ++g) {
       // Equal groups; those after the first find the weights in the first cache level.
       const int64_t columns = (p.n - j + groups - g - 1) / (groups - g);
-      kDotTiles<T, kRows>[static_cast<size_t>(columns - 1)](w + i * p.w_row, p.w_row, p.x + k * p.n + j * kLanes, p.n,
-                                                            depth / kLanes, static_cast<size_t>(depth % kLanes), ahead, k == 0,
-                                                            sums + (i * p.n + j) * kLanes);
+      kDotTiles<Dots, kRows>[static_cast<size_t>(columns - 1)](
+          w + i * p.w_row, p.w_row, p.x + (k / Dots::kOfVector * p.n + j) * kLanes, p.n, depth / Dots::kOfVector,
+          static_cast<size_t>(depth % Dots::kOfVector), ahead, k == 0, sums + (i * p.n + j) * kLanes);
       j += columns;
     }
   if constexpr (kRows > 1)
     if (i < rows)
-      dot_block<T, kRows == 6 ? 4 : kRows / 2>(p, w + i * p.w_row, rows - i, k, depth, ahead, sums + i * p.n * kLanes);
+      dot_block<Dots, kRows == 6 ? 4 : kRows / 2>(p, w + i * p.w_row, rows - i, k, depth, ahead, sums + i * p.n * kLanes);
 }
 
 // X is read again for each tile. Where the weights' bytes bound, K goes by in blocks of which X fits in half of the first
 // cache level: what X takes from the second delays the weights (14336×4096×8: 0.8 times as fast). Where multiply-adds bound,
 // X may fill a quarter of the second level, since each block costs a load and a store of every accumulator; but only for
 // tiles of few loads, which that level can feed.
-template <typename T, int kRows>
+template <typename Dots, int kRows>
 void dot_rows(const Columns& p, int64_t begin, int64_t end) {
+  using T = typename Dots::Element;
   const T* w = static_cast<const T*>(p.w);
   const int64_t chunk = std::clamp<int64_t>(kMostSums / p.n / kRows * kRows, kRows, 64 / kRows * kRows);
   constexpr bool kFewLoads = kRows >= 4 && kRows * kDotGroup<kRows> >= 24;
   const int64_t segment = kFewLoads && (p.n > kMostGroup || !p.prefetches) ? 16 * kSegmentFloats : kSegmentFloats;
-  const int64_t blocks = std::max<int64_t>(1, (p.k * p.n + segment - 1) / segment);
-  const int64_t block = std::max<int64_t>(16, ((p.k + blocks - 1) / blocks + 15) / 16 * 16);
+  constexpr int64_t kUnit = std::max<int64_t>(16, Dots::kOfVector);
+  const int64_t blocks = std::max<int64_t>(1, (p.k * p.n * kLanes / Dots::kOfVector + segment - 1) / segment);
+  const int64_t block = std::max(kUnit, ((p.k + blocks - 1) / blocks + kUnit - 1) / kUnit * kUnit);
   HWY_ALIGN float sums[kMostSums * kLanes] = {};
   float totals[kMostSums];
+  // Rows that lie several to a page are read in turns, which the hardware prefetchers do not follow: without these prefetches
+  // four rows of 182 took twice as long from memory as one after the other, with them two thirds; in cache they cost 3 to 8 %.
+  constexpr int64_t kPage = 4096 / sizeof(T);
+  const int64_t group = std::max<int64_t>(1, kRows * p.w_row);
+  const int64_t near = p.w_row <= kPage ? (kPage + group - 1) / group * group : 0;
   for (int64_t row = begin; row < end; row += chunk) {
     const int64_t rows = std::min(chunk, end - row);
     for (int64_t k = 0; k == 0 || k < p.k; k += block) {
       // The same rows' next block, or the first of the next rows.
       const int64_t next = k + block < p.k ? block : row + 2 * chunk <= end ? chunk * p.w_row - k : 0;
-      dot_block<T, kRows>(p, w + row * p.w_row + k, rows, k, std::min(block, p.k - k), p.prefetches ? next : 0, sums);
+      const int64_t ahead = near > 0 ? near : p.prefetches ? next : 0;
+      dot_block<Dots, kRows>(p, w + row * p.w_row + k, rows, k, std::min(block, p.k - k), ahead, sums);
     }
     add_lanes(sums, rows * p.n, totals);
     write(p, totals, row, rows, 0, p.n);
@@ -330,25 +336,11 @@ void dot_rows(const Columns& p, int64_t begin, int64_t end) {
 }
 
 /// Rows [begin, end) of Y by dot products.
-void dot(const Columns& p, int64_t begin, int64_t end) {
-  with_type(p.dtype, [&]<typename T>(T) {
-    p.rows == 1   ? dot_rows<T, 1>(p, begin, end)
-    : p.rows == 2 ? dot_rows<T, 2>(p, begin, end)
-    : p.rows == 4 ? dot_rows<T, 4>(p, begin, end)
-                  : dot_rows<T, 6>(p, begin, end);
-  });
-}
-
-int64_t lanes() { return kLanes; }
-
-/// X in floats, as dot products take it: by vectors of K.
-void pack_vectors(const Operand& x, int64_t k, int64_t n, int64_t begin, int64_t end, float* to) {
-  with_type(x.dtype, [&]<typename T>(T) { pack_vectors_as(x.as<T>(), k, n, begin, end, to); });
-}
-
-/// X in floats, as scaled rows take it: by rows of n.
-void pack_rows(const Operand& x, int64_t, int64_t n, int64_t begin, int64_t end, float* to) {
-  with_type(x.dtype, [&]<typename T>(T) { pack_rows_as(x.as<T>(), n, begin, end, to); });
+template <typename Dots>
+void dot_as(const Columns& p, int64_t begin, int64_t end) {
+  p.rows == 2   ? dot_rows<Dots, 2>(p, begin, end)
+  : p.rows == 4 ? dot_rows<Dots, 4>(p, begin, end)
+                : dot_rows<Dots, 6>(p, begin, end);
 }
 
 // ---- Scaled rows: the results of a segment of `big` stay in the first cache level while K goes by.
@@ -431,7 +423,10 @@ void scaled_rows(const Columns& p, int64_t begin, int64_t end) {
   const int64_t most = kSegmentFloats / p.n / 16 * 16;
   const int64_t segments = (end - begin + most - 1) / most;
   const int64_t stride = ((end - begin + segments - 1) / segments + 15) / 16 * 16;
-  const int64_t block = 4 * p.rows;
+  // A block's rows prefetch those of the next; the first has nobody to do so, and its many rows at once are too many streams for
+  // the hardware. So it is a small part of K, unless rows are so narrow that all of them are one stream.
+  const int64_t short_block = (p.k + 95) / 96 * 4;
+  const int64_t block = stride * p.n > 3 * kAccumulators / 2 * kLanes ? std::min(4 * p.rows, short_block) : 4 * p.rows;
   HWY_ALIGN float sums[kSegmentFloats];
   for (int64_t at = begin; at < end; at += stride) {
     const int64_t width = std::min(stride, end - at);
@@ -449,11 +444,6 @@ void scaled_rows(const Columns& p, int64_t begin, int64_t end) {
       for (int64_t i = 0; i < width; i += kMostSums)
         write(p, sums + j * stride + i, at + i, std::min(kMostSums, width - i), j, 1);
   }
-}
-
-/// Elements [begin, end) of Y along `big` by scaled rows.
-void scaled(const Columns& p, int64_t begin, int64_t end) {
-  with_type(p.dtype, [&]<typename T>(T) { scaled_rows<T>(p, begin, end); });
 }
 
 }  // namespace

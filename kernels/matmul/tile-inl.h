@@ -17,6 +17,7 @@
 #include <utility>
 
 #include "kernels/element.h"
+#include "kernels/matmul/pack-inl.h"
 #include "kernels/simd/partial-inl.h"
 #include "kernels/simd/storage-inl.h"
 
@@ -26,7 +27,7 @@ namespace metallic::matmul {
 
 /// One tile of C and what goes into it.
 struct Tile {
-  int64_t depth;          ///< steps along K
+  int64_t depth;          ///< steps along K, of four bytes: a float, or what else a Step has
   const float* a;         ///< element (row i, step k) at i·a_row + k·a_step
   int64_t a_row, a_step;  ///< of use where A is not packed
   const float* b;         ///< row k at k·b_step
@@ -88,9 +89,23 @@ HWY_NOINLINE void write_tile(const float* sums, int64_t rows, int64_t vecs, cons
   }
 }
 
+// A step of K: one float of A by a vector of B.
+struct Floats {
+  static constexpr int64_t kOfK = 1;
+  template <class V>
+  static HWY_INLINE V multiply_add(V a, V b, V sum) {
+    return hn::MulAdd(a, b, sum);
+  }
+  template <int kVecs, typename T>
+  static void pack(const T* from, int64_t across, int64_t along, int64_t width, int64_t readable, int64_t depth, float* to,
+                   int64_t step) {
+    pack_panel<kVecs>(from, across, along, width, readable, depth, to, step);
+  }
+};
+
 // kPacked: A's column of kRows floats and B's row of kNr are contiguous from step to step. kPartial: the last vector of a
 // row of B may not exist in full.
-template <int kRows, int kVecs, bool kPacked, bool kPartial>
+template <typename Step, int kRows, int kVecs, bool kPacked, bool kPartial>
 void compute_tile(const Tile& tile) {
   const Lane d;
   using V = hn::Vec<Lane>;
@@ -115,7 +130,7 @@ void compute_tile(const Tile& tile) {
     for (int i = 0; i < kRows; ++i) {
       const V scale = hn::Set(d, a[i * a_row]);
 #pragma GCC unroll 16
-      for (int v = 0; v < kVecs; ++v) sum[i][v] = hn::MulAdd(scale, row[v], sum[i][v]);
+      for (int v = 0; v < kVecs; ++v) sum[i][v] = Step::multiply_add(scale, row[v], sum[i][v]);
     }
     a += a_step;
     b += b_step;
@@ -144,14 +159,14 @@ void compute_tile(const Tile& tile) {
 
 using ComputeTile = void (*)(const Tile&);
 
-template <int kVecs, bool kPacked, bool kPartial, int... kRows>
+template <typename Step, int kVecs, bool kPacked, bool kPartial, int... kRows>
 constexpr std::array<ComputeTile, kMr> tiles_of(std::integer_sequence<int, kRows...>) {
-  return {&compute_tile<kRows + 1, kVecs, kPacked, kPartial>...};
+  return {&compute_tile<Step, kRows + 1, kVecs, kPacked, kPartial>...};
 }
 
 /// The function for a tile by its rows − 1.
-template <int kVecs, bool kPacked, bool kPartial>
-constexpr auto kTiles = tiles_of<kVecs, kPacked, kPartial>(std::make_integer_sequence<int, kMr>());
+template <typename Step, int kVecs, bool kPacked, bool kPartial>
+constexpr auto kTiles = tiles_of<Step, kVecs, kPacked, kPartial>(std::make_integer_sequence<int, kMr>());
 
 }  // namespace
 }  // namespace metallic::matmul::HWY_NAMESPACE

@@ -138,7 +138,7 @@ void multiply(Tile tile, int64_t rows, const Depth& depth) {
   for (int64_t i = 0, left = tiles; left > 0; --left) {
     const int64_t height = (rows - i + left - 1) / left;
     tile.depth = depth(i + height);
-    kTiles<kTileVecs, false, false>[static_cast<size_t>(height - 1)](tile);
+    kTiles<matmul::HWY_NAMESPACE::Floats, kTileVecs, false, false>[static_cast<size_t>(height - 1)](tile);
     tile.a += height * tile.a_row;
     tile.c += height * tile.c_row;
     i += height;
