@@ -284,6 +284,7 @@ std::string_view name(Axis axis) {
     case Axis::side: return "side";
     case Axis::heads: return "heads";
     case Axis::head_dim: return "head_dim";
+    case Axis::elements: return "elements";
   }
   return "unknown";
 }
@@ -302,6 +303,7 @@ std::optional<int64_t> value(const SoftmaxShape& s, Axis axis) {
     case Axis::seq_q: return s.seq_q;
     case Axis::seq_k: return s.seq_k;
     case Axis::batch: return s.batch;
+    case Axis::elements: return s.rows() * s.seq_k;
     default: return std::nullopt;
   }
 }

@@ -148,15 +148,16 @@ inline constexpr size_t kOut = 3;
 std::array<int64_t, 4> operand_bytes(const Problem& problem);
 
 /// The dimensions that rules test.
-enum class Axis : unsigned char { rows, seq_q, seq_k, batch, big, n, k, side, heads, head_dim };
-inline constexpr std::array kAxes = {Axis::rows, Axis::seq_q, Axis::seq_k, Axis::batch, Axis::big,
-                                     Axis::n,    Axis::k,     Axis::side,  Axis::heads, Axis::head_dim};
+enum class Axis : unsigned char { rows, seq_q, seq_k, batch, big, n, k, side, heads, head_dim, elements };
+inline constexpr std::array kAxes = {Axis::rows, Axis::seq_q, Axis::seq_k, Axis::batch,    Axis::big,     Axis::n,
+                                     Axis::k,    Axis::side,  Axis::heads, Axis::head_dim, Axis::elements};
 
 std::string_view name(Axis axis);
 std::optional<Axis> parse_axis(std::string_view text);
 
 /// A problem's value on an axis, or nothing where its operation lacks it. For matmul `n` is min(M,N), `big` max(M,N) and
 /// `side` is 0 where the weights are in A, 1 where they are in B. For sdpa `heads` is batch·heads.
+/// For softmax `elements` is rows·seq_k, which tells whether caches hold the problem.
 std::optional<int64_t> value(const Problem& problem, Axis axis);
 
 /// The values on all axes, by the axis' number; 0 on those that the operation lacks.

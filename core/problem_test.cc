@@ -83,6 +83,13 @@ TEST(Problem, ValidationRefusesNonsense) {
   EXPECT_FALSE(validate(causal)) << "2-D labels cannot be causal";
 }
 
+TEST(Problem, ElementsAreThoseOfASoftmax) {
+  EXPECT_EQ(value(softmax_problem(2, 3, 5), Axis::elements), 30);
+  EXPECT_EQ(value(matmul_problem(2, 3, 5), Axis::elements), std::nullopt);
+  EXPECT_EQ(axis_values(softmax_problem(7, 11))[static_cast<size_t>(Axis::elements)], 77);
+  EXPECT_EQ(parse_axis("elements"), Axis::elements);
+}
+
 TEST(Rule, RangesIncludeBothEnds) {
   const Rule rule{.when = {{Axis::seq_k, 64, 1024}, {Axis::rows, std::nullopt, 16}}, .use = "cpu_vec"};
   EXPECT_TRUE(matches(rule, softmax_problem(16, 64)));

@@ -13,9 +13,9 @@ bool matches(const Rule& rule, const Problem& problem) {
   });
 }
 
-std::string to_string(const Rule& rule) {
+std::string to_string(std::span<const Range> ranges) {
   std::string text;
-  for (const Range& range : rule.when) {
+  for (const Range& range : ranges) {
     if (!text.empty()) text += " and ";
     text += name(range.axis);
     if (range.low && range.high)
@@ -25,8 +25,12 @@ std::string to_string(const Rule& rule) {
     else if (range.low)
       text += fmt::format(" ≥ {}", *range.low);
   }
-  if (text.empty()) text = "otherwise";
-  return fmt::format("{}: {}{}{}", text, rule.use, rule.tuning.empty() ? "" : "@", rule.tuning);
+  return text;
+}
+
+std::string to_string(const Rule& rule) {
+  return fmt::format("{}: {}{}{}", rule.when.empty() ? "otherwise" : to_string(std::span(rule.when)), rule.use,
+                     rule.tuning.empty() ? "" : "@", rule.tuning);
 }
 
 std::string_view name(Numerics numerics) {

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -40,6 +41,9 @@ bool matches(const Rule& rule, const Problem& problem);
 
 /// A rule on one line: `seq_k ≤ 1280 and rows 1..16: cpu_vec@unroll=4`.
 std::string to_string(const Rule& rule);
+
+/// The condition alone: `rows 2..16 and elements ≥ 1024`; empty where there is none.
+std::string to_string(std::span<const Range> ranges);
 
 /// The ways a result may depend on things other than its input.
 enum class Numerics : unsigned char {
