@@ -10,6 +10,7 @@
 #include "core/label.h"
 #include "dispatch/defaults.h"
 #include "formats/file.h"
+#include "kernels/variants.h"
 
 namespace metallic::cli {
 namespace {
@@ -145,6 +146,10 @@ tune::AnalysisOptions analysis_options(const DeviceFacts& facts) {
     const auto decision = select(problem, {facts, Environment{}, CallOptions{}, {}});
     if (!decision) return {};
     return {std::string(decision->variant->name), to_string(decision->tuning)};
+  };
+  options.preference = [facts](const Problem& problem, std::string_view variant) -> std::string {
+    const Variant* found = find_variant(problem.op(), variant);
+    return found ? to_string(found->prefer(problem, facts)) : "";
   };
   options.default_rules = [backend = facts.backend](Op op) { return default_rules(op, Thresholds{}, backend); };
   return options;

@@ -97,10 +97,14 @@ void add_matmuls(int drawn, Shapes& shapes, Draw& draw) {
           way.weights_in_b ? matmul_problem(n, k, big, false, way.transposed) : matmul_problem(big, k, n, false, way.transposed),
           role);
     };
+    // Few of the grid: what big and k do is better seen by many values of them, each with some n.
     for (const int64_t big : {64, 512, 4096})
       for (const int64_t k : {64, 512, 4096})
-        for (const int64_t n : {1, 2, 3, 4, 5, 8, 9, 15, 16, 17, 32, 64, 192})
+        for (const int64_t n : {1, 4, 16, 64})
           if (way.usual && n < big) add(big, k, n, "grid");
+    for (const int64_t size : {512, 4096})
+      for (const int64_t n : {2, 3, 5, 8, 9, 15, 17, 32, 192})
+        if (way.usual) add(size, size, n, "grid");
     for (int i = 0; i < (way.usual ? drawn : drawn / 2); ++i) {
       const int64_t big = draw.log_uniform(32, 8192), n = draw.log_uniform(1, 256);
       add(std::max(big, n + 1), draw.log_uniform(32, 8192), std::min(n, big), "drawn");
@@ -130,9 +134,9 @@ std::vector<WeightedProblem> survey(std::span<const WeightedProblem> problems, i
     switch (first->op()) {
       case Op::softmax:
         if (causal(*first))
-          add_causal_softmaxes(drawn / 2, shapes, draw);
+          add_causal_softmaxes(drawn / 4, shapes, draw);
         else
-          add_softmaxes(drawn, shapes, draw);
+          add_softmaxes(drawn / 2, shapes, draw);
         break;
       case Op::matmul: add_matmuls(drawn, shapes, draw); break;
       case Op::sdpa: add_sdpas(first->sdpa(), drawn / 4, shapes, draw); break;
@@ -146,7 +150,7 @@ std::vector<WeightedProblem> survey(std::span<const WeightedProblem> problems, i
 }
 
 std::vector<WeightedProblem> unseen(std::span<const WeightedProblem> problems, size_t count, uint64_t seed) {
-  std::vector<WeightedProblem> drawn = survey(problems, static_cast<int>(count), seed);
+  std::vector<WeightedProblem> drawn = survey(problems, 4 * static_cast<int>(count), seed);
   std::erase_if(drawn, [](const WeightedProblem& each) { return each.role != "drawn"; });
   std::map<std::pair<Op, bool>, std::vector<std::string>> labels;
   for (const WeightedProblem& each : drawn) {

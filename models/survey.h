@@ -16,8 +16,8 @@ namespace metallic {
 ///
 /// - sdpa: decoding and prompts with the heads of the first one among the problems
 ///
-/// `drawn` shapes of softmax, as many of either usual way of a matmul, half as many of its others and of causal softmax, a
-/// quarter of sdpa. Log-uniform within the ranges that the problems span, within what one call may cost (2²⁴ elements of an
+/// `drawn` shapes of either usual way of a matmul, half as many of its others and of softmax, a quarter of causal softmax and of
+/// sdpa. Log-uniform within the ranges that the problems span, within what one call may cost (2²⁴ elements of an
 /// operand, 2²⁹ operations). No shape that is among the problems.
 std::vector<WeightedProblem> survey(std::span<const WeightedProblem> problems, int drawn, uint64_t seed);
 

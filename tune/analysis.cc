@@ -112,7 +112,9 @@ void analyze_key(const RuleKey& key, std::vector<Point> points, const std::map<c
   for (const Point& point : points) whole.push_back(point.weight);
   Between between;
   between.fill(points);
-  const Defaults defaults{options.default_choice, options.default_rules ? options.default_rules(key.op) : std::vector<Rule>()};
+  const Defaults defaults{.choice = options.default_choice,
+                          .rules = options.default_rules ? options.default_rules(key.op) : std::vector<Rule>(),
+                          .preference = options.preference};
   const Candidates candidates(points, defaults);
   Selected selected = select_rules(points, axes_of_op, candidates, earlier_rules(options.earlier, key), options.seed);
   if (selected.kept_incumbent) analysis.kept.push_back(key);

@@ -5,6 +5,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "formats/profile.h"
@@ -16,6 +17,9 @@ namespace metallic::tune {
 struct AnalysisOptions {
   /// What the built-in rules run a problem with; nothing where no candidate of theirs was timed.
   std::function<Choice(const Problem&)> default_choice;
+  /// The tuning that a variant, given by name, prefers for a problem: a rule may leave it to the variant. Nothing where nobody
+  /// knows.
+  std::function<std::string(const Problem&, std::string_view)> preference;
   /// Those rules themselves; an operation without any falls back to the next level of the dispatcher.
   std::function<std::vector<Rule>(Op)> default_rules;
   /// What was found before: its rules and thresholds stay where the new ones are no better. Empty: nothing.

@@ -46,6 +46,47 @@ TEST(Analysis, GivesFewRowsABandOfTheirOwn) {
   for (const Verdict& verdict : analysis.verdicts) EXPECT_LT(*verdict.regret, 0.05) << verdict.series->label;
 }
 
+// Which segment is faster flips from one power of two to the next, which only the variant itself knows.
+TEST(Analysis, LeavesTheTuningToAVariantThatKnowsIt) {
+  const auto is_odd = [](const Problem& p) { return std::lround(std::log2(keys(p))) % 2 == 1; };
+  const auto block = [=](bool odd) { return [=](const Problem& p) { return keys(p) * (is_odd(p) == odd ? 1.0 : 1.4); }; };
+  const std::vector<Candidate> candidates = {{{"cpu_vec", "unroll=4"}, [](const Problem& p) { return 2 * keys(p); }},
+                                             {{"cpu_block", "segment=1024"}, block(true)},
+                                             {{"cpu_block", "segment=4096"}, block(false)}};
+  AnalysisOptions with = options();
+  with.preference = [=](const Problem& p, std::string_view variant) -> std::string {
+    return variant == "cpu_vec" ? "unroll=4" : is_odd(p) ? "segment=1024" : "segment=4096";
+  };
+  const Measurements measurements = measure(grid(64, 64, 65536), candidates, 12, 0.03, 3);
+  const auto lists = analyze(measurements, with).lists;
+  ASSERT_EQ(lists.size(), 1u);
+  for (const Rule& rule : lists[0].rules) EXPECT_EQ(to_string(Choice{rule.use, rule.tuning}), "cpu_block");
+  with.preference = nullptr;
+  EXPECT_GT(analyze(measurements, with).lists.at(0).rules.size(), 4u) << "a rule for each power of two";
+}
+
+// Weights of 64 rows are timed with many columns alone, where GEMM wins: what runs one column there, nobody knows.
+TEST(Analysis, RulesReachNoFurtherThanShapesOfTheirOwnPart) {
+  std::vector<std::string> labels;
+  for (const int big : {64, 4096})
+    for (const int k : {512, 2048, 8192})
+      for (int n = big == 64 ? 32 : 1; n <= 64; n *= 2) labels.push_back(fmt::format("{}x{}x{}", std::max(big, n + 1), k, n));
+  const std::vector<Candidate> candidates = {
+      {kGemv, [](const Problem& p) { return 1e4 * static_cast<double>(p.matmul().small()); }},
+      {kPacked, [](const Problem& p) { return p.matmul().big() < 128 ? 3e5 : 1.7e5; }},
+      {kGemm, [](const Problem& p) { return p.matmul().big() < 128 ? 1e5 : 4e5; }}};
+  AnalysisOptions with = analysis_options(matmul_flat());
+  const auto lists = analyze(measure(labels, candidates, 12, 0.03, 5), with).lists;
+  ASSERT_EQ(lists.size(), 1u);
+  const auto first = [&](const Problem& problem) {
+    const auto rule = std::ranges::find_if(lists[0].rules, [&](const Rule& each) { return matches(each, problem); });
+    return rule == lists[0].rules.end() ? "none" : to_string(Choice{rule->use, rule->tuning});
+  };
+  EXPECT_EQ(first(matmul_problem(65, 2048, 64)), to_string(kGemm));
+  EXPECT_EQ(first(matmul_problem(64, 2048, 1)), "none");
+  EXPECT_EQ(first(matmul_problem(4096, 2048, 1)), to_string(Choice{kGemv.variant, ""}));
+}
+
 TEST(Analysis, FindsTheSmallNThresholdForEachSide) {
   std::vector<std::string> labels;
   for (const int n : {1, 2, 4, 8, 16, 32}) {

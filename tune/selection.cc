@@ -13,8 +13,8 @@ namespace {
 constexpr std::array kPenalties = {0.04, 0.02, 0.01, 0.005, 0.002, 0.001, 0.0005, 0.00025};
 constexpr size_t kFolds = 5;
 constexpr double kTie = 0.001;
-constexpr double kPriceOfSimplicity = 0.002;  // else a few dear shapes, whose error is large, would be given up
-constexpr double kSure = 1.645;               // one-sided 95 %
+constexpr double kPriceOfSimplicity = 0.0005;  // else a few dear shapes, whose error is large, would be given up
+constexpr double kSure = 1.645;                // one-sided 95 %
 
 std::vector<Rule> fit_rules(std::span<const Point> points, const Axes& axes, const Candidates& candidates, double penalty,
                             int replicate) {
@@ -100,11 +100,13 @@ Chosen choose(const std::vector<Rule>& rules, const Series& series, const Defaul
   const Choice built_in = defaults.choice ? defaults.choice(series.problem) : Choice{};
   for (size_t i = 0; i < rules.size(); ++i) {
     if (!matches(rules[i], series.problem)) continue;
+    Choice choice{rules[i].use, rules[i].tuning};
     // A rule without a tuning takes the variant's preference, which the built-in choice shows where it is of that variant.
-    if (rules[i].tuning.empty() && built_in.variant == rules[i].use) return {built_in, static_cast<int>(i)};
-    for (const Arm& arm : series.arms)
-      if (arm.choice.variant == rules[i].use && (rules[i].tuning.empty() || arm.choice.tuning == rules[i].tuning))
-        return {arm.choice, static_cast<int>(i)};
+    if (choice.tuning.empty() && built_in.variant == choice.variant)
+      choice = built_in;
+    else if (choice.tuning.empty() && defaults.preference)
+      choice.tuning = defaults.preference(series.problem, choice.variant);
+    if (series.find(choice)) return {choice, static_cast<int>(i)};
   }
   return {built_in, -1};
 }
@@ -137,14 +139,21 @@ Selected select_rules(std::span<const Point> points, const Axes& axes, const Can
   Choices built_in;
   for (const Point& point : points) built_in.push_back(candidates.choice(0, point));
   const auto of_defaults = always(built_in);
-  if (const Difference gained = difference(of_defaults, of_new); gained.sum <= kSure * gained.error) {
+  // Where all points count the same, the noise of the few that use makes weigh much hides less.
+  const auto evenly = [&](std::vector<double> weighted) {
+    for (size_t i = 0; i < points.size(); ++i) weighted[i] *= points[i].weight > 0 ? points[i].even / points[i].weight : 0;
+    return weighted;
+  };
+  const Difference gained = difference(of_defaults, of_new), gained_evenly = difference(evenly(of_defaults), evenly(of_new));
+  const auto surely = [](const Difference& gain) { return gain.sum > kSure * gain.error; };
+  if (!surely(gained) && !(gained.sum > 0 && surely(gained_evenly))) {
     selected.leaves.clear();
     selected.rules = defaults.rules;
     of_new = of_defaults;
   }
   if (!incumbent.empty()) {
-    const Difference gained = difference(always(choose_all(points, incumbent, defaults)), of_new);
-    if (gained.sum <= std::max(kTie, kSure * gained.error)) {
+    const Difference over_incumbent = difference(always(choose_all(points, incumbent, defaults)), of_new);
+    if (over_incumbent.sum <= std::max(kTie, kSure * over_incumbent.error)) {
       selected.kept_incumbent = true;
       selected.leaves.clear();
       selected.rules = incumbent;

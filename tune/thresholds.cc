@@ -84,13 +84,6 @@ Found least_cost(const Duel& duel) {
   return found;
 }
 
-std::string rows_text(const std::vector<Range>& within) {
-  const auto rows = std::ranges::find(within, Axis::rows, &Range::axis);
-  if (rows == within.end()) return "";
-  if (rows->low && rows->high) return fmt::format("rows {}..{}", *rows->low, *rows->high);
-  return rows->low ? fmt::format("rows ≥ {}", *rows->low) : fmt::format("rows ≤ {}", *rows->high);
-}
-
 // The one value up to which a leaf's rules run family a; nothing where they go to and fro. The built-in rules have their own.
 std::optional<int64_t> only_border(const Leaf& leaf, const Candidates& candidates, const Allowed& a, int64_t built_in) {
   std::optional<int64_t> found;
@@ -211,7 +204,7 @@ std::vector<Threshold> softmax_thresholds(const std::vector<Point>& points, cons
                        bool stays) {
     const Duel duel(of_part, vec, not_vec);
     found.push_back(
-        maker.make("softmax_vec_block", rows_text(within), least_cost(duel), ruled, stays, options.softmax_vec_block));
+        maker.make("softmax_vec_block", to_string(std::span(within)), least_cost(duel), ruled, stays, options.softmax_vec_block));
     add_regret(found.back(), duel);
   };
   for (const Leaf& leaf : leaves) {

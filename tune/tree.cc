@@ -11,6 +11,7 @@ namespace metallic::tune {
 namespace {
 
 constexpr double kMuch = 0.05;   // what noise seldom promises: taken with 95 % certainty, for the segment alone
+constexpr double kSome = 0.04;   // what it promises here and there
 constexpr double kBand = 0.005;  // what is as good as the built-in rules
 
 // Sorted points as columns.
@@ -89,12 +90,30 @@ std::vector<Point> where_different(const Leaf& leaf, const Segment& segment, con
   return found;
 }
 
-// What a candidate gains over the built-in rules in a replicate.
-double gain(std::span<const Point> points, size_t candidate, const Candidates& candidates, int replicate) {
-  double sum = 0;
-  for (const Point& point : points)
-    sum += point.weight * (candidates.loss(0, point, replicate) - candidates.loss(candidate, point, replicate));
-  return sum;
+// What a candidate gains over the built-in rules: the mean over points, and what lies 1 standard error below and above.
+struct Gain {
+  double found, low, high;
+  bool above(double quantile, double least) const { return found > std::max(quantile * (high - low) / 2, least); }
+};
+
+// The quantile that the best of so many chances passes once in twenty times.
+double one_of(double chances) { return boost::math::quantile(boost::math::complement(boost::math::normal(), 0.05 / chances)); }
+
+Gain gain(std::span<const Point> points, size_t candidate, const Candidates& candidates, double Point::*weight) {
+  double weights = 0;
+  for (const Point& point : points) weights += point.*weight;
+  const auto of_replicate = [&](int replicate) {
+    double sum = 0;
+    for (const Point& point : points)
+      sum += point.*weight * (candidates.loss(0, point, replicate) - candidates.loss(candidate, point, replicate));
+    return weights > 0 ? sum / weights : 0;
+  };
+  const double found = of_replicate(0);
+  std::vector<double> gains;
+  const int replicates = points.empty() ? 0 : points.front().replicates->count();
+  for (int replicate = 1; replicate < replicates; ++replicate) gains.push_back(of_replicate(replicate));
+  // By what the middle 68 % span: a resample that drew an outlier as its median is no measure of the others.
+  return gains.empty() ? Gain{found, found, found} : Gain{found, tune::quantile(gains, 0.16), tune::quantile(gains, 0.84)};
 }
 
 // Mean log(time of one candidate / time of another) at a column; nothing where no point has both.
@@ -153,8 +172,8 @@ Range reach(std::span<const Point> points, Axis axis) {
 }  // namespace
 
 const Axes& axes(Op op) {
-  static const Axes softmax{Axis::seq_k, {}, {Axis::rows}, 3}, matmul{Axis::n, Axis::side, {Axis::big, Axis::k}, 4},
-      sdpa{Axis::seq_k, {}, {Axis::seq_q, Axis::heads}, 2};
+  static const Axes softmax{Axis::seq_k, {}, {Axis::rows, Axis::elements}, 3},
+      matmul{Axis::n, Axis::side, {Axis::big, Axis::k}, 4}, sdpa{Axis::seq_k, {}, {Axis::seq_q, Axis::heads}, 2};
   return op == Op::softmax ? softmax : op == Op::matmul ? matmul : sdpa;
 }
 
@@ -162,10 +181,18 @@ Candidates::Candidates(std::vector<Point>& points, const Defaults& defaults) : d
   std::set<Choice> timed;
   for (const Point& point : points)
     for (const Arm& arm : point.series->arms) timed.insert(arm.choice);
+  if (defaults.preference)
+    for (const Choice& choice : timed)
+      if (!choice.tuning.empty() && choices_.back().variant != choice.variant) choices_.push_back({choice.variant, ""});
+  varying_ = choices_.size();
   choices_.insert(choices_.end(), timed.begin(), timed.end());
-  for (Point& point : points) {
-    point.index = default_choices_.size();
-    default_choices_.push_back(defaults.choice ? defaults.choice(point.series->problem) : Choice{});
+  for (size_t i = 0; i < points.size(); ++i) {
+    Point& point = points[i];
+    const Problem& problem = point.series->problem;
+    point.index = i;
+    varying_choices_.push_back(defaults.choice ? defaults.choice(problem) : Choice{});
+    for (size_t c = 1; c < varying_; ++c)
+      varying_choices_.push_back({choices_[c].variant, defaults.preference(problem, choices_[c].variant)});
     for (size_t c = 0; c < count(); ++c) {
       const auto arm = std::ranges::find(point.series->arms, choice(c, point), &metallic::tune::Arm::choice);
       arms_.push_back(arm == point.series->arms.end() ? -1 : static_cast<int>(arm - point.series->arms.begin()));
@@ -200,23 +227,21 @@ std::vector<Leaf> fit_tree(std::span<const Point> points, const Axes& axes, cons
 void keep_defaults(std::vector<Leaf>& leaves, const Candidates& candidates) {
   const auto rivals = static_cast<double>(std::max<size_t>(candidates.count(), 3) - 2);
   for (Leaf& leaf : leaves) {
-    const double chances = rivals * static_cast<double>(leaf.columns.size());
-    const double quantile = boost::math::quantile(boost::math::complement(boost::math::normal(), 0.05 / chances));
     for (Segment& segment : leaf.segments) {
       if (segment.candidate == 0) continue;
       const auto points = where_different(leaf, segment, candidates);
-      const double found = gain(points, segment.candidate, candidates, 0);
-      std::vector<double> gains;
-      for (int replicate = 1; replicate < leaf.points.front().replicates->count(); ++replicate)
-        gains.push_back(gain(points, segment.candidate, candidates, replicate));
-      double weight = 0;
-      for (const Point& point : points) weight += point.weight;
-      // By what the middle 68 % span: a resample that drew an outlier as its median is no measure of the others. Much is judged
-      // by the lower half alone: a gain that may be even larger is no less sure.
-      const double low = gains.empty() ? found : tune::quantile(gains, 0.16),
-                   high = gains.empty() ? found : tune::quantile(gains, 0.84);
-      const bool surely = found > std::max(quantile * (high - low) / 2, kBand * weight);
-      const bool much = found > std::max(1.645 * (found - low), kMuch * weight);
+      // Use makes a few shapes weigh as much as all the others, and those are not surer: where all count the same, more is sure.
+      const Gain by_weight = gain(points, segment.candidate, candidates, &Point::weight),
+                 evenly = gain(points, segment.candidate, candidates, &Point::even);
+      const auto is_above = [&](double quantile, double least) {
+        return by_weight.above(quantile, least) || (by_weight.found > 0 && evenly.above(quantile, least));
+      };
+      // Twice the rivals: by either way to weigh. Whatever gains might have been found anywhere; more by rivals over as many
+      // places as segments of this length would take; at half the level, for which two tunings of flat ground agree 99 times in
+      // 100; much is judged by the lower half alone: a gain that may be even larger is no less sure.
+      const auto columns = static_cast<double>(leaf.columns.size()), length = static_cast<double>(segment.end - segment.begin);
+      const bool surely = is_above(one_of(2 * rivals * columns), kBand) || is_above(one_of(4 * rivals * columns / length), kSome);
+      const bool much = by_weight.found > std::max(1.645 * (by_weight.found - by_weight.low), kMuch);
       if (!surely && !much) segment.candidate = 0;
     }
     std::vector<Segment> merged;
@@ -252,8 +277,8 @@ std::vector<Rule> rules_of(const std::vector<Leaf>& leaves, std::span<const Poin
   std::vector<Range> reaches;
   for (const Axis axis : axes.splits) reaches.push_back(reach(all, axis));
   std::erase_if(reaches, [](const Range& range) { return !range.low && !range.high; });
-  const Range first = reach(all, axes.first);
   for (const Leaf& leaf : leaves) {
+    const Range first = reach(leaf.points, axes.first);
     auto box = intersection(leaf.within, reaches);
     if (!box) continue;
     for (size_t i = 0; i < leaf.segments.size(); ++i) {
@@ -264,7 +289,7 @@ std::vector<Rule> rules_of(const std::vector<Leaf>& leaves, std::span<const Poin
       if (leaf.segments[i].candidate == 0) {
         append_defaults(when, candidates.defaults().rules, rules);
       } else {
-        const Choice& choice = candidates.choice(leaf.segments[i].candidate, leaf.points.front());
+        const Choice& choice = candidates.rule(leaf.segments[i].candidate);
         rules.push_back({.when = std::move(when), .use = choice.variant, .tuning = choice.tuning, .evidence = {}});
       }
     }
