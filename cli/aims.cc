@@ -8,9 +8,9 @@
 
 #include "cli/campaign.h"
 #include "cli/inputs.h"
+#include "cli/pipeline.h"
 #include "core/label.h"
 #include "formats/file.h"
-#include "kernels/variants.h"
 #include "measure/operands.h"
 #include "tune/effects.h"
 
@@ -101,9 +101,8 @@ Timed best_of(const tune::Series& series) {
   const tune::Effects effects = tune::effects(series);
   for (size_t arm = 0; arm < series.arms.size(); ++arm) {
     const tune::Choice& choice = series.arms[arm].choice;
-    const Variant* variant = find_variant(series.problem.op(), choice.variant);
     const double ns = std::exp(effects.middle[arm]);
-    const bool library = variant && !variant->library().empty();
+    const bool library = is_library(choice, series.problem.op());
     double& least = library ? timed.peer_ns : timed.own_ns;
     if (ns < least) least = ns, (library ? timed.peer : timed.own) = to_string(choice);
   }

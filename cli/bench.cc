@@ -53,19 +53,14 @@ Result<Exit> run(Options options) {
   }
   METALLIC_TRY(const auto problem_list, problems(options.problems));
   METALLIC_TRY(const auto ctx, context(options.problems.model, "", options.sampling.peers));
-  if (!options.out.empty())
-    for (const auto& path : {std::filesystem::path(options.out), std::filesystem::path(options.out).replace_filename(kDevice)})
-      METALLIC_CHECK(check_writable(path));
+  if (!options.out.empty()) METALLIC_CHECK(check_out(options.out));
   draw_seed(options.sampling);
   METALLIC_TRY(const Sampled sampled, run_campaign(problem_list, *ctx, options.sampling, {.adaptive = false}));
   if (sampled.interrupted) fmt::print(stderr, "interrupted: what was measured until then follows\n");
   const auto& samples = sampled.rows;
-  if (!options.out.empty()) {
-    const std::filesystem::path path = options.out;
-    METALLIC_CHECK(write_file(path, to_csv(sample_columns(), std::span<const SampleRow>(samples))));
-    METALLIC_CHECK(write_file(path.parent_path() / kDevice,
-                              to_json(record_device(*ctx, model_name(options.problems.model), options.sampling.seed))));
-  }
+  if (!options.out.empty())
+    METALLIC_CHECK(
+        write_out(options.out, samples, record_device(*ctx, model_name(options.problems.model), options.sampling.seed)));
   Loaded loaded;
   METALLIC_TRY(loaded.measurements, tune::from_samples(samples, "samples", ctx->threads()));
   loaded.device.facts = ctx->facts();
@@ -94,7 +89,7 @@ void add_bench(CLI::App& app, Action& action) {
         command.add_option("--format", options.format, "how results are printed")
             ->check(CLI::IsMember({"table", "md", "csv", "json"}))
             ->capture_default_str();
-        command.add_option("--out", options.out, "write the raw samples here, and device.json beside them")->type_name("FILE");
+        add_out_option(command, options.out);
         CLI::Option* aims = command.add_option("--aims", options.aims,
                                                "score our kernels against the aims in a file, e.g. benchmarks/cpu_aims.json");
         aims->type_name("FILE");

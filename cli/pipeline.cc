@@ -119,6 +119,25 @@ DeviceRecord record_device(Context& context, const std::string& model, uint64_t 
           .seed = seed};
 }
 
+bool is_library(const tune::Choice& choice, Op op) {
+  const Variant* variant = find_variant(op, choice.variant);
+  return variant && !variant->library().empty();
+}
+
+CLI::Option* add_out_option(CLI::App& command, std::string& out) {
+  return command.add_option("--out", out, "write the raw samples here, and device.json beside them")->type_name("FILE");
+}
+
+Status check_out(const std::string& out) {
+  METALLIC_CHECK(check_writable(out));
+  return check_writable(std::filesystem::path(out).replace_filename(kDevice));
+}
+
+Status write_out(const std::string& out, std::span<const SampleRow> samples, const DeviceRecord& device) {
+  METALLIC_CHECK(write_file(out, to_csv(sample_columns(), samples)));
+  return write_file(std::filesystem::path(out).replace_filename(kDevice), to_json(device));
+}
+
 Analyzed run_analysis(const Loaded& loaded, const Profile* earlier) {
   tune::AnalysisOptions options = analysis_options(loaded.device.facts);
   if (earlier) options.earlier = *earlier;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -30,6 +31,14 @@ void draw_seed(SampleOptions& options);
 
 /// Facts and ceilings of this machine, for device.json.
 DeviceRecord record_device(Context& context, const std::string& model, uint64_t seed);
+
+/// Whether a candidate is a library's, not our own.
+bool is_library(const tune::Choice& choice, Op op);
+
+/// `--out FILE`: the raw samples, and device.json beside them. The check is for before the measuring: nothing is lost then.
+CLI::Option* add_out_option(CLI::App& command, std::string& out);
+Status check_out(const std::string& out);
+Status write_out(const std::string& out, std::span<const SampleRow> samples, const DeviceRecord& device);
 
 /// An analysis and the profile made from it.
 struct Analyzed {

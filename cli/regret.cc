@@ -10,7 +10,6 @@
 #include "cli/pipeline.h"
 #include "dispatch/profile_store.h"
 #include "formats/file.h"
-#include "kernels/variants.h"
 #include "models/survey.h"
 
 namespace metallic::cli {
@@ -21,6 +20,7 @@ struct Options {
   SampleOptions sampling{.budget_s = 120};
   std::string samples;
   std::string profile;
+  std::string out;
   size_t random = 0;
   bool json = false;
 };
@@ -40,15 +40,10 @@ tune::RegretSummary summarize(const std::vector<Score>& scores, std::optional<tu
   return tune::summarize(scored);
 }
 
-bool is_library(const tune::Arm& arm, Op op) {
-  const Variant* variant = find_variant(op, arm.choice.variant);
-  return variant && !variant->library().empty();
-}
-
 // What our own kernels make of a series that libraries were timed on too; nothing elsewhere.
 Status score_own(const Context& ctx, Score& score) {
   tune::Series own = *score.series;
-  std::erase_if(own.arms, [&](const tune::Arm& arm) { return is_library(arm, own.problem.op()); });
+  std::erase_if(own.arms, [&](const tune::Arm& arm) { return is_library(arm.choice, own.problem.op()); });
   if (own.arms.size() == score.series->arms.size()) return {};
   DeviceFacts alone = ctx.facts();
   alone.libraries.clear();
@@ -164,11 +159,15 @@ Result<Exit> run(Options options) {
                   in_quotes(loaded.measurements.device), here);
   } else {
     METALLIC_TRY(auto problem_list, problems(options.problems));
+    if (!options.out.empty()) METALLIC_CHECK(check_out(options.out));
     draw_seed(options.sampling);
     if (options.random > 0) problem_list = unseen(problem_list, options.random, options.sampling.seed);
     if (!ctx->facts().libraries.empty()) options.sampling.peers = true;  // what a rule may choose is timed
     METALLIC_TRY(const Sampled sampled, run_campaign(problem_list, *ctx, options.sampling, {.adaptive = false}));
     if (const Judgement judged = judge(sampled.noise); judged.trust != Trust::calm) fmt::print(stderr, "{}\n", judged.why);
+    if (!options.out.empty())
+      METALLIC_CHECK(
+          write_out(options.out, sampled.rows, record_device(*ctx, model_name(options.problems.model), options.sampling.seed)));
     METALLIC_TRY(loaded.measurements, tune::from_samples(sampled.rows, "samples", ctx->threads()));
   }
   METALLIC_TRY(const auto scores, score(loaded.measurements, *ctx));
@@ -187,7 +186,9 @@ void add_regret(CLI::App& app, Action& action) {
       [](CLI::App& command, Options& options) {
         add_problem_options(command, options.problems);
         add_sample_options(command, options.sampling);
-        command.add_option("--samples", options.samples, "score on these samples instead of measuring")->type_name("FILE");
+        CLI::Option* samples =
+            command.add_option("--samples", options.samples, "score on these samples instead of measuring")->type_name("FILE");
+        add_out_option(command, options.out)->excludes(samples);
         command
             .add_option("--profile", options.profile,
                         "score this profile's rules; where it has none, the installed and built-in ones")

@@ -27,11 +27,11 @@ constexpr const char* kJournal = "samples.partial.csv";
 double sampling_budget(double budget_s) { return budget_s - std::min(0.07 * budget_s, 4.0); }
 
 // How many shapes of an operation and type to draw around the model's. A minute affords some 40,000 timed arms, which two
-// operations in two types, each shape with its dozen of candidates, use up at three or four blocks a shape.
+// operations in two types, 1600 problems with five candidates each, use up at five blocks.
 int drawn_shapes(std::span<const WeightedProblem> problems, double budget_s) {
   std::set<std::pair<Op, DType>> kinds;
   for (const WeightedProblem& each : problems) kinds.emplace(each.problem.op(), each.problem.dtype);
-  return static_cast<int>(std::clamp(4 * budget_s / static_cast<double>(kinds.size()), 8.0, 400.0));
+  return static_cast<int>(std::clamp(8 * budget_s / static_cast<double>(kinds.size()), 8.0, 400.0));
 }
 
 Result<Exit> run(Options options) {
