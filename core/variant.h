@@ -53,8 +53,8 @@ struct Variant {
   /// Why this point cannot compute the problem on the device, or nothing. About correctness: nothing overrides it.
   std::optional<std::string> (*rejects)(const Problem&, const Tuning&, const DeviceFacts&);
 
-  /// The point to use where no measurement says otherwise: one of `tunings`.
-  Tuning (*prefer)(const Problem&, const DeviceFacts&);
+  /// The point to use where no measurement says otherwise: one of `tunings` itself, since it is asked at every choice.
+  const Tuning& (*prefer)(const Problem&, const DeviceFacts&);
 
   /// Makes the kernel of a problem that is not rejected. May allocate, and ask the planner for parts.
   Result<std::unique_ptr<const Kernel>> (*prepare)(const Problem&, const Tuning&, const DeviceFacts&, Planner&);

@@ -56,9 +56,9 @@ class Admission {
   template <typename Admitted>
   const Tuning* admitted_point(const RuleTable::Entry& entry, const Admitted& admitted) const {
     if (entry.tuning) return admitted(*entry.tuning) ? entry.tuning : nullptr;
+    const Tuning& preferred = entry.variant->prefer(problem_, facts_);
+    if (admitted(preferred)) return &preferred;
     const auto tunings = entry.variant->tunings;
-    const auto preferred = std::ranges::find(tunings, entry.variant->prefer(problem_, facts_));
-    if (preferred != tunings.end() && admitted(*preferred)) return &*preferred;
     const auto first = std::ranges::find_if(tunings, admitted);
     return first != tunings.end() ? &*first : nullptr;
   }

@@ -19,7 +19,7 @@ extern const Variant cpu_blis = {
       if (s.tb && s.k % 8 != 0) return "reads past the end of A where B is transposed and K is no multiple of 8";
       return std::nullopt;
     },
-    .prefer = [](const Problem&, const DeviceFacts&) { return kTunings[0]; },
+    .prefer = [](const Problem&, const DeviceFacts&) -> const Tuning& { return kTunings[0]; },
     .prepare = [](const Problem& problem, const Tuning&, const DeviceFacts&, Planner&) { return blas_kernel("blis", problem); },
     .reduction_id = [](const Problem&, const Tuning&, const DeviceFacts&) -> std::optional<std::string> { return std::nullopt; },
 };

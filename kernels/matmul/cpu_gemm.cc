@@ -85,13 +85,12 @@ extern const Variant cpu_gemm = {
     // Rows of B (and, by analogy, of a transposed A) that are short enough to follow one another through few pages need no
     // copies, nor does a B that is used only a few times (Zen 4, 190 shapes of 1 to 8117 by 33 to 8144 by 1 to 8045, memory cold:
     // up to 128 columns without a copy up to 50 % faster and never 2 % slower, beyond up to 73 % slower from 5 rows on).
-    .prefer =
-        [](const Problem& problem, const DeviceFacts&) {
-          const auto& shape = problem.matmul();
-          constexpr int64_t kShort = 128, kFewUses = 4;
-          const bool reads_well = (shape.n <= kShort || shape.m <= kFewUses) && (!shape.ta || shape.m <= kShort);
-          return kTunings[all_f32(problem) && !shape.tb && reads_well ? 0 : 1];
-        },
+    .prefer = [](const Problem& problem, const DeviceFacts&) -> const Tuning& {
+      const auto& shape = problem.matmul();
+      constexpr int64_t kShort = 128, kFewUses = 4;
+      const bool reads_well = (shape.n <= kShort || shape.m <= kFewUses) && (!shape.ta || shape.m <= kShort);
+      return kTunings[all_f32(problem) && !shape.tb && reads_well ? 0 : 1];
+    },
     .prepare = [](const Problem& problem, const Tuning& tuning, const DeviceFacts& facts,
                   Planner&) -> Result<std::unique_ptr<const Kernel>> {
       return std::make_unique<BlockedProduct>(problem, arithmetic(tuning["pack"] == 1, facts), facts);

@@ -129,7 +129,7 @@ extern const Variant cpu_gemm_bf16 = {
       if (!has_bf16_dots(facts)) return "the CPU has no dot products of bf16";
       return std::nullopt;
     },
-    .prefer = [](const Problem&, const DeviceFacts&) { return kTunings[0]; },
+    .prefer = [](const Problem&, const DeviceFacts&) -> const Tuning& { return kTunings[0]; },
     .prepare = [](const Problem& problem, const Tuning&, const DeviceFacts& facts, Planner&)
         -> Result<std::unique_ptr<const Kernel>> { return std::make_unique<BlockedProduct>(problem, arithmetic(facts), facts); },
     .reduction_id = [](const Problem& problem, const Tuning&, const DeviceFacts& facts) -> std::optional<std::string> {

@@ -87,7 +87,9 @@ extern const Variant cpu_gemv_bf16 = {
       return std::nullopt;
     },
     // As for cpu_gemv: few columns share loads of X among six rows.
-    .prefer = [](const Problem& problem, const DeviceFacts&) { return kTunings[problem.matmul().small() <= 4 ? 2 : 1]; },
+    .prefer = [](const Problem& problem, const DeviceFacts&) -> const Tuning& {
+      return kTunings[problem.matmul().small() <= 4 ? 2 : 1];
+    },
     .prepare = [](const Problem& problem, const Tuning& tuning, const DeviceFacts& facts,
                   Planner&) -> Result<std::unique_ptr<const Kernel>> {
       return std::make_unique<StreamedProduct>(problem, tuning["rows"], streaming_on(facts), facts);

@@ -13,7 +13,7 @@ extern const Variant cpu_openblas = {
     .tunings = kTunings,
     .rejects = [](const Problem& problem, const Tuning&,
                   const DeviceFacts& facts) { return blas_rejects("openblas", problem, facts); },
-    .prefer = [](const Problem&, const DeviceFacts&) { return kTunings[0]; },
+    .prefer = [](const Problem&, const DeviceFacts&) -> const Tuning& { return kTunings[0]; },
     .prepare = [](const Problem& problem, const Tuning&, const DeviceFacts&,
                   Planner&) { return blas_kernel("openblas", problem); },
     .reduction_id = [](const Problem&, const Tuning&, const DeviceFacts&) -> std::optional<std::string> { return std::nullopt; },

@@ -46,7 +46,7 @@ extern const Variant cpu_reference = {
     .family = "reference",
     .tunings = kTunings,
     .rejects = [](const Problem&, const Tuning&, const DeviceFacts&) -> std::optional<std::string> { return std::nullopt; },
-    .prefer = [](const Problem&, const DeviceFacts&) { return kTunings[0]; },
+    .prefer = [](const Problem&, const DeviceFacts&) -> const Tuning& { return kTunings[0]; },
     .prepare = [](const Problem& problem, const Tuning&, const DeviceFacts&, Planner&) -> Result<std::unique_ptr<const Kernel>> {
       return std::make_unique<CpuReference>(problem);
     },

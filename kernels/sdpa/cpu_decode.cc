@@ -147,11 +147,10 @@ extern const Variant cpu_decode = {
       return std::nullopt;
     },
     // Long ones where each thread has four of them.
-    .prefer =
-        [](const Problem& problem, const DeviceFacts&) {
-          const auto& s = problem.sdpa();
-          return kTunings[s.batch * s.kv_heads * (s.seq_k / 1024) >= 4 * problem.threads ? 1 : 0];
-        },
+    .prefer = [](const Problem& problem, const DeviceFacts&) -> const Tuning& {
+      const auto& s = problem.sdpa();
+      return kTunings[s.batch * s.kv_heads * (s.seq_k / 1024) >= 4 * problem.threads ? 1 : 0];
+    },
     .prepare = [](const Problem& problem, const Tuning& tuning, const DeviceFacts& facts,
                   Planner&) -> Result<std::unique_ptr<const Kernel>> {
       const auto& s = problem.sdpa();

@@ -328,14 +328,13 @@ extern const Variant cpu_flash = {
     .tunings = kTunings,
     .rejects = [](const Problem&, const Tuning&, const DeviceFacts&) -> std::optional<std::string> { return std::nullopt; },
     // Large ones where a thread has four of them, which fit the second cache level with room for what they are made of.
-    .prefer =
-        [](const Problem& problem, const DeviceFacts& facts) {
-          const auto& s = problem.sdpa();
-          const Extent large = extent(kTunings[1]);
-          const int64_t jobs = s.batch * s.kv_heads * (s.group() * s.seq_q / large.queries);
-          const auto fits = [&] { return layout(s.head_dim, large).end * 4 <= facts.l2_bytes * 3 / 4; };
-          return kTunings[jobs >= 4 * problem.threads && s.head_dim <= 1024 && fits() ? 1 : 0];
-        },
+    .prefer = [](const Problem& problem, const DeviceFacts& facts) -> const Tuning& {
+      const auto& s = problem.sdpa();
+      const Extent large = extent(kTunings[1]);
+      const int64_t jobs = s.batch * s.kv_heads * (s.group() * s.seq_q / large.queries);
+      const auto fits = [&] { return layout(s.head_dim, large).end * 4 <= facts.l2_bytes * 3 / 4; };
+      return kTunings[jobs >= 4 * problem.threads && s.head_dim <= 1024 && fits() ? 1 : 0];
+    },
     .prepare = [](const Problem& problem, const Tuning& tuning, const DeviceFacts& facts,
                   Planner&) -> Result<std::unique_ptr<const Kernel>> {
       if (static_cast<double>(problem.sdpa().head_dim) * problem.threads > 0x1p40)

@@ -207,14 +207,14 @@ class CpuBlock final : public Kernel {
 // Dynamic tiling: as few segments as share a row evenly where rows are few, at least four for each thread. Past the caches
 // segments of floats are to stay in half of the first level, in and out (Zen 4: 1024 keys are 5 to 11 % faster there than 4096 or
 // 16384, elsewhere as much slower).
-Tuning preferred_segment(const Problem& problem, const DeviceFacts& facts) {
+const Tuning& preferred_segment(const Problem& problem, const DeviceFacts& facts) {
   const auto& shape = problem.softmax();
   if (problem.dtype == DType::f32 && streams(problem, facts)) return kTunings[0];
   const int64_t rows = std::max<int64_t>(1, shape.rows());
-  Tuning best = kTunings[0];
+  const Tuning* best = &kTunings[0];
   for (const Tuning& tuning : kTunings)
-    if (rows >= problem.threads || tuning["segment"] <= shape.seq_k * rows / problem.threads / 4) best = tuning;
-  return best;
+    if (rows >= problem.threads || tuning["segment"] <= shape.seq_k * rows / problem.threads / 4) best = &tuning;
+  return *best;
 }
 
 }  // namespace

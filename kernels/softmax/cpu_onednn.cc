@@ -38,7 +38,7 @@ extern const Variant cpu_onednn = {
       if (!description_of(problem)) return "oneDNN has no implementation of it";
       return std::nullopt;
     },
-    .prefer = [](const Problem&, const DeviceFacts&) { return kTunings[0]; },
+    .prefer = [](const Problem&, const DeviceFacts&) -> const Tuning& { return kTunings[0]; },
     .prepare = [](const Problem& problem, const Tuning&, const DeviceFacts&,
                   Planner&) { return onednn_kernel(description_of(problem), {DNNL_ARG_SRC}, problem.threads); },
     .reduction_id = [](const Problem&, const Tuning&, const DeviceFacts&) -> std::optional<std::string> { return std::nullopt; },

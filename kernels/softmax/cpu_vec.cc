@@ -112,8 +112,9 @@ extern const Variant cpu_vec = {
     .rejects = [](const Problem&, const Tuning&, const DeviceFacts&) -> std::optional<std::string> { return std::nullopt; },
     // Four accumulators pay for keys that are widened first; on floats the loads take as long as the maxima (Zen 4: one
     // accumulator is 1 to 5 % faster from 500 keys on, 10 to 30 % below, where folding costs more than it hides).
-    .prefer = [](const Problem& problem,
-                 const DeviceFacts&) { return kTunings[problem.dtype != DType::f32 && problem.softmax().seq_k >= 512 ? 1 : 0]; },
+    .prefer = [](const Problem& problem, const DeviceFacts&) -> const Tuning& {
+      return kTunings[problem.dtype != DType::f32 && problem.softmax().seq_k >= 512 ? 1 : 0];
+    },
     .prepare = [](const Problem& problem, const Tuning& tuning, const DeviceFacts& facts,
                   Planner&) -> Result<std::unique_ptr<const Kernel>> {
       const auto find = cpu::pick(HWY_DISPATCH_TABLE(find_vec_rows), facts.isa_bit);
