@@ -187,7 +187,7 @@ Result<Numbers> scan_matmul(Scanner& scanner) {
   METALLIC_CHECK(scanner.expect("x"));
   METALLIC_TRY(auto n, scanner.integers());
   const bool ta = scanner.accept("_ta");
-  const bool tb = scanner.accept("_tb");
+  const bool tb = scanner.accept("_tb"), packed = !tb && scanner.accept("_packed");
   float alpha = 1, beta = 0;
   if (scanner.accept_before_number("_a")) {
     METALLIC_TRY(alpha, scanner.real());
@@ -198,6 +198,7 @@ Result<Numbers> scan_matmul(Scanner& scanner) {
   numbers.make = [=](const auto& v) {
     Problem problem = matmul_problem(v[1], v[2], v[3], ta, tb, v[0]);
     auto& shape = std::get<MatmulShape>(problem.shape);
+    if (packed) make_packed(shape);
     shape.alpha = alpha;
     shape.beta = beta;
     return problem;
@@ -220,7 +221,7 @@ std::string label(const Problem& problem) {
   }
   const auto& s = problem.matmul();
   std::string text = s.batch == 1 ? "" : fmt::format("batch{}_", s.batch);
-  text += fmt::format("{}x{}x{}{}{}", s.m, s.k, s.n, s.ta ? "_ta" : "", s.tb ? "_tb" : "");
+  text += fmt::format("{}x{}x{}{}{}", s.m, s.k, s.n, s.ta ? "_ta" : "", s.packed ? "_packed" : s.tb ? "_tb" : "");
   if (s.alpha != 1 || s.beta != 0) text += fmt::format("_a{}_b{}", s.alpha, s.beta);
   return text;
 }

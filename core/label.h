@@ -1,7 +1,7 @@
 // Labels: the one-word names of problems that benchmarks, files and people share.
 //
 //   softmax   rows{R}_seqk{K} | batch{B}_seqq{Q}_seqk{K}[_causal][_offset{O}]
-//   matmul    [batch{B}_]{M}x{K}x{N}[_ta][_tb][_a{alpha}_b{beta}]
+//   matmul    [batch{B}_]{M}x{K}x{N}[_ta][_tb|_packed][_a{alpha}_b{beta}]
 //   sdpa      batch{B}_h{H}kv{G}_seqq{Q}_seqk{K}_d{D}[_causal][_offset{O}]
 #pragma once
 

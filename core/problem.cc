@@ -6,6 +6,8 @@
 #include <cmath>
 #include <utility>
 
+#include "core/packed.h"
+
 namespace metallic {
 namespace {
 
@@ -38,10 +40,15 @@ std::array<int64_t, 4> operand_bytes(const Problem& problem, const SoftmaxShape&
           span_bytes({{rows, s.out_stride}}, s.seq_k, problem.out_dtype)};
 }
 
+constexpr int64_t ceil_div(int64_t a, int64_t b) { return a / b + (a % b != 0); }
+
 std::array<int64_t, 4> operand_bytes(const Problem& problem, const MatmulShape& s) {
   const DType t = problem.dtype;
-  return {span_bytes({{s.batch, s.batch_stride_a}, {s.ta ? s.k : s.m, s.lda}}, s.ta ? s.m : s.k, t),
-          span_bytes({{s.batch, s.batch_stride_b}, {s.tb ? s.n : s.k, s.ldb}}, s.tb ? s.k : s.n, t), 0,
+  // Sizes are below 2⁶¹ here or their product is too many anyway.
+  const int64_t panel = s.packed && s.k < kMostBytes / kPanel / 2 ? panel_elements(t, s.k) : INT64_MAX / 2;
+  const int64_t b = s.packed ? span_bytes({{ceil_div(s.n, kPanel), panel}}, s.k == 0 ? 0 : panel, t)
+                             : span_bytes({{s.batch, s.batch_stride_b}, {s.tb ? s.n : s.k, s.ldb}}, s.tb ? s.k : s.n, t);
+  return {span_bytes({{s.batch, s.batch_stride_a}, {s.ta ? s.k : s.m, s.lda}}, s.ta ? s.m : s.k, t), b, 0,
           span_bytes({{s.batch, s.batch_stride_c}, {s.m, s.ldc}}, s.n, problem.out_dtype)};
 }
 
@@ -90,7 +97,10 @@ Status validate(const SoftmaxShape& s) {
 Status validate(const MatmulShape& s) {
   if (s.batch < 0 || s.m < 0 || s.k < 0 || s.n < 0)
     return fail(Code::invalid_argument, "matmul dimensions must be ≥ 0, got batch {} M {} K {} N {}", s.batch, s.m, s.k, s.n);
-  if (s.lda < (s.ta ? s.m : s.k) || s.ldb < (s.tb ? s.k : s.n) || s.ldc < s.n)
+  if (s.packed && (s.batch != 1 || s.tb || s.ldb != 0 || s.batch_stride_b != 0))
+    return fail(Code::invalid_argument, "packed weights are one matrix without transposition or strides, got batch {}{} ldb {}",
+                s.batch, s.tb ? " transposed" : "", s.ldb);
+  if (s.lda < (s.ta ? s.m : s.k) || (!s.packed && s.ldb < (s.tb ? s.k : s.n)) || s.ldc < s.n)
     return fail(Code::invalid_argument, "matmul leading dimensions must be ≥ the stored row, got lda {} ldb {} ldc {}", s.lda,
                 s.ldb, s.ldc);
   if (s.batch_stride_a < 0 || s.batch_stride_b < 0 || s.batch_stride_c < 0)
@@ -176,7 +186,7 @@ int64_t visible_keys(int64_t row, int64_t seq_q, int64_t seq_k, bool causal, int
 }
 
 bool MatmulShape::contiguous() const {
-  return lda == (ta ? m : k) && ldb == (tb ? k : n) && ldc == n &&
+  return lda == (ta ? m : k) && (packed || ldb == (tb ? k : n)) && ldc == n &&
          (batch == 1 || (batch_stride_a == m * k && batch_stride_b == k * n && batch_stride_c == m * n));
 }
 
@@ -238,6 +248,12 @@ Problem sdpa_problem(int64_t batch, int64_t heads, int64_t kv_heads, int64_t seq
                              .out = packed(heads, seq_q, head_dim)}};
 }
 
+void make_packed(MatmulShape& matmul) {
+  matmul.packed = true;
+  matmul.tb = false;
+  matmul.ldb = matmul.batch_stride_b = 0;
+}
+
 Problem with_dtype(Problem problem, DType dtype) {
   problem.dtype = problem.out_dtype = dtype;
   return problem;
@@ -267,17 +283,20 @@ Status validate(const Problem& problem) {
 }
 
 size_t layout_index(const Problem& problem) {
-  const auto flags = [](bool high, bool middle, bool low) { return size_t{high} * 4 + size_t{middle} * 2 + size_t{low}; };
   switch (problem.op()) {
-    case Op::softmax: return flags(false, !problem.softmax().contiguous(), problem.softmax().causal);
-    case Op::matmul: return flags(!problem.matmul().contiguous(), problem.matmul().ta, problem.matmul().tb);
-    case Op::sdpa: return flags(false, !problem.sdpa().contiguous(), problem.sdpa().causal);
+    case Op::softmax: return size_t{!problem.softmax().contiguous()} * 2 + size_t{problem.softmax().causal};
+    case Op::matmul: {
+      const MatmulShape& s = problem.matmul();
+      return size_t{!s.contiguous()} * 6 + size_t{s.ta} * 3 + (s.packed ? 2 : size_t{s.tb});
+    }
+    case Op::sdpa: return size_t{!problem.sdpa().contiguous()} * 2 + size_t{problem.sdpa().causal};
   }
   return 0;
 }
 
 std::string layout(const Problem& problem) {
-  constexpr const char* kOfMatmul[kLayouts] = {"nn", "nt", "tn", "tt", "nn_strided", "nt_strided", "tn_strided", "tt_strided"};
+  constexpr const char* kOfMatmul[kLayouts] = {
+      "nn", "nt", "np", "tn", "tt", "tp", "nn_strided", "nt_strided", "np_strided", "tn_strided", "tt_strided", "tp_strided"};
   constexpr const char* kOfOthers[] = {"contiguous", "contiguous_causal", "strided", "strided_causal"};
   return (problem.op() == Op::matmul ? kOfMatmul : kOfOthers)[layout_index(problem)];
 }

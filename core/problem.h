@@ -39,7 +39,8 @@ struct SoftmaxShape {
 };
 
 /// C[M,N] = alpha·op(A)[M,K]·op(B)[K,N] + beta·C, all row-major. A is stored [K,M] with `ta`, B [N,K] with `tb`.
-/// With beta = 0, C is written without being read.
+/// With beta = 0, C is written without being read. With `packed`, B is one matrix that lies as core/packed.h says, whatever its
+/// order was before: `tb` is false, and ldb and batch_stride_b are 0.
 struct MatmulShape {
   int64_t batch = 1;
   int64_t m = 0;
@@ -47,6 +48,7 @@ struct MatmulShape {
   int64_t n = 0;
   bool ta = false;
   bool tb = false;
+  bool packed = false;
   float alpha = 1;
   float beta = 0;
   int64_t lda = 0;  ///< elements from one stored row to the next
@@ -58,8 +60,9 @@ struct MatmulShape {
 
   int64_t big() const { return m > n ? m : n; }
   int64_t small() const { return m > n ? n : m; }
-  /// Which operand holds the weights: A where M > N, B where N > M; a square has them in A, with `tb` in B.
-  bool weights_in_a() const { return m > n || (m == n && !tb); }
+  /// Which operand holds the weights: A where M > N, B where N > M; a square has them in A, with `tb` in B. What is packed are
+  /// weights.
+  bool weights_in_a() const { return !packed && (m > n || (m == n && !tb)); }
   bool contiguous() const;
   bool operator==(const MatmulShape&) const = default;
 };
@@ -115,6 +118,9 @@ Problem softmax_problem(int64_t batch, int64_t seq_q, int64_t seq_k);
 Problem matmul_problem(int64_t m, int64_t k, int64_t n, bool ta = false, bool tb = false, int64_t batch = 1);
 Problem sdpa_problem(int64_t batch, int64_t heads, int64_t kv_heads, int64_t seq_q, int64_t seq_k, int64_t head_dim);
 
+/// Gives a matmul whose batch is 1 packed weights for B.
+void make_packed(MatmulShape& matmul);
+
 /// The same problem on tensors that are all of one type.
 Problem with_dtype(Problem problem, DType dtype);
 
@@ -127,11 +133,11 @@ void make_causal(SdpaShape& sdpa, std::optional<int64_t> offset = std::nullopt);
 Status validate(const Problem& problem);
 
 /// The layout of a problem as rules see it: softmax and sdpa `contiguous|strided`,
-/// with `_causal`; matmul `nn|nt|tn|tt`, with `_strided`.
+/// with `_causal`; matmul `nn|nt|tn|tt`, or `np|tp` where B is packed, with `_strided`.
 std::string layout(const Problem& problem);
 
 /// Which of its operation's layouts that is, below kLayouts: what a table is indexed by.
-inline constexpr size_t kLayouts = 8;
+inline constexpr size_t kLayouts = 12;
 size_t layout_index(const Problem& problem);
 
 /// What an operation does, for throughput and ceilings.

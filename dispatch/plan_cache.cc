@@ -20,7 +20,9 @@ uint64_t mixed(Values... values) {
 
 // Dimensions and flags tell problems apart; strides seldom do and are left to the comparison.
 uint64_t mixed(uint64_t type, const SoftmaxShape& s) { return mixed(type, s.batch, s.seq_q, s.seq_k, s.causal, s.offset); }
-uint64_t mixed(uint64_t type, const MatmulShape& s) { return mixed(type + 8, s.batch, s.m, s.k, s.n, s.ta + 2 * s.tb); }
+uint64_t mixed(uint64_t type, const MatmulShape& s) {
+  return mixed(type + 8, s.batch, s.m, s.k, s.n, s.ta + 2 * s.tb + 4 * s.packed);
+}
 uint64_t mixed(uint64_t type, const SdpaShape& s) {
   return mixed(type + 16, s.batch, s.heads, s.kv_heads, s.seq_q, s.seq_k, s.head_dim, s.causal, s.offset);
 }

@@ -38,7 +38,8 @@ void compare(const SoftmaxShape& s, Differences& differences) {
 }
 
 void compare(const MatmulShape& s, Differences& differences) {
-  const MatmulShape usual = matmul_problem(s.m, s.k, s.n, s.ta, s.tb, s.batch).matmul();
+  MatmulShape usual = matmul_problem(s.m, s.k, s.n, s.ta, s.tb, s.batch).matmul();
+  if (s.packed) make_packed(usual);
   differences.add("lda", s.lda, usual.lda);
   differences.add("ldb", s.ldb, usual.ldb);
   differences.add("ldc", s.ldc, usual.ldc);

@@ -90,7 +90,7 @@ void expect_matmul(const Problem& problem, const Args& args, const void* c_befor
   for (const int64_t index : chosen(s.batch * s.m * s.n, most, seed)) {
     const int64_t batch = index / (s.m * s.n), i = index / s.n % s.m, j = index % s.n;
     const auto a = matmul::operand_a<In>(s, args.in[0], batch);
-    const auto b = matmul::operand_b<In>(s, args.in[1], batch);
+    const matmul::ElementsOfB<In> b(s, problem.dtype, args.in[1], batch);
     double sum = 0, absolute = 0, flushed = 0;
     for (int64_t k = 0; k < s.k; ++k) {
       const double x = to_float(a.at(i, k)), y = to_float(b.at(k, j));

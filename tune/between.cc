@@ -25,8 +25,10 @@ std::optional<Problem> moved(const Problem& problem, int64_t x) {
       const auto& s = problem.matmul();
       if (!s.contiguous() || s.m == s.n || x >= s.big()) return std::nullopt;
       made.shape = matmul_problem(s.m < s.n ? x : s.m, s.k, s.m < s.n ? s.n : x, s.ta, s.tb, s.batch).shape;
-      std::get<MatmulShape>(made.shape).alpha = s.alpha;
-      std::get<MatmulShape>(made.shape).beta = s.beta;
+      auto& changed = std::get<MatmulShape>(made.shape);
+      if (s.packed) make_packed(changed);
+      changed.alpha = s.alpha;
+      changed.beta = s.beta;
       return made;
     }
     case Op::sdpa: {

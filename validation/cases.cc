@@ -90,8 +90,32 @@ Problem changed_matmul(Problem problem, const Change& change) {
   return problem;
 }
 
+void packed_matmul_cases(Builder& to, Depth depth) {
+  const bool full = depth == Depth::full;
+  const auto packed = [](int64_t m, int64_t k, int64_t n, bool ta = false) {
+    return changed_matmul(matmul_problem(m, k, n, ta), make_packed);
+  };
+  for (const bool ta : {false, true})
+    for (const int64_t m : {0, 1, 2, 5, 14, 16, 17, 33, 70})
+      for (const int64_t n : {0, 1, 15, 16, 31, 32, 33, 65, 100})
+        for (const int64_t k : {0, 1, 2, 3, 17, 31, 33, 64})
+          if (full || ((m == 5 || m == 33) && (n == 33 || n == 100) && (k == 3 || k == 33))) to.add(packed(m, k, n, ta), 2);
+  // Over several blocks of K, columns and rows.
+  for (const auto& [m, k, n] : {std::array{1, 2100, 70}, {40, 1031, 130}, {300, 1025, 90}})
+    if (full || m == 40) to.add(packed(m, k, n), 3);
+  for (const auto& [alpha, beta] : {std::array{2.0f, 0.0f}, {-0.5f, 1.0f}, {0.0f, 1.5f}})
+    for (const int64_t k : {0, 1, 70})
+      to.add(changed_matmul(packed(37, k, 45), [&](MatmulShape& s) { s.alpha = alpha, s.beta = beta, s.lda += 3, s.ldc += 5; }),
+             3);
+  for (const Values values : {Values::integers, Values::wide, Values::denormal, Values::nan, Values::infinity}) {
+    to.add(packed(16, 1000, 40), 2, values);
+    if (full) to.add(packed(70, 1000, 90), 2, values);
+  }
+}
+
 void matmul_cases(Builder& to, Depth depth) {
   const bool full = depth == Depth::full;
+  packed_matmul_cases(to, depth);
   for (const bool ta : {false, true})
     for (const bool tb : {false, true}) {
       for (const int64_t small : {0, 1, 2, 3, 4, 5, 7, 8, 9, 13, 15, 16, 17})

@@ -8,6 +8,7 @@
 
 #include "backends/cpu/isa.h"
 #include "core/label.h"
+#include "core/packed.h"
 #include "kernels/element.h"
 #include "kernels/variants.h"
 
@@ -44,7 +45,9 @@ std::vector<Piece> pieces(const Problem& problem, size_t operand) {
     const auto distinct = [&](int64_t stride) { return stride == 0 ? std::min<int64_t>(1, s.batch) : s.batch; };
     if (operand == 0)
       add_pieces({s.batch_stride_a, 0, s.lda}, distinct(s.batch_stride_a), 1, s.ta ? s.k : s.m, s.ta ? s.m : s.k, all);
-    if (operand == 1)
+    if (operand == 1 && s.packed)
+      all.push_back({0, operand_bytes(problem)[1] / static_cast<int64_t>(size_of(problem.dtype)), 0});
+    else if (operand == 1)
       add_pieces({s.batch_stride_b, 0, s.ldb}, distinct(s.batch_stride_b), 1, s.tb ? s.n : s.k, s.tb ? s.k : s.n, all);
     if (operand == kOut) add_pieces({s.batch_stride_c, 0, s.ldc}, s.batch, 1, s.m, s.n, all);
   } else {
@@ -90,6 +93,15 @@ bool hidden(const Problem& problem, size_t operand, int64_t i, int64_t j) {
   return s.causal && s.seq_q > 0 && i >= visible_keys(s.seq_q - 1, s.seq_q, s.seq_k, true, s.offset);
 }
 
+// What packed weights have besides weights: zeros after the last of K, and columns that no result depends on.
+void fill_up(const Problem& problem, Guarded& memory) {
+  const MatmulShape& s = problem.matmul();
+  for (int64_t k = 0; k < packed_k(problem.dtype, s.k); ++k)
+    for (int64_t j = 0; j < (s.n + kPanel - 1) / kPanel * kPanel; ++j)
+      if (k >= s.k || j >= s.n)
+        set_element(problem.dtype, memory.data(), packed_index(problem.dtype, s.k, k, j), k < s.k ? kNaN : 0);
+}
+
 void fill(const Case& what, size_t operand, Guarded& memory) {
   const DType dtype = operand == kOut ? what.problem.out_dtype : what.problem.dtype;
   std::vector<float> random;
@@ -104,6 +116,7 @@ void fill(const Case& what, size_t operand, Guarded& memory) {
                                                                        piece.count, random[static_cast<size_t>(j)]));
     ++i;
   }
+  if (operand == 1 && what.problem.op() == Op::matmul && what.problem.matmul().packed) fill_up(what.problem, memory);
 }
 
 // NaN where the results go, so that what another kernel left there does not count.

@@ -22,17 +22,15 @@ int usable_cores() {
   return std::max(1L, sysconf(_SC_NPROCESSORS_ONLN));
 }
 
-// Whether programs can have AMX tiles of bf16: the CPU must have them and the kernel must hand out their registers. Debian's
-// cpuinfo does not know them yet.
+// Whether this program can have AMX tiles of bf16: the CPU must have them, and the kernel hands out their registers to who asks
+// for them, once for all threads. Debian's cpuinfo does not know them yet.
 bool has_amx() {
 #if defined(__x86_64__) && defined(SYS_arch_prctl)
   constexpr unsigned kAmxBf16 = 1u << 22, kAmxTile = 1u << 24;  // leaf 7, EDX
-  constexpr int kSupportedStates = 0x1021;                      // ARCH_GET_XCOMP_SUPP, of Linux 5.16
-  constexpr uint64_t kTileData = uint64_t{1} << 18;
+  constexpr int kRequest = 0x1023, kTileData = 18;              // ARCH_REQ_XCOMP_PERM, of Linux 5.16
   unsigned a = 0, b = 0, c = 0, d = 0;
-  uint64_t states = 0;
   return __get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 && (d & kAmxBf16) != 0 && (d & kAmxTile) != 0 &&
-         syscall(SYS_arch_prctl, kSupportedStates, &states) == 0 && (states & kTileData) != 0;
+         syscall(SYS_arch_prctl, kRequest, kTileData) == 0;
 #else
   return false;
 #endif

@@ -34,6 +34,7 @@ class BlasMatmul final : public Kernel {
 
 std::optional<std::string> blas_rejects(std::string_view library, const Problem& problem, const DeviceFacts& facts) {
   if (!find_library(facts.libraries, library)) return fmt::format("library {} is not loaded", library);
+  if (auto refusal = refuses_packed(problem)) return refusal;
   if (problem.dtype != DType::f32 || problem.out_dtype != DType::f32) return "takes f32 only";
   const MatmulShape& s = problem.matmul();
   if (s.batch == 0 || s.m == 0 || s.n == 0 || s.k == 0) return "takes no empty operands";

@@ -14,12 +14,14 @@ namespace metallic::matmul {
 /// What computes a part of C with a workspace of so many floats as `layout` says, or without one.
 using MultiplyPart = void (*)(const Part& part, const Blocking& blocking, float* workspace);
 
-/// A way to compute parts: the register tile, how many elements of K a step of four bytes holds, whether operands are packed.
+/// A way to compute parts: the register tile, how many steps of four bytes K makes, whether operands are copied into the order of
+/// the tiles, and whether that of packed weights will do for B.
 struct Arithmetic {
   MultiplyPart multiply;
   TileShape tile;
-  int64_t of_k = 1;
+  int64_t (*steps)(int64_t k) = [](int64_t k) { return k; };
   bool packs = true;
+  bool reads_panels = false;
 };
 
 class BlockedProduct final : public Kernel {
@@ -34,6 +36,7 @@ class BlockedProduct final : public Kernel {
     grid_ = best_grid(shape_, tasks_, whole.tile.mr, whole.tile.nr);
     tasks_ = std::min(tasks_, shape_.batch * grid_.rows * grid_.columns);
     blocking_ = blocking_for(arithmetic_.tile, grid_.part_m, grid_.part_n, steps(), narrows(), problem.threads, facts);
+    blocking_.reads_panels = shape_.packed && arithmetic_.reads_panels;
   }
 
   size_t workspace() const override { return static_cast<size_t>(tasks_ * floats_per_task()) * sizeof(float); }
@@ -56,7 +59,7 @@ class BlockedProduct final : public Kernel {
  private:
   bool narrows() const { return out_dtype_ != DType::f32; }
 
-  int64_t steps() const { return ceil_div(shape_.k, arithmetic_.of_k); }
+  int64_t steps() const { return arithmetic_.steps(shape_.k); }
 
   int64_t floats_per_task() const {
     return tasks_ == 0 || !arithmetic_.packs ? 0 : layout(blocking_, grid_.part_m, steps(), narrows()).end;
@@ -70,13 +73,15 @@ class BlockedProduct final : public Kernel {
                  .k = shape_.k,
                  .a = operand_a(shape_, dtype_, args.in[0], batch),
                  .b = operand_b(shape_, dtype_, args.in[1], batch),
+                 .packed = shape_.packed,
+                 .column = j,
                  .out_dtype = out_dtype_,
                  .c = output_at(shape_, out_dtype_, args.out, batch, i, j),
                  .c_row = shape_.ldc,
                  .alpha = shape_.alpha,
                  .beta = shape_.beta};
     part.a.data = part.a.at(i, 0);
-    part.b.data = part.b.at(0, j);
+    if (!part.packed) part.b.data = part.b.at(0, j);
     return part;
   }
 

@@ -19,21 +19,25 @@ constexpr int64_t equal_blocks(int64_t extent, int64_t most, int64_t unit) {
   return std::max(unit, round_up(ceil_div(extent, blocks), unit));
 }
 
-// A target's register tile, and how many floats packing may write past the last panel of A.
+// A target's register tile, how many floats packing may write past the last panel of A, and what the height is a multiple of.
 struct TileShape {
   int64_t mr, nr, spill;
+  int64_t unit = 1;
 };
 
 // The block sizes along M, N and K, and the tile they are made of. K goes by in steps of four bytes: one float, or two bf16.
 struct Blocking {
   TileShape tile;
   int64_t mc, nc, kc;
+  bool reads_panels = false;  ///< of packed weights, where they are: no block of B is copied
 };
 
-// A rectangle of C, as one task computes it.
+// A rectangle of C, as one task computes it. B is its columns, or all of the panels of which its columns begin at `column`.
 struct Part {
   int64_t m, n, k;
   Operand a, b;
+  bool packed;
+  int64_t column;
   DType out_dtype;
   void* c;
   int64_t c_row;
@@ -51,7 +55,7 @@ struct Workspace {
 constexpr Workspace layout(const Blocking& blocking, int64_t m, int64_t steps, bool narrows) {
   constexpr int64_t kLine = 64 / sizeof(float);
   Workspace at = {};
-  at.a = at.b + blocking.nc * blocking.kc;
+  at.a = at.b + (blocking.reads_panels ? 0 : blocking.nc * blocking.kc);
   at.sums = round_up(at.a + blocking.mc * blocking.kc + blocking.tile.spill, kLine);
   const int64_t rows = steps > blocking.kc ? m : blocking.tile.mr, columns = steps > blocking.kc ? blocking.nc : blocking.tile.nr;
   at.end = round_up(at.sums + (narrows ? rows * columns : 0), kLine);
@@ -68,7 +72,7 @@ inline Blocking blocking_for(const TileShape& tile, int64_t m, int64_t n, int64_
   const int64_t most_k = std::clamp<int64_t>(facts.l1d_bytes / (blocking.tile.nr * kFloat) / 64 * 64, 256, 512);
   blocking.kc = std::clamp<int64_t>(steps, 1, most_k);
   // Tiles of equal height: 16 rows are two of 8 rather than 14 and 2, whose second would be all loads.
-  blocking.tile.mr = equal_blocks(m, blocking.tile.mr, 1);
+  blocking.tile.mr = equal_blocks(m, blocking.tile.mr, tile.unit);
   blocking.mc = equal_blocks(m, facts.l2_bytes / 2 / (blocking.kc * kFloat), blocking.tile.mr);
   const int64_t block_b = std::max<int64_t>(facts.llc_bytes / threads / 4, facts.l2_bytes / 2);
   int64_t most_n = block_b / (blocking.kc * kFloat);

@@ -8,7 +8,11 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
+#include <string>
+#include <type_traits>
 
+#include "core/packed.h"
 #include "core/problem.h"
 #include "kernels/element.h"
 
@@ -63,6 +67,27 @@ inline Operand operand_b(const MatmulShape& shape, DType dtype, const void* b, i
     const Strided<T> typed = operand_b<T>(shape, b, batch);
     return {dtype, typed.data, typed.row, typed.column};
   });
+}
+
+/// B one element at a time, packed or not: for definitions, not for kernels.
+template <typename T>
+class ElementsOfB {
+ public:
+  ElementsOfB(const MatmulShape& shape, DType dtype, const void* b, int64_t batch)
+      : stored_(operand_b<T>(shape, b, batch)), packed_(shape.packed), dtype_(dtype), k_(shape.k) {}
+  const T& at(int64_t k, int64_t j) const { return packed_ ? stored_.data[packed_index(dtype_, k_, k, j)] : stored_.at(k, j); }
+
+ private:
+  Strided<T> stored_;
+  bool packed_;
+  DType dtype_;
+  int64_t k_;
+};
+
+/// Why a variant that wants B as a matrix cannot compute a problem, or nothing.
+inline std::optional<std::string> refuses_packed(const Problem& problem) {
+  if (problem.matmul().packed) return "B is packed";
+  return std::nullopt;
 }
 
 /// Element (i, j) of a matrix of the output.

@@ -1,5 +1,6 @@
 // matmul cpu_gemm: C in blocks whose operands fit the caches, each made of register tiles; with `pack`, the operands are
-// first copied into the order and the type in which the tiles read them. Tasks share C in both directions; none splits K.
+// first copied into the order and the type in which the tiles read them, unless they are packed weights. Tasks share C in both
+// directions; none splits K.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/matmul/cpu_gemm.cc"
 #include <hwy/foreach_target.h>
@@ -18,7 +19,7 @@ namespace {
 
 void multiply_packed(const Part& part, const Blocking& blocking, float* workspace) {
   with_type(part.a.dtype,
-            [&]<typename In>(In) { multiply_blocks<Floats>(part.a.as<In>(), part.b.as<In>(), part, blocking, workspace); });
+            [&]<typename In>(In) { multiply_blocks<FloatBlocks>(part.a.as<In>(), part.b.as<In>(), part, blocking, workspace); });
 }
 
 void multiply_direct(const Part& part, const Blocking& blocking, float*) {
@@ -62,11 +63,12 @@ HWY_EXPORT(multiply_direct);
 // Packing pays where each packed float is used often.
 constexpr Tuning kTunings[] = {{{{{"pack", 0}}}}, {{{{"pack", 1}}}}};
 
-Arithmetic arithmetic(bool packs, const DeviceFacts& facts) {
+Arithmetic arithmetic(const Problem& problem, bool packs, const DeviceFacts& facts) {
   return {.multiply = packs ? cpu::pick(HWY_DISPATCH_TABLE(multiply_packed), facts.isa_bit)
                             : cpu::pick(HWY_DISPATCH_TABLE(multiply_direct), facts.isa_bit),
           .tile = cpu::pick(HWY_DISPATCH_TABLE(tile_shape), facts.isa_bit)(),
-          .packs = packs};
+          .packs = packs,
+          .reads_panels = problem.dtype == DType::f32};
 }
 
 bool all_f32(const Problem& problem) { return problem.dtype == DType::f32 && problem.out_dtype == DType::f32; }
@@ -78,6 +80,7 @@ extern const Variant cpu_gemm = {
     .tunings = kTunings,
     .rejects = [](const Problem& problem, const Tuning& tuning, const DeviceFacts&) -> std::optional<std::string> {
       if (tuning["pack"] == 1) return std::nullopt;
+      if (auto refusal = refuses_packed(problem)) return refusal;
       if (!all_f32(problem)) return "pack = 0 computes on operands and results as they are stored, in f32 only";
       if (problem.matmul().tb) return "pack = 0 reads rows of B, which tb stores as columns";
       return std::nullopt;
@@ -89,15 +92,16 @@ extern const Variant cpu_gemm = {
       const auto& shape = problem.matmul();
       constexpr int64_t kShort = 128, kFewUses = 4;
       const bool reads_well = (shape.n <= kShort || shape.m <= kFewUses) && (!shape.ta || shape.m <= kShort);
-      return kTunings[all_f32(problem) && !shape.tb && reads_well ? 0 : 1];
+      return kTunings[all_f32(problem) && !shape.tb && !shape.packed && reads_well ? 0 : 1];
     },
     .prepare = [](const Problem& problem, const Tuning& tuning, const DeviceFacts& facts,
                   Planner&) -> Result<std::unique_ptr<const Kernel>> {
-      return std::make_unique<BlockedProduct>(problem, arithmetic(tuning["pack"] == 1, facts), facts);
+      return std::make_unique<BlockedProduct>(problem, arithmetic(problem, tuning["pack"] == 1, facts), facts);
     },
     .reduction_id = [](const Problem& problem, const Tuning&, const DeviceFacts& facts) -> std::optional<std::string> {
       const int64_t k = problem.matmul().k;
-      return fmt::format("gemm;kc={};{}", blocking_for(arithmetic(true, facts).tile, 1, 1, k, false, 1, facts).kc, facts.isa);
+      return fmt::format("gemm;kc={};{}", blocking_for(arithmetic(problem, true, facts).tile, 1, 1, k, false, 1, facts).kc,
+                         facts.isa);
     },
 };
 

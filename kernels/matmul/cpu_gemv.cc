@@ -53,6 +53,7 @@ extern const Variant cpu_gemv = {
     .family = "gemv",
     .tunings = kTunings,
     .rejects = [](const Problem& problem, const Tuning&, const DeviceFacts&) -> std::optional<std::string> {
+      if (auto refusal = refuses_packed(problem)) return refusal;
       const int64_t n = problem.matmul().small();
       if (n > kMostColumns) return fmt::format("n = {} is above {}", n, kMostColumns);
       return std::nullopt;

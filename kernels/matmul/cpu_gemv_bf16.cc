@@ -79,6 +79,7 @@ extern const Variant cpu_gemv_bf16 = {
     .family = "gemv",
     .tunings = kTunings,
     .rejects = [](const Problem& problem, const Tuning&, const DeviceFacts& facts) -> std::optional<std::string> {
+      if (auto refusal = refuses_packed(problem)) return refusal;
       const int64_t n = problem.matmul().small();
       if (n > kMostColumns) return fmt::format("n = {} is above {}", n, kMostColumns);
       if (problem.dtype != DType::bf16) return fmt::format("inputs are {}, not bf16", name(problem.dtype));

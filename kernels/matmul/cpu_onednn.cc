@@ -2,6 +2,7 @@
 #include <array>
 
 #include "core/variant.h"
+#include "kernels/matmul/contract.h"
 #include "kernels/onednn.h"
 
 namespace metallic::matmul {
@@ -40,6 +41,7 @@ extern const Variant cpu_onednn = {
     .tunings = kTunings,
     .rejects = [](const Problem& problem, const Tuning&, const DeviceFacts& facts) -> std::optional<std::string> {
       if (!find_library(facts.libraries, "onednn")) return "library onednn is not loaded";
+      if (auto refusal = refuses_packed(problem)) return refusal;
       const MatmulShape& s = problem.matmul();
       // At K = 0 it leaves C as it is, and with M = 0 or N = 0 version 2.6 divides by zero.
       if (s.batch == 0 || s.m == 0 || s.n == 0 || s.k == 0) return "takes no empty operands";

@@ -25,7 +25,7 @@ class CpuReference final : public Kernel {
     const MatmulShape& s = problem_.matmul();
     for (int64_t batch = 0; batch < s.batch; ++batch, out += s.batch_stride_c) {
       const auto a = operand_a<In>(s, args.in[0], batch);
-      const auto b = operand_b<In>(s, args.in[1], batch);
+      const ElementsOfB<In> b(s, problem_.dtype, args.in[1], batch);
       for (int64_t i = 0; i < s.m; ++i)
         for (int64_t j = 0; j < s.n; ++j) {
           double sum = 0;

@@ -15,6 +15,7 @@
 #include <cstdint>
 #include <type_traits>
 
+#include "core/packed.h"
 #include "kernels/element.h"
 #include "kernels/simd/partial-inl.h"
 #include "kernels/simd/storage-inl.h"
@@ -105,6 +106,21 @@ HWY_INLINE void pack_panel(const T* HWY_RESTRICT from, int64_t across, int64_t a
     for (int64_t i = 0; i < width; ++i) to[k * step + i] = to_float(from[i * across + k * along]);
     for (int64_t i = width; i < step; ++i) to[k * step + i] = 0;
   }
+}
+
+/// to[k·step + i] = element (k, i) of a panel of packed weights in pairs, for k in [0, depth) and kVecs whole vectors of i, which
+/// the panel has. `from` is the pair of k = 0 and i = 0.
+template <int kVecs>
+HWY_INLINE void unpack_pairs(const bfloat16_t* HWY_RESTRICT from, int64_t depth, float* HWY_RESTRICT to, int64_t step) {
+  const hn::ScalableTag<float> d;
+  const hn::RebindToUnsigned<decltype(d)> du;
+  constexpr int64_t kLanes = hn::MaxLanes(d);
+  for (int64_t k = 0; k < depth; k += 2, from += 2 * kPanel, to += 2 * step)
+    for (int64_t v = 0; v < kVecs; ++v) {
+      const auto pairs = hn::BitCast(du, hn::LoadU(d, reinterpret_cast<const float*>(from) + v * kLanes));
+      hn::StoreU(hn::BitCast(d, hn::ShiftLeft<16>(pairs)), d, to + v * kLanes);
+      if (k + 1 < depth) hn::StoreU(hn::BitCast(d, hn::And(pairs, hn::Set(du, 0xffff0000u))), d, to + step + v * kLanes);
+    }
 }
 
 }  // namespace

@@ -19,6 +19,7 @@
 #include "kernels/element.h"
 #include "kernels/matmul/pack-inl.h"
 #include "kernels/simd/partial-inl.h"
+#include "kernels/simd/prefetch.h"
 #include "kernels/simd/storage-inl.h"
 
 #ifndef METALLIC_KERNELS_MATMUL_TILE_INL_H_ONCE
@@ -32,6 +33,7 @@ struct Tile {
   int64_t a_row, a_step;  ///< of use where A is not packed
   const float* b;         ///< row k at k·b_step
   int64_t b_step;
+  int64_t ahead = 0;  ///< where B is read next, if it comes from memory: so many floats further
   float* c;
   int64_t c_row;
   int64_t columns;  ///< how many of the tile's columns exist
@@ -89,21 +91,15 @@ HWY_NOINLINE void write_tile(const float* sums, int64_t rows, int64_t vecs, cons
   }
 }
 
-// A step of K: one float of A by a vector of B.
+/// A step of K: one float of A by a vector of B.
 struct Floats {
-  static constexpr int64_t kOfK = 1;
   template <class V>
   static HWY_INLINE V multiply_add(V a, V b, V sum) {
     return hn::MulAdd(a, b, sum);
   }
-  template <int kVecs, typename T>
-  static void pack(const T* from, int64_t across, int64_t along, int64_t width, int64_t readable, int64_t depth, float* to,
-                   int64_t step) {
-    pack_panel<kVecs>(from, across, along, width, readable, depth, to, step);
-  }
 };
 
-// kPacked: A's column of kRows floats and B's row of kNr are contiguous from step to step. kPartial: the last vector of a
+// kPacked: A's columns of kRows floats follow one another. kPartial: the last vector of a
 // row of B may not exist in full.
 template <typename Step, int kRows, int kVecs, bool kPacked, bool kPartial>
 void compute_tile(const Tile& tile) {
@@ -111,7 +107,7 @@ void compute_tile(const Tile& tile) {
   using V = hn::Vec<Lane>;
   const float* HWY_RESTRICT a = tile.a;
   const float* HWY_RESTRICT b = tile.b;
-  const int64_t a_row = kPacked ? 1 : tile.a_row, a_step = kPacked ? kRows : tile.a_step, b_step = kPacked ? kNr : tile.b_step;
+  const int64_t a_row = kPacked ? 1 : tile.a_row, a_step = kPacked ? kRows : tile.a_step, b_step = tile.b_step;
   const auto last = static_cast<size_t>(tile.columns - (kVecs - 1) * kLanes);
   // C is needed long after it was used last; by the end of the loop it is here.
   for (int i = 0; i < kRows; ++i)
@@ -123,6 +119,8 @@ void compute_tile(const Tile& tile) {
     for (int v = 0; v < kVecs; ++v) sum[i][v] = hn::Zero(d);
   for (int64_t k = 0; k < tile.depth; ++k) {
     V row[kVecs];
+    if constexpr (kPacked)
+      for (int64_t line = 0; line < kVecs * kLanes; line += 16) prefetch_l2(b + tile.ahead + line);
 #pragma GCC unroll 16
     for (int v = 0; v < kVecs; ++v)
       row[v] = kPartial && v == kVecs - 1 ? load_partial(d, b + v * kLanes, last) : hn::LoadU(d, b + v * kLanes);

@@ -41,7 +41,8 @@ inline Partial join(Partial a, Partial b, float scale) {
 
 // What a segment's passes are called as, whatever the storage. `terms` are its exponentials.
 struct Passes {
-  Partial (*partial)(const void* x, float scale, float* terms, size_t count);
+  // What is read next is prefetched, if `ahead` says where.
+  Partial (*partial)(const void* x, float scale, float* terms, size_t count, int64_t ahead);
   // Of `length` keys the first `count` are visible.
   void (*write)(const float* terms, float factor, void* y, size_t count, size_t length);
 };
@@ -55,15 +56,11 @@ namespace metallic::softmax::HWY_NAMESPACE {
 namespace {
 using namespace ::metallic::HWY_NAMESPACE;
 
-template <bool kStream, typename In>
-Partial segment_partial(const void* from, float scale, float* terms, size_t count) {
+template <typename In>
+Partial segment_partial(const void* from, float scale, float* terms, size_t count, int64_t ahead) {
   const auto* x = static_cast<const In*>(from);
-  Maximum<4, In> maximum(x, count);
-  finish<4>(maximum, 0);
-  const float max = maximum.result(), reference = max == kMinusInfinity ? 0.0f : max;
-  Exponentials<1, /*kPrefetch=*/kStream, In> exponentials(x, count, reference, scale, terms);
-  finish<1>(exponentials, 0);
-  return {max, exponentials.result()};
+  const float max = row_max<4>(x, count), reference = max == kMinusInfinity ? 0.0f : max;
+  return {max, row_exp_sum<1>(x, reference, scale, terms, count, ahead)};
 }
 
 template <bool kStream, typename Out>
@@ -76,8 +73,7 @@ void segment_write(const float* terms, float factor, void* to, size_t count, siz
 
 Passes find_passes(bool stream, DType dtype, DType out_dtype) {
   return with_types(dtype, out_dtype, [=]<typename In, typename Out>(In, Out) -> Passes {
-    if (stream) return {&segment_partial<true, In>, &segment_write<true, Out>};
-    return {&segment_partial<false, In>, &segment_write<false, Out>};
+    return {&segment_partial<In>, stream ? &segment_write<true, Out> : &segment_write<false, Out>};
   });
 }
 
@@ -130,7 +126,7 @@ class CpuBlock final : public Kernel {
       executor.parallel(static_cast<size_t>(tasks_), [&](size_t task) {
         for (int64_t i = begins_[task]; i < begins_[task + 1]; ++i) {
           const Row whole = row(i, static_cast<int64_t>(task));
-          compute(whole, 0, segments_);
+          compute(whole, 0, segments_, i + 1 < begins_[task + 1]);
           write(whole, 0, segments_);
         }
         if (stream_) hwy::FlushStream();
@@ -149,7 +145,7 @@ class CpuBlock final : public Kernel {
         if (stream_) hwy::FlushStream();
       });
     };
-    each_piece([&](const Row& piece, int64_t begin, int64_t end) { compute(piece, begin, end); });
+    each_piece([&](const Row& piece, int64_t begin, int64_t end) { compute(piece, begin, end, false); });
     each_piece([&](const Row& piece, int64_t begin, int64_t end) { write(piece, begin, end); });
     return Code::ok;
   }
@@ -175,9 +171,13 @@ class CpuBlock final : public Kernel {
     return static_cast<size_t>(std::clamp<int64_t>(row.visible - segment * segment_, 0, segment_));
   }
 
-  void compute(const Row& row, int64_t begin, int64_t end) const {
-    for (int64_t s = begin; s < end; ++s)
-      row.partials[s] = passes_.partial(row.x + s * segment_ * in_size_, shape_.scale, row.terms + s * segment_, keys(row, s));
+  // Whether another row follows decides what is read on after the last segment.
+  void compute(const Row& row, int64_t begin, int64_t end, bool another) const {
+    for (int64_t s = begin; s < end; ++s) {
+      const int64_t ahead = s + 1 < end ? segment_ : another ? shape_.in_stride - s * segment_ : 0;
+      row.partials[s] =
+          passes_.partial(row.x + s * segment_ * in_size_, shape_.scale, row.terms + s * segment_, keys(row, s), ahead);
+    }
   }
 
   // The segments are joined in the same order whoever writes which of them, so the bits do not depend on the tasks.
@@ -204,12 +204,12 @@ class CpuBlock final : public Kernel {
   Passes passes_;
 };
 
-// Dynamic tiling: as few segments as share a row evenly where rows are few, at least four for each thread. Past the caches
-// segments of floats are to stay in half of the first level, in and out (Zen 4: 1024 keys are 5 to 11 % faster there than 4096 or
-// 16384, elsewhere as much slower).
+// Dynamic tiling: as few segments as share a row evenly where rows are few, at least four for each thread. Past the caches, and in
+// rows longer than a quarter of the second level, segments of floats are to stay in half of the first level, in and out (Zen 4,
+// 50,000 and 120,000 keys: 1024 at a time are 10 to 20 % faster than 4096 from memory and 5 to 10 % slower in the last level).
 const Tuning& preferred_segment(const Problem& problem, const DeviceFacts& facts) {
   const auto& shape = problem.softmax();
-  if (problem.dtype == DType::f32 && streams(problem, facts)) return kTunings[0];
+  if (problem.dtype == DType::f32 && (streams(problem, facts) || shape.seq_k * 8 > facts.l2_bytes / 4)) return kTunings[0];
   const int64_t rows = std::max<int64_t>(1, shape.rows());
   const Tuning* best = &kTunings[0];
   for (const Tuning& tuning : kTunings)

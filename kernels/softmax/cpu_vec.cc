@@ -1,5 +1,5 @@
-// softmax cpu_vec: three passes over a row that stays in cache (max, exp and sum, scale), or those of three consecutive rows in
-// one loop; rows shared among threads.
+// softmax cpu_vec: three passes over a row that stays in cache (max, exp and sum, scale), of which the second reads memory on for
+// the next row; rows shared among threads.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/softmax/cpu_vec.cc"
 #include <hwy/cache_control.h>
@@ -22,7 +22,8 @@
 namespace metallic::softmax {
 namespace {
 
-using VecRows = void (*)(const SoftmaxShape&, const void* in, void* out, float* row, int64_t begin, int64_t end);
+// What rows [begin, end) are computed by. `ahead` is how far a row is in front of the one that is prefetched meanwhile, or 0.
+using VecRows = void (*)(const SoftmaxShape&, const void* in, void* out, float* row, int64_t begin, int64_t end, int64_t ahead);
 
 }  // namespace
 }  // namespace metallic::softmax
@@ -35,7 +36,7 @@ using namespace ::metallic::HWY_NAMESPACE;
 
 // `row` holds the exponentials, seq_k floats, where the output cannot: it has 16 bits, or is written once and past the caches.
 template <int kUnroll, bool kStream, typename In, typename Out>
-void vec_rows(const SoftmaxShape& shape, const void* in, void* out, float* row, int64_t begin, int64_t end) {
+void vec_rows(const SoftmaxShape& shape, const void* in, void* out, float* row, int64_t begin, int64_t end, int64_t ahead) {
   for (int64_t i = begin; i < end; ++i) {
     const In* x = static_cast<const In*>(in) + i * shape.in_stride;
     Out* y = static_cast<Out*>(out) + i * shape.out_stride;
@@ -43,11 +44,9 @@ void vec_rows(const SoftmaxShape& shape, const void* in, void* out, float* row, 
     if (visible > 0) {
       float* terms = row;
       if constexpr (std::is_same_v<Out, float> && !kStream) terms = y;
-      Maximum<kUnroll, In> maximum(x, visible);
-      finish<kUnroll>(maximum, 0);
-      Exponentials<kUnroll, /*kPrefetch=*/kStream, In> exponentials(x, visible, maximum.result(), shape.scale, terms);
-      finish<kUnroll>(exponentials, 0);
-      Scaling<kStream, Out> scaling(terms, 1 / exponentials.result(), y, visible);
+      const float max = row_max<kUnroll>(x, visible);
+      const float sum = row_exp_sum<kUnroll>(x, max, shape.scale, terms, visible, i + 1 < end ? ahead : 0);
+      Scaling<kStream, Out> scaling(terms, 1 / sum, y, visible);
       finish<1>(scaling, 0);
     }
     write_zeros<kStream>(y + visible, static_cast<size_t>(shape.seq_k) - visible);
@@ -78,12 +77,14 @@ constexpr Tuning kTunings[] = {{{{{"unroll", 1}}}}, {{{{"unroll", 4}}}}};
 
 class CpuVec final : public Kernel {
  public:
-  CpuVec(const Problem& problem, bool stream, VecRows rows)
+  CpuVec(const Problem& problem, bool stream, VecRows rows, const DeviceFacts& facts)
       : shape_(problem.softmax()),
         tasks_(task_count(problem.threads, shape_.rows(), work_before(shape_, shape_.rows()), kGrain)),
         begins_(shares_by_work(shape_.rows(), tasks_, [this](int64_t row) { return work_before(shape_, row); })),
         // In whole cache lines, so that no two tasks write to one.
         row_(problem.out_dtype == DType::f32 && !stream ? 0 : (shape_.seq_k + 15) / 16 * 16),
+        // A row, its exponentials and the next one are to stay in the second level.
+        ahead_(shape_.seq_k * 12 < facts.l2_bytes ? shape_.in_stride : 0),
         rows_(rows) {}
 
   size_t workspace() const override { return static_cast<size_t>(tasks_ * row_) * sizeof(float); }
@@ -91,7 +92,7 @@ class CpuVec final : public Kernel {
   Code run(const Args& args, std::byte* workspace, Executor& executor) const override {
     executor.parallel(static_cast<size_t>(tasks_), [&](size_t task) {
       float* row = reinterpret_cast<float*>(workspace) + static_cast<int64_t>(task) * row_;
-      rows_(shape_, args.in[0], args.out, row, begins_[task], begins_[task + 1]);
+      rows_(shape_, args.in[0], args.out, row, begins_[task], begins_[task + 1], ahead_);
     });
     return Code::ok;
   }
@@ -101,6 +102,7 @@ class CpuVec final : public Kernel {
   int64_t tasks_;
   std::vector<int64_t> begins_;  // of the tasks' rows, and the end of the last
   int64_t row_;                  // floats of workspace for a task
+  int64_t ahead_;
   VecRows rows_;
 };
 
@@ -119,7 +121,7 @@ extern const Variant cpu_vec = {
                   Planner&) -> Result<std::unique_ptr<const Kernel>> {
       const auto find = cpu::pick(HWY_DISPATCH_TABLE(find_vec_rows), facts.isa_bit);
       const bool stream = streams(problem, facts);
-      return std::make_unique<CpuVec>(problem, stream, find(tuning["unroll"], stream, problem.dtype, problem.out_dtype));
+      return std::make_unique<CpuVec>(problem, stream, find(tuning["unroll"], stream, problem.dtype, problem.out_dtype), facts);
     },
     .reduction_id = [](const Problem&, const Tuning& tuning, const DeviceFacts& facts) -> std::optional<std::string> {
       return "row;" + to_string(tuning) + ";" + facts.isa;

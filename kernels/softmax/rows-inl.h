@@ -13,6 +13,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <type_traits>
 
 #include "kernels/simd/exp-inl.h"
 #include "kernels/simd/storage-inl.h"
@@ -63,25 +64,24 @@ HWY_INLINE V exp_difference(D d, V x, V max, V scale) {
   return exp_nonpositive(d, hn::Mul(hn::Sub(x, max), scale));
 }
 
-/// Σ exp(scale·(x[i] − max)) and the terms themselves in `terms`, which may be x. With kPrefetch, for inputs beyond the caches,
-/// memory is read on while this computes: what lies 8 KiB ahead, two rows or segments of 1024 keys, as most shapes have it.
+/// Σ exp(scale·(x[i] − max)) and the terms themselves in `terms`, which may be x. With kPrefetch, memory is read on while this
+/// computes: what lies `ahead` elements further, the row or segment whose maximum is found next.
 template <int kUnroll, bool kPrefetch, typename In>
 struct Exponentials {
-  static constexpr size_t kAhead = 8192 / sizeof(In);
-
   const In* x;
   size_t count;
   float* terms;
+  int64_t ahead;
   VF32 max, scale;
   VF32 sum[kUnroll];
 
-  HWY_INLINE Exponentials(const In* from, size_t elements, float largest, float factor, float* to)
-      : x(from), count(elements), terms(to), max(hn::Set(F32(), largest)), scale(hn::Set(F32(), factor)) {
+  HWY_INLINE Exponentials(const In* from, size_t elements, float largest, float factor, float* to, int64_t next = 0)
+      : x(from), count(elements), terms(to), ahead(next), max(hn::Set(F32(), largest)), scale(hn::Set(F32(), factor)) {
     for (VF32& v : sum) v = hn::Zero(F32());
   }
   HWY_INLINE void whole(size_t i, int u) {
     // Into the second level: nearer, it would push out the row in work.
-    if constexpr (kPrefetch) __builtin_prefetch(x + i + kAhead, /*rw=*/0, /*locality=*/2);
+    if constexpr (kPrefetch) __builtin_prefetch(x + i + ahead, /*rw=*/0, /*locality=*/2);
     const VF32 e = exp_difference(F32(), load_f32(F32(), x + i), max, scale);
     hn::StoreU(e, F32(), terms + i);
     sum[u] = hn::Add(sum[u], e);
@@ -157,11 +157,15 @@ HWY_INLINE float row_max(const In* x, size_t count) {
   finish<kUnroll>(pass, 0);
   return pass.result();
 }
+/// With `ahead`, prefetches.
 template <int kUnroll, typename In>
-HWY_INLINE float row_exp_sum(const In* x, float max, float scale, float* terms, size_t count) {
-  Exponentials<kUnroll, /*kPrefetch=*/false, In> pass(x, count, max, scale, terms);
-  finish<kUnroll>(pass, 0);
-  return pass.result();
+HWY_INLINE float row_exp_sum(const In* x, float max, float scale, float* terms, size_t count, int64_t ahead = 0) {
+  const auto sum = [&](auto prefetches) HWY_ATTR {
+    Exponentials<kUnroll, prefetches, In> pass(x, count, max, scale, terms, ahead);
+    finish<kUnroll>(pass, 0);
+    return pass.result();
+  };
+  return ahead != 0 ? sum(std::true_type()) : sum(std::false_type());
 }
 template <typename Out>
 HWY_INLINE void row_scale(const float* terms, float factor, Out* y, size_t count) {
