@@ -109,6 +109,7 @@ Result<std::unique_ptr<Context>> context(const std::string& model, const std::st
   options.model = model_name(model);
   options.profile = profile;
   options.libraries = libraries;
+  options.patient = true;
   METALLIC_TRY(auto made, Context::create(std::move(options)));
   if (!profile.empty() && made->environment().profile == "none")
     return fail(Code::invalid_argument, "METALLIC_PROFILE=none switches profiles off, --profile {} too: unset it",
@@ -151,7 +152,7 @@ tune::AnalysisOptions analysis_options(const DeviceFacts& facts) {
     const Variant* found = find_variant(problem.op(), variant);
     return found ? to_string(found->prefer(problem, facts)) : "";
   };
-  options.default_rules = [backend = facts.backend](Op op) { return default_rules(op, Thresholds{}, backend); };
+  options.default_rules = [facts](Op op, DType dtype) { return default_rules(op, dtype, Thresholds{}, facts); };
   return options;
 }
 

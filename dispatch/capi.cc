@@ -8,8 +8,10 @@
 #include <string>
 
 #include "core/label.h"
+#include "core/packed.h"
 #include "dispatch/context.h"
 #include "dispatch/decision_json.h"
+#include "kernels/matmul/pack_weights.h"
 #include "metallic/metallic.h"
 
 namespace metallic {
@@ -150,6 +152,7 @@ Problem to_matmul(const metallic_problem& given) {
   const bool ta = given.transpose_a != 0, tb = given.transpose_b != 0;
   Problem problem = matmul_problem(given.m, given.k, given.n, ta, tb, given.batch == 0 ? 1 : given.batch);
   auto& s = std::get<MatmulShape>(problem.shape);
+  if (given.packed != 0) make_packed(s);
   s.alpha = given.alpha;
   s.beta = given.beta;
   // The contiguous distance of matrices whose rows are padded includes the padding.
@@ -161,7 +164,7 @@ Problem to_matmul(const metallic_problem& given) {
     if (matrix != 0) batch_stride = matrix;
   };
   set(given.lda, given.batch_stride_a, ta ? s.k : s.m, s.lda, s.batch_stride_a);
-  set(given.ldb, given.batch_stride_b, tb ? s.n : s.k, s.ldb, s.batch_stride_b);
+  if (!s.packed) set(given.ldb, given.batch_stride_b, tb ? s.n : s.k, s.ldb, s.batch_stride_b);
   set(given.ldc, given.batch_stride_c, s.m, s.ldc, s.batch_stride_c);
   return problem;
 }
@@ -249,6 +252,7 @@ Result<metallic_problem> from_problem(const Problem& problem) {
     filled.n = s.n;
     filled.transpose_a = s.ta;
     filled.transpose_b = s.tb;
+    filled.packed = s.packed;
     filled.alpha = s.alpha;
     filled.beta = s.beta;
   }
@@ -384,6 +388,34 @@ metallic_status metallic_problem_from_label(const char* label, metallic_problem*
     filled.struct_size = size;
     std::memcpy(problem, &filled, std::min(size, sizeof(filled)));
     return {};
+  });
+}
+
+const char* metallic_packed_layout(metallic_dtype dtype) {
+  const auto known = to_dtype(dtype, DType::f32, "dtype");
+  return known ? packed_layout(*known).data() : nullptr;  // a literal, so that it ends in a NUL
+}
+
+metallic_status metallic_packed_bytes(const metallic_problem* problem, size_t* bytes) {
+  return at_boundary([&]() -> Status {
+    METALLIC_CHECK(need(bytes, "bytes"));
+    METALLIC_TRY(const metallic_problem given, known_part(problem, "problem"));
+    METALLIC_TRY(const Problem wanted, to_problem(given));
+    METALLIC_TRY(const int64_t needed, matmul::packed_bytes(wanted));
+    *bytes = static_cast<size_t>(needed);
+    return {};
+  });
+}
+
+metallic_status metallic_pack(metallic_context* context, const metallic_problem* problem, const void* b, void* packed) {
+  return at_boundary([&]() -> Status {
+    METALLIC_CHECK(need(context, "context"));
+    METALLIC_TRY(const metallic_problem given, known_part(problem, "problem"));
+    METALLIC_TRY(const Problem wanted, to_problem(given));
+    METALLIC_TRY(const int64_t bytes, matmul::packed_bytes(wanted));
+    METALLIC_CHECK(check_operand(b, operand_bytes(wanted)[1], "b"));
+    METALLIC_CHECK(check_operand(packed, bytes, "packed"));
+    return matmul::pack_weights(wanted, b, packed, context->shared->context->executor());
   });
 }
 

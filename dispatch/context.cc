@@ -96,8 +96,9 @@ Result<std::unique_ptr<Context>> Context::create(ContextOptions options) {
     context->executor_ = wanted.executor;
   } else {
     const int threads = wanted.threads > 0 ? wanted.threads : context->environment_.threads.value_or(context->facts_.cores);
-    context->own_executor_ = std::make_unique<cpu::Pool>(threads);
+    context->own_executor_ = std::make_unique<cpu::Pool>(threads, wanted.patient);
     context->executor_ = context->own_executor_.get();
+    if (!wanted.facts && threads > 1) context->facts_.join_ns = cpu::join_ns(*context->executor_);
   }
   context->threads_ = context->executor_->threads();
   if (wanted.libraries || names_library(context->environment_) || calls_library(wanted.call.variant)) context->use_libraries();

@@ -25,6 +25,7 @@ struct ContextOptions {
   std::string profile;           ///< a profile of the caller's, or empty
   int threads = 0;               ///< CPU threads; 0: METALLIC_NUM_THREADS, or one per core. Ignored with an executor
   Executor* executor = nullptr;  ///< the caller's; must outlive the context
+  bool patient = false;          ///< threads of ours are waited for however long others keep the cores: for measuring
   CallOptions call;              ///< defaults of every call
   bool libraries = false;        ///< load them; else only where a profile, the environment or `call` names a library's variant
   Lookup environment = process_environment();

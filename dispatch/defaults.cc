@@ -4,8 +4,8 @@
 
 namespace metallic {
 
-std::vector<Rule> default_rules(Op op, const Thresholds& t, std::string_view backend) {
-  const auto named = [&](std::string_view what) { return fmt::format("{}_{}", backend, what); };
+std::vector<Rule> default_rules(Op op, DType dtype, const Thresholds& t, const DeviceFacts& facts) {
+  const auto named = [&](std::string_view what) { return fmt::format("{}_{}", facts.backend, what); };
   if (op == Op::softmax)
     return {
         {.when = {{.axis = Axis::seq_k, .high = t.softmax_vec_block}}, .use = named("vec")},
@@ -20,15 +20,23 @@ std::vector<Rule> default_rules(Op op, const Thresholds& t, std::string_view bac
         // Whose order of summation batch_invariant admits.
         {.use = named("materialized")},
     };
-  return {
-      {.when = {{.axis = Axis::n, .high = t.smalln_max_n}}, .use = named("gemv")},
-      {.when = {{.axis = Axis::big, .low = t.simd_m_min}, {.axis = Axis::n, .low = t.simd_n_min}},
-       .use = named("gemm"),
-       .tuning = "pack=1"},
-      {.use = named("gemm"), .tuning = "pack=0"},
-      // What the unpacked path rejects: operands whose columns are not contiguous.
-      {.use = named("gemm"), .tuning = "pack=1"},
-  };
+  const std::vector<Range> small = {{.axis = Axis::n, .high = t.smalln_max_n}};
+  std::vector<Rule> rules;
+  // The guide knows one type. Instructions for bf16 are twice to ten times as fast as widening it.
+  const bool dots = dtype == DType::bf16 && facts.bf16_dots;
+  if (dots) rules.push_back({.when = small, .use = named("gemv_bf16")});
+  rules.push_back({.when = small, .use = named("gemv")});
+  if (dots && facts.amx) rules.push_back({.use = named("gemm_amx")});
+  if (dots) rules.push_back({.use = named("gemm_bf16")});
+  rules.insert(rules.end(), {
+                                {.when = {{.axis = Axis::big, .low = t.simd_m_min}, {.axis = Axis::n, .low = t.simd_n_min}},
+                                 .use = named("gemm"),
+                                 .tuning = "pack=1"},
+                                {.use = named("gemm"), .tuning = "pack=0"},
+                                // What the unpacked path rejects: operands whose columns are not contiguous.
+                                {.use = named("gemm"), .tuning = "pack=1"},
+                            });
+  return rules;
 }
 
 }  // namespace metallic

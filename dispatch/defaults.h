@@ -2,9 +2,9 @@
 #pragma once
 
 #include <cstdint>
-#include <string_view>
 #include <vector>
 
+#include "core/device.h"
 #include "core/rule.h"
 
 namespace metallic {
@@ -17,8 +17,8 @@ struct Thresholds {
   int64_t simd_n_min = 16;           ///< … and this min(M, N) on
 };
 
-/// The rules of an operation on a backend, for every dtype and layout. Their tunings are the variants' own preference,
-/// but for `pack`, which the guide decides.
-std::vector<Rule> default_rules(Op op, const Thresholds& thresholds, std::string_view backend);
+/// The rules of an operation and type on a device, for every layout. Their tunings are the variants' own preference, but for
+/// `pack`, which the guide decides. Where the device has instructions for a type, variants that use them come first.
+std::vector<Rule> default_rules(Op op, DType dtype, const Thresholds& thresholds, const DeviceFacts& facts);
 
 }  // namespace metallic

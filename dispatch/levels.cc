@@ -25,7 +25,7 @@ Forcing forcing(Op op) {
   return {"METALLIC_SDPA_VARIANT", &Environment::sdpa_variant, "auto"};
 }
 
-std::vector<Level> threshold_levels(Op op, const SelectionInputs& in) {
+std::vector<Level> threshold_levels(Op op, DType dtype, const SelectionInputs& in) {
   const Environment& e = in.environment;
   Thresholds thresholds;
   std::string set;
@@ -42,7 +42,7 @@ std::vector<Level> threshold_levels(Op op, const SelectionInputs& in) {
     apply("METALLIC_MATMUL_SIMD_N_MIN", e.matmul_simd_n_min, thresholds.simd_n_min);
   }
   if (set.empty()) return {};
-  return {{.source = Source::environment, .origin = set, .rules = default_rules(op, thresholds, in.facts.backend)}};
+  return {{.source = Source::environment, .origin = set, .rules = default_rules(op, dtype, thresholds, in.facts)}};
 }
 
 double times_apart(int a, int b) { return static_cast<double>(std::max(a, b)) / std::min(a, b); }
@@ -62,7 +62,7 @@ const RuleList* find_list(const ProfileLevel& level, const RuleKey& key) {
 
 // All levels from the highest precedence down, without the forced ones.
 std::vector<Level> unforced_levels(const RuleKey& key, const SelectionInputs& in) {
-  std::vector<Level> levels = threshold_levels(key.op, in);
+  std::vector<Level> levels = threshold_levels(key.op, key.dtype, in);
   RuleKey fastest = key;
   fastest.numerics = Numerics::fast;
   std::vector<std::pair<double, Level>> family;
@@ -82,7 +82,7 @@ std::vector<Level> unforced_levels(const RuleKey& key, const SelectionInputs& in
   // Of several machines of the family, the one with the nearest number of threads comes first.
   std::ranges::stable_sort(family, {}, &std::pair<double, Level>::first);
   for (auto& [distance, level] : family) levels.push_back(std::move(level));
-  levels.push_back({.source = Source::defaults, .origin = "built-in", .rules = default_rules(key.op, {}, in.facts.backend)});
+  levels.push_back({.source = Source::defaults, .origin = "built-in", .rules = default_rules(key.op, key.dtype, {}, in.facts)});
   return levels;
 }
 

@@ -24,6 +24,7 @@ Json facts_json(const DeviceFacts& facts) {
           {"l2_bytes", facts.l2_bytes},
           {"llc_bytes", facts.llc_bytes},
           {"memory_bytes", facts.memory_bytes},
+          {"join_ns", facts.join_ns},
           {"libraries", libraries}};
 }
 
@@ -36,6 +37,9 @@ Result<DeviceFacts> parse_facts(const JsonObject& object) {
   METALLIC_TRY(facts.isa, object.text("isa"));
   if (object.has("amx")) {
     METALLIC_TRY(facts.amx, object.boolean("amx"));
+  }
+  if (object.has("join_ns")) {
+    METALLIC_TRY(facts.join_ns, object.number("join_ns", 0, 1e9));
   }
   if (object.has("bf16_dots")) {
     METALLIC_TRY(facts.bf16_dots, object.boolean("bf16_dots"));

@@ -13,14 +13,14 @@
 #include "backends/cpu/isa.h"
 
 namespace metallic::cpu {
-namespace {
 
-// Cores this process may run on: containers and taskset give fewer than the machine has.
 int usable_cores() {
   cpu_set_t set;
   if (sched_getaffinity(0, sizeof set, &set) == 0) return std::max(1, CPU_COUNT(&set));
   return std::max(1L, sysconf(_SC_NPROCESSORS_ONLN));
 }
+
+namespace {
 
 // Whether this program can have AMX tiles of bf16: the CPU must have them, and the kernel hands out their registers to who asks
 // for them, once for all threads. Debian's cpuinfo does not know them yet.

@@ -8,4 +8,7 @@ namespace metallic::cpu {
 /// Facts of the machine this runs on: model and caches by cpuinfo, SIMD targets by Highway, cores as this process may use them.
 DeviceFacts facts();
 
+/// Cores that this process may run on: containers and taskset give fewer than the machine has.
+int usable_cores();
+
 }  // namespace metallic::cpu

@@ -2,11 +2,38 @@
 
 #include <pthreadpool.h>
 
-namespace metallic::cpu {
+#include <algorithm>
+#include <array>
+#include <chrono>
 
-Pool::Pool(int threads) : threads_(threads) {
-  if (threads > 1) pool_.reset(pthreadpool_create(static_cast<size_t>(threads)));
-  if (!pool_) threads_ = 1;
+#include "backends/cpu/facts.h"
+
+namespace metallic::cpu {
+namespace {
+
+int64_t now_ns() {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+// A run's tasks, and when the calling thread was done with its own.
+struct Run {
+  Executor::Task task;
+  void* context;
+  const void* caller;
+  alignas(64) int64_t done;  // written while the others read the rest
+};
+
+// An address that each thread has for itself.
+const void* this_thread() {
+  static thread_local const char place = 0;
+  return &place;
+}
+
+}  // namespace
+
+Pool::Pool(int threads, bool patient) : threads_(threads), patient_(patient) {
+  if (const int started = std::min(threads, usable_cores()); started > 1)
+    pool_.reset(pthreadpool_create(static_cast<size_t>(started)));
 }
 
 Pool::~Pool() = default;
@@ -14,8 +41,22 @@ Pool::~Pool() = default;
 void Pool::Destroy::operator()(pthreadpool* pool) const { pthreadpool_destroy(pool); }
 
 void Pool::run(size_t count, Task task, void* context) {
+  const int64_t begin = now_ns();
+  if (!pool_ || contention_.alone(begin)) {
+    for (size_t i = 0; i < count; ++i) task(context, i);
+    return;
+  }
+  Run all = {task, context, this_thread(), begin};
+  const auto one = [](void* run, size_t index) {
+    auto& all = *static_cast<Run*>(run);
+    all.task(all.context, index);
+    if (all.caller == this_thread()) all.done = now_ns();
+  };
   // pthreadpool serialises callers from several threads itself; its workers spin for a moment and then sleep.
-  pthreadpool_parallelize_1d(pool_.get(), task, context, count, 0);
+  pthreadpool_parallelize_1d(pool_.get(), one, &all, count, 0);
+  const int64_t end = now_ns();
+  if (!patient_) contention_.joined(end, all.done - begin, end - all.done);
+  if (contention_.alone(end)) rest();
 }
 
 void Pool::rest() {
@@ -23,6 +64,18 @@ void Pool::rest() {
   if (pool_)
     pthreadpool_parallelize_1d(
         pool_.get(), [](void*, size_t) {}, nullptr, static_cast<size_t>(threads_), PTHREADPOOL_FLAG_YIELD_WORKERS);
+}
+
+double join_ns(Executor& executor) {
+  std::array<int64_t, 48> times{};
+  const auto threads = static_cast<size_t>(executor.threads());
+  for (int64_t& time : times) {
+    const int64_t begin = now_ns();
+    executor.parallel(threads, [](size_t) {});
+    time = now_ns() - begin;
+  }
+  std::ranges::nth_element(times, times.begin() + times.size() / 2);
+  return static_cast<double>(times[times.size() / 2]);
 }
 
 }  // namespace metallic::cpu

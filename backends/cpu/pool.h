@@ -1,8 +1,9 @@
-// The default executor: a pthreadpool.
+// The default executor: a pthreadpool, and what starting and joining its threads takes.
 #pragma once
 
 #include <memory>
 
+#include "backends/cpu/contention.h"
 #include "core/executor.h"
 
 struct pthreadpool;
@@ -11,8 +12,11 @@ namespace metallic::cpu {
 
 class Pool final : public Executor {
  public:
-  /// `threads` ≥ 1, the calling thread included; with 1 no thread is started.
-  explicit Pool(int threads);
+  /// Runs so many tasks at a time, ≥ 1, on as many threads, the calling one included, or on as many as there are cores for the
+  /// process, if those are fewer: of two threads that share a core one waits for the other.
+  /// Where others keep the cores, the calling thread runs all tasks for a while, see contention.h; with `patient` it waits for
+  /// its threads however long that takes, which is what measuring wants.
+  explicit Pool(int threads, bool patient = false);
   ~Pool() override;
 
   int threads() const override { return threads_; }
@@ -24,7 +28,13 @@ class Pool final : public Executor {
     void operator()(pthreadpool* pool) const;
   };
   int threads_;
+  bool patient_;
   std::unique_ptr<pthreadpool, Destroy> pool_;
+  Contention contention_;
 };
+
+/// Starting a task on each of the executor's threads and waiting for all of them, in ns: what is usual where nothing disturbs,
+/// from some dozens of times in a row.
+double join_ns(Executor& executor);
 
 }  // namespace metallic::cpu

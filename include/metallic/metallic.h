@@ -19,7 +19,7 @@
 
 /* The version of this header; a library with the same MAJOR and no smaller MINOR has all that it declares. */
 #define METALLIC_VERSION_MAJOR 0
-#define METALLIC_VERSION_MINOR 1
+#define METALLIC_VERSION_MINOR 2
 #define METALLIC_VERSION_PATCH 0
 
 #ifdef __cplusplus
@@ -127,6 +127,8 @@ typedef struct metallic_problem {
   /* sdpa */
   int64_t heads, kv_heads, head_dim; /* kv_heads 0: as many as heads */
   metallic_strides q_strides, k_strides, v_strides, out_strides;
+  /* matmul, since 0.2: B is what metallic_pack wrote; transpose_b, ldb and batch_stride_b are not looked at, batch is 1 */
+  int packed;
 } metallic_problem;
 
 /* Fills a problem with the shape of a label, e.g. "rows64_seqk512", "batch1_seqq64_seqk512_causal", "4096x4096x8_tb",
@@ -134,6 +136,23 @@ typedef struct metallic_problem {
  * is overwritten: set types and strides afterwards. METALLIC_INVALID_ARGUMENT where the label is none; the error names the
  * column. */
 METALLIC_API metallic_status metallic_problem_from_label(const char* label, metallic_problem* problem);
+
+/* Weights that stay may be packed once for all runs: in the order in which kernels read them, so that no run packs them again. A
+ * product of many rows is then 1.1 to 2 times as fast, one of 4 to 16 rows somewhat faster, one of a single row as fast as
+ * before. The order depends on the type alone, not on the machine or the other sizes, and has a name that changes if it ever does:
+ * whoever keeps packed weights in a file keeps that too. */
+
+/* The name of the order, e.g. "panels32.f32"; static storage. NULL where dtype has no meaning. */
+METALLIC_API const char* metallic_packed_layout(metallic_dtype dtype);
+
+/* Bytes of packed weights; of a matmul's problem k, n and dtype are looked at. METALLIC_INVALID_ARGUMENT: no matmul, packed
+ * already, or a batch other than 1. */
+METALLIC_API metallic_status metallic_packed_bytes(const metallic_problem* problem, size_t* bytes);
+
+/* Packs b, the B of a matmul as the problem describes it (m and what concerns A and C is not looked at), on the context's threads. For
+ * plans set the problem's `packed` afterwards. `packed` has metallic_packed_bytes bytes, best aligned to 64; its padding is written
+ * too, and runs rely on it. */
+METALLIC_API metallic_status metallic_pack(metallic_context* context, const metallic_problem* problem, const void* b, void* packed);
 
 typedef struct metallic_plan metallic_plan;
 

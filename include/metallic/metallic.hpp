@@ -107,6 +107,10 @@ class Matmul : public ShapeOf<Matmul> {
   Matmul transpose_b() const {
     return with([](metallic_problem& p) { p.transpose_b = 1; });
   }
+  /// B is PackedWeights' data, however it lay before.
+  Matmul packed() const {
+    return with([](metallic_problem& p) { p.packed = 1; });
+  }
   Matmul scale(float alpha, float beta) const {
     return with([=](metallic_problem& p) {
       p.alpha = alpha;
@@ -314,6 +318,25 @@ class Context {
   };
   std::unique_ptr<Log> log_;  // at an address that moves do not change; outlives the context
   std::unique_ptr<metallic_context, Destroy> context_;
+};
+
+/// The B of a matmul in the order in which kernels read it: packed once for all runs of plans whose shape is `packed()`.
+class PackedWeights {
+ public:
+  /// `problem` says how b lies, which is not needed afterwards; its m may be any.
+  PackedWeights(const Context& context, const metallic_problem& problem, const void* b) : memory_(bytes_of(problem)) {
+    check(metallic_pack(context.get(), &problem, b, memory_.data()));
+  }
+  const void* data() const noexcept { return memory_.data(); }
+  size_t bytes() const noexcept { return memory_.bytes(); }
+
+ private:
+  static size_t bytes_of(const metallic_problem& problem) {
+    size_t bytes = 0;
+    check(metallic_packed_bytes(&problem, &bytes));
+    return bytes;
+  }
+  Workspace memory_;
 };
 
 }  // namespace mtl

@@ -22,6 +22,7 @@ struct Arithmetic {
   int64_t (*steps)(int64_t k) = [](int64_t k) { return k; };
   bool packs = true;
   bool reads_panels = false;
+  double per_ns = kPerNs;  ///< multiply-adds on one thread
 };
 
 class BlockedProduct final : public Kernel {
@@ -32,7 +33,7 @@ class BlockedProduct final : public Kernel {
     const double work = static_cast<double>(shape_.batch) * static_cast<double>(shape_.m) * static_cast<double>(shape_.n) *
                         static_cast<double>(shape_.k);
     const Blocking whole = blocking_for(arithmetic_.tile, shape_.m, shape_.n, steps(), narrows(), problem.threads, facts);
-    tasks_ = task_count(problem.threads, shape_.batch * shape_.m * shape_.n, work, kGrain);
+    tasks_ = task_count(problem.threads, shape_.batch * shape_.m * shape_.n, work, arithmetic_.per_ns, facts);
     grid_ = best_grid(shape_, tasks_, whole.tile.mr, whole.tile.nr);
     tasks_ = std::min(tasks_, shape_.batch * grid_.rows * grid_.columns);
     blocking_ = blocking_for(arithmetic_.tile, grid_.part_m, grid_.part_n, steps(), narrows(), problem.threads, facts);

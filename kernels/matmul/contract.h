@@ -96,7 +96,7 @@ inline void* output_at(const MatmulShape& shape, DType dtype, void* c, int64_t b
   return static_cast<std::byte*>(c) + at * static_cast<int64_t>(size_of(dtype));
 }
 
-/// Multiply-adds that make a task worth a thread: about 5 µs of work, the price of waking one.
-inline constexpr double kGrain = 131072;
+/// Multiply-adds in a nanosecond on one thread, in cache (Zen 4 at 2.6 GHz, f32: 53 at 64³, 50 at 128 × 128 times 16 columns).
+inline constexpr double kPerNs = 50;
 
 }  // namespace metallic::matmul

@@ -163,7 +163,8 @@ Arithmetic arithmetic(const DeviceFacts& facts) {
   return {.multiply = cpu::pick(HWY_DISPATCH_TABLE(find_multiply), facts.isa_bit)(),
           .tile = {.mr = 2 * kTileRows, .nr = 2 * kTileCells, .spill = 0, .unit = kTileRows},
           .steps = amx_steps,
-          .reads_panels = true};
+          .reads_panels = true,
+          .per_ns = 8 * kPerNs};
 }
 
 }  // namespace

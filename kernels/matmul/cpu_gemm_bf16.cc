@@ -44,7 +44,8 @@ Arithmetic arithmetic(const DeviceFacts& facts) {
   return {.multiply = cpu::pick(HWY_DISPATCH_TABLE(find_multiply), facts.isa_bit)(),
           .tile = cpu::pick(HWY_DISPATCH_TABLE(tile_shape), facts.isa_bit)(),
           .steps = [](int64_t k) { return ceil_div(k, 2); },
-          .reads_panels = true};
+          .reads_panels = true,
+          .per_ns = 2 * kPerNs};
 }
 
 }  // namespace

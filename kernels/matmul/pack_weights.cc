@@ -54,7 +54,7 @@ Status pack_weights(const Problem& problem, const void* b, void* packed, Executo
   METALLIC_CHECK(packed_bytes(problem));
   const MatmulShape& s = problem.matmul();
   const int64_t panels = (s.n + kPanel - 1) / kPanel;
-  const int64_t tasks = task_count(executor.threads(), panels, static_cast<double>(s.k) * static_cast<double>(s.n), kGrain);
+  const int64_t tasks = std::clamp<int64_t>(executor.threads(), 1, std::max<int64_t>(1, panels));
   with_type(problem.dtype, [&]<typename T>(T) {
     const Strided<T> from = operand_b<T>(s, b, 0);
     executor.parallel(static_cast<size_t>(tasks), [&](size_t task) {

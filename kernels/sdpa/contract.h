@@ -27,7 +27,7 @@ inline int64_t row_at(const HeadStrides& strides, int64_t batch, int64_t head, i
   return batch * strides.batch + head * strides.head + row * strides.row;
 }
 
-/// Multiply-adds that make a task worth a thread: about 5 µs of work, the price of waking one.
-inline constexpr double kGrain = 131072;
+/// Multiply-adds in a nanosecond on one thread, in cache (Zen 4 at 2.6 GHz, f32).
+inline constexpr double kPerNs = 50;
 
 }  // namespace metallic::sdpa

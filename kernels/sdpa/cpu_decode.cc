@@ -32,12 +32,12 @@ constexpr int64_t round_up(int64_t a, int64_t b) { return (a + b - 1) / b * b; }
 
 class CpuDecode final : public Kernel {
  public:
-  CpuDecode(const Problem& problem, int64_t segment, int64_t isa_bit)
+  CpuDecode(const Problem& problem, int64_t segment, const DeviceFacts& facts)
       : shape_(problem.sdpa()),
         dtype_(problem.dtype),
         out_dtype_(problem.out_dtype),
-        attend_(cpu::pick(HWY_DISPATCH_TABLE(attend), isa_bit)),
-        combine_(cpu::pick(HWY_DISPATCH_TABLE(combine), isa_bit)),
+        attend_(cpu::pick(HWY_DISPATCH_TABLE(attend), facts.isa_bit)),
+        combine_(cpu::pick(HWY_DISPATCH_TABLE(combine), facts.isa_bit)),
         segment_(segment),
         padded_dim_(round_up(shape_.head_dim, kPad)) {
     if (operand_bytes(problem)[kOut] == 0) return;
@@ -48,8 +48,10 @@ class CpuDecode final : public Kernel {
     distance_ = std::clamp<int64_t>(kBytesAhead / (shape_.head_dim * static_cast<int64_t>(size_of(dtype_))), 1, segment_ / kKeys);
     stride_ = std::min(segment_, round_up(kKeys * seen_, 64));
     const double products = static_cast<double>(groups_ * rows_) * static_cast<double>(shape_.head_dim);
-    tasks_ = task_count(problem.threads, groups_ * segments_, 2 * products * static_cast<double>(seen_), kGrain);
-    combine_tasks_ = task_count(problem.threads, groups_ * rows_, products * static_cast<double>(segments_), kGrain);
+    // Reading a key takes as long as multiplying with it three times.
+    const double read = 3 * static_cast<double>(groups_) * static_cast<double>(shape_.head_dim);
+    tasks_ = task_count(problem.threads, groups_ * segments_, 2 * (products + read) * static_cast<double>(seen_), kPerNs, facts);
+    combine_tasks_ = task_count(problem.threads, groups_ * rows_, products * static_cast<double>(segments_), kPerNs, facts);
   }
 
   size_t workspace() const override { return static_cast<size_t>(tasks_ * task_floats() + partial_floats()) * sizeof(float); }
@@ -160,7 +162,7 @@ extern const Variant cpu_decode = {
         return fail(Code::out_of_memory,
                     "the partial results of {} segments for each of {} queries are more than a machine holds",
                     s.seq_k / tuning["segment"] + 1, rows);
-      return std::make_unique<CpuDecode>(problem, tuning["segment"], facts.isa_bit);
+      return std::make_unique<CpuDecode>(problem, tuning["segment"], facts);
     },
     .reduction_id = [](const Problem&, const Tuning& tuning, const DeviceFacts& facts) -> std::optional<std::string> {
       return "decode;" + to_string(tuning) + ";" + facts.isa;

@@ -269,17 +269,17 @@ Extent extent(const Tuning& tuning) { return {.queries = tuning["queries"], .key
 
 class CpuFlash final : public Kernel {
  public:
-  CpuFlash(const Problem& problem, const Extent& tile, int64_t isa_bit)
+  CpuFlash(const Problem& problem, const Extent& tile, const DeviceFacts& facts)
       : shape_(problem.sdpa()),
         dtype_(problem.dtype),
         out_dtype_(problem.out_dtype),
         tile_(tile),
-        attend_(cpu::pick(HWY_DISPATCH_TABLE(attend), isa_bit)) {
+        attend_(cpu::pick(HWY_DISPATCH_TABLE(attend), facts.isa_bit)) {
     if (operand_bytes(problem)[kOut] == 0) return;
     queries_ = shape_.group() * shape_.seq_q;
     tiles_ = (queries_ + tile_.queries - 1) / tile_.queries;
     jobs_ = shape_.batch * shape_.kv_heads * tiles_;
-    tasks_ = task_count(problem.threads, jobs_, work(problem).flops / 2, kGrain);
+    tasks_ = task_count(problem.threads, jobs_, work(problem).flops / 2, kPerNs, facts);
   }
 
   size_t workspace() const override { return static_cast<size_t>(tasks_ * task_floats()) * sizeof(float); }
@@ -339,7 +339,7 @@ extern const Variant cpu_flash = {
                   Planner&) -> Result<std::unique_ptr<const Kernel>> {
       if (static_cast<double>(problem.sdpa().head_dim) * problem.threads > 0x1p40)
         return fail(Code::out_of_memory, "tiles of {} elements a head are more than a machine holds", problem.sdpa().head_dim);
-      return std::make_unique<CpuFlash>(problem, extent(tuning), facts.isa_bit);
+      return std::make_unique<CpuFlash>(problem, extent(tuning), facts);
     },
     .reduction_id = [](const Problem&, const Tuning& tuning, const DeviceFacts& facts) -> std::optional<std::string> {
       return "flash;" + to_string(tuning) + ";" + facts.isa;

@@ -41,8 +41,8 @@ inline double work_before(const SoftmaxShape& shape, int64_t row) {
   return 0.6 * visible + 0.4 * static_cast<double>(row) * static_cast<double>(shape.seq_k);
 }
 
-/// Elements that make a task worth a thread: about 5 µs of work, the price of waking one.
-inline constexpr double kGrain = 8192;
+/// Elements in a nanosecond on one thread, in cache (Zen 4 at 2.6 GHz, f32: 2.7 for 64 keys, 3.8 for 4096).
+inline constexpr double kPerNs = 3.5;
 
 /// Whether the output is written past the caches, which saves reading it first: where input and output are more than twice the
 /// last one. Below, whoever reads the output next finds it there. The order of sums does not depend on it.

@@ -92,14 +92,14 @@ constexpr Tuning kTunings[] = {{{{{"segment", 1024}}}}, {{{{"segment", 4096}}}}}
 
 class CpuBlock final : public Kernel {
  public:
-  CpuBlock(const Problem& problem, int64_t segment, bool stream, Passes passes)
+  CpuBlock(const Problem& problem, int64_t segment, bool stream, Passes passes, const DeviceFacts& facts)
       : shape_(problem.softmax()),
         in_size_(static_cast<int64_t>(size_of(problem.dtype))),
         out_size_(static_cast<int64_t>(size_of(problem.out_dtype))),
         segment_(segment),
         segments_((shape_.seq_k + segment_ - 1) / segment_),
         stream_(stream),
-        tasks_(task_count(problem.threads, shape_.rows() * segments_, work_before(shape_, shape_.rows()), kGrain)),
+        tasks_(task_count(problem.threads, shape_.rows() * segments_, work_before(shape_, shape_.rows()), kPerNs, facts)),
         begins_(shares_by_work(shape_.rows(), tasks_, [this](int64_t row) { return work_before(shape_, row); })),
         // In whole cache lines, so that no two tasks write to one.
         terms_(problem.out_dtype == DType::f32 && !stream_ ? 0 : (shape_.seq_k + 15) / 16 * 16),
@@ -204,9 +204,9 @@ class CpuBlock final : public Kernel {
   Passes passes_;
 };
 
-// Dynamic tiling: as few segments as share a row evenly where rows are few, at least four for each thread. Past the caches, and in
-// rows longer than a quarter of the second level, segments of floats are to stay in half of the first level, in and out (Zen 4,
-// 50,000 and 120,000 keys: 1024 at a time are 10 to 20 % faster than 4096 from memory and 5 to 10 % slower in the last level).
+// Dynamic tiling: as few segments as share a row evenly where rows are few, at least four for each thread. Past the caches, and
+// in rows longer than a quarter of the second level, segments of floats are to stay in half of the first level, in and out (Zen
+// 4, 50,000 and 120,000 keys: 1024 at a time are 10 to 20 % faster than 4096 from memory and 5 to 10 % slower in the last level).
 const Tuning& preferred_segment(const Problem& problem, const DeviceFacts& facts) {
   const auto& shape = problem.softmax();
   if (problem.dtype == DType::f32 && (streams(problem, facts) || shape.seq_k * 8 > facts.l2_bytes / 4)) return kTunings[0];
@@ -228,7 +228,8 @@ extern const Variant cpu_block = {
                   Planner&) -> Result<std::unique_ptr<const Kernel>> {
       const auto find = cpu::pick(HWY_DISPATCH_TABLE(find_passes), facts.isa_bit);
       const bool stream = streams(problem, facts);
-      return std::make_unique<CpuBlock>(problem, tuning["segment"], stream, find(stream, problem.dtype, problem.out_dtype));
+      return std::make_unique<CpuBlock>(problem, tuning["segment"], stream, find(stream, problem.dtype, problem.out_dtype),
+                                        facts);
     },
     .reduction_id = [](const Problem&, const Tuning& tuning, const DeviceFacts& facts) -> std::optional<std::string> {
       return "segments;" + to_string(tuning) + ";" + facts.isa;

@@ -79,7 +79,7 @@ class CpuVec final : public Kernel {
  public:
   CpuVec(const Problem& problem, bool stream, VecRows rows, const DeviceFacts& facts)
       : shape_(problem.softmax()),
-        tasks_(task_count(problem.threads, shape_.rows(), work_before(shape_, shape_.rows()), kGrain)),
+        tasks_(task_count(problem.threads, shape_.rows(), work_before(shape_, shape_.rows()), kPerNs, facts)),
         begins_(shares_by_work(shape_.rows(), tasks_, [this](int64_t row) { return work_before(shape_, row); })),
         // In whole cache lines, so that no two tasks write to one.
         row_(problem.out_dtype == DType::f32 && !stream ? 0 : (shape_.seq_k + 15) / 16 * 16),
