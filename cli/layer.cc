@@ -21,10 +21,18 @@
 namespace metallic::cli {
 namespace {
 
-// A way to choose kernels: the dispatcher's, the guide's, one library for all that it can.
+// A way to choose kernels: the dispatcher's, with weights as they are or packed once, the guide's, one library for all that it
+// can.
 struct Way {
   std::string name;
-  std::unique_ptr<Context> context;
+  std::shared_ptr<Context> context;
+  bool packed = false;
+
+  Problem problem(const LayerStep& step) const {
+    Problem made = step.problem;
+    if (auto* const matmul = std::get_if<MatmulShape>(&made.shape); matmul && packed) make_packed(*matmul);
+    return made;
+  }
 };
 
 struct TimedStep {
@@ -62,10 +70,11 @@ Result<Way> forced(std::string name, std::map<std::string, std::string, std::les
 
 Result<std::vector<Way>> ways(const std::string& model, bool peers) {
   std::vector<Way> found;
-  METALLIC_TRY(auto own, context(model, "", peers));
+  METALLIC_TRY(const std::shared_ptr<Context> own, context(model, "", peers));
   Executor& executor = own->executor();
   const std::vector<Library> libraries = own->facts().libraries;
-  found.push_back({"dispatcher", std::move(own)});
+  found.push_back({"dispatcher", own});
+  found.push_back({"packed weights", own, /*packed=*/true});
   METALLIC_TRY(found.emplace_back(), forced("fixed defaults", {}, false, executor));
   for (const Library& library : libraries) {
     std::map<std::string, std::string, std::less<>> variables = {{"METALLIC_MATMUL_BACKEND", "cpu_" + library.name}};
@@ -89,14 +98,17 @@ Result<Phase> make_phase(std::string name, double tokens, std::vector<LayerStep>
     step.problem.threads = device.threads;
     TimedStep timed{.step = std::move(step), .operands = {}, .plans = {}, .times = std::vector<std::vector<double>>(all.size())};
     timed.floor_ns = floor_ns(timed.step.problem, device).value_or(0);
-    const auto bytes = operand_bytes(timed.step.problem);
+    // Random numbers are weights whatever their order.
+    std::array<int64_t, 4> bytes{};
+    for (const Way& way : all)
+      for (size_t i = 0; i < bytes.size(); ++i) bytes[i] = std::max(bytes[i], operand_bytes(way.problem(timed.step))[i]);
     for (size_t i = 0; i < bytes.size(); ++i) {
       timed.operands[i] = Buffer(static_cast<size_t>(bytes[i]));
       fill_random(timed.step.problem.dtype, timed.operands[i].data(),
                   timed.operands[i].bytes() / size_of(timed.step.problem.dtype), seed + i);
     }
     for (const Way& way : all) {
-      METALLIC_TRY(timed.plans.emplace_back(), way.context->plan(timed.step.problem));
+      METALLIC_TRY(timed.plans.emplace_back(), way.context->plan(way.problem(timed.step)));
     }
     phase.steps.push_back(std::move(timed));
   }
@@ -117,15 +129,16 @@ Status pass(Phase& phase, const std::vector<Way>& all, size_t way, const Buffer&
     const auto begin = Clock::now();
     const Code code = plan.kernel->run(args, workspace.data(), executor);
     const double seconds = seconds_since(begin);
+    const Problem& problem = plan.decision.problem;
     const auto who = [&] { return to_string(*plan.decision.variant, plan.decision.tuning); };
-    if (code != Code::ok) return fail(code, "{} on {} failed: {}", who(), label(timed.step.problem), metallic::name(code));
+    if (code != Code::ok) return fail(code, "{} on {} failed: {}", who(), label(problem), metallic::name(code));
     if (!check) {
       timed.times[way].push_back(seconds * 1e9);
       continue;
     }
     constexpr size_t kLooks = 16;
-    if (const auto wrong = first_difference(timed.step.problem, args, nullptr, kLooks, seed))
-      return fail(Code::internal, "{} computes {} wrongly: {}", who(), label(timed.step.problem), *wrong);
+    if (const auto wrong = first_difference(problem, args, nullptr, kLooks, seed))
+      return fail(Code::internal, "{} computes {} wrongly: {}", who(), label(problem), *wrong);
   }
   return {};
 }

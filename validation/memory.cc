@@ -34,6 +34,7 @@ constexpr std::string_view kLabels[] = {
     "4096x4096x8",
     "8x4096x4096_tb",
     "1x4096x14336_tb",
+    "128x4096x4096_packed",
     "512x512x512",
     "129x300x127_ta",
     "batch32_64x128x64_tb",

@@ -232,6 +232,7 @@ void dot_tile(const typename Dots::Element* HWY_RESTRICT w, int64_t w_row, const
   if (tail > 0) {
 #pragma GCC unroll 16
     for (int i = 0; i < kRows; ++i) {
+      if (ahead != 0) prefetch_l2(w + i * w_row + ahead);
       const V row = Dots::load(w + i * w_row, tail);
 #pragma GCC unroll 16
       for (int j = 0; j < kColumns; ++j) sum[i][j] = Dots::multiply_add(row, Dots::load_x(x + j * kLanes, tail), sum[i][j]);

@@ -171,10 +171,11 @@ class CpuBlock final : public Kernel {
     return static_cast<size_t>(std::clamp<int64_t>(row.visible - segment * segment_, 0, segment_));
   }
 
-  // Whether another row follows decides what is read on after the last segment.
+  // What is read on meanwhile lies two segments ahead, in the next row where there is one and this one ends before: the next
+  // segment is on its way already.
   void compute(const Row& row, int64_t begin, int64_t end, bool another) const {
     for (int64_t s = begin; s < end; ++s) {
-      const int64_t ahead = s + 1 < end ? segment_ : another ? shape_.in_stride - s * segment_ : 0;
+      const int64_t ahead = s + 2 < end ? 2 * segment_ : another ? shape_.in_stride - (end - 2 - s) * segment_ : 0;
       row.partials[s] =
           passes_.partial(row.x + s * segment_ * in_size_, shape_.scale, row.terms + s * segment_, keys(row, s), ahead);
     }
@@ -204,12 +205,12 @@ class CpuBlock final : public Kernel {
   Passes passes_;
 };
 
-// Dynamic tiling: as few segments as share a row evenly where rows are few, at least four for each thread. Past the caches, and
-// in rows longer than a quarter of the second level, segments of floats are to stay in half of the first level, in and out (Zen
-// 4, 50,000 and 120,000 keys: 1024 at a time are 10 to 20 % faster than 4096 from memory and 5 to 10 % slower in the last level).
+// Dynamic tiling: as few segments as share a row evenly where rows are few, at least four for each thread. In rows longer than a
+// quarter of the second level, segments of floats are to stay in half of the first level, in and out (Zen 4, 50,000 and 120,000
+// keys: 1024 at a time are 10 to 20 % faster than 4096 from memory and 5 to 10 % slower in the last level).
 const Tuning& preferred_segment(const Problem& problem, const DeviceFacts& facts) {
   const auto& shape = problem.softmax();
-  if (problem.dtype == DType::f32 && (streams(problem, facts) || shape.seq_k * 8 > facts.l2_bytes / 4)) return kTunings[0];
+  if (problem.dtype == DType::f32 && shape.seq_k * 8 > facts.l2_bytes / 4) return kTunings[0];
   const int64_t rows = std::max<int64_t>(1, shape.rows());
   const Tuning* best = &kTunings[0];
   for (const Tuning& tuning : kTunings)

@@ -22,6 +22,9 @@
 namespace metallic::softmax {
 namespace {
 
+// Floats of a row in whole cache lines, so that no two tasks write to one.
+constexpr int64_t padded(int64_t seq_k) { return (seq_k + 15) / 16 * 16; }
+
 // What rows [begin, end) are computed by. `ahead` is how far a row is in front of the one that is prefetched meanwhile, or 0.
 using VecRows = void (*)(const SoftmaxShape&, const void* in, void* out, float* row, int64_t begin, int64_t end, int64_t ahead);
 
@@ -34,8 +37,8 @@ namespace metallic::softmax::HWY_NAMESPACE {
 namespace {
 using namespace ::metallic::HWY_NAMESPACE;
 
-// `row` holds the exponentials, seq_k floats, where the output cannot: it has 16 bits, or is written once and past the caches.
-template <int kUnroll, bool kStream, typename In, typename Out>
+// `row` holds the exponentials, seq_k floats, where the output cannot since it has 16 bits.
+template <int kUnroll, typename In, typename Out>
 void vec_rows(const SoftmaxShape& shape, const void* in, void* out, float* row, int64_t begin, int64_t end, int64_t ahead) {
   for (int64_t i = begin; i < end; ++i) {
     const In* x = static_cast<const In*>(in) + i * shape.in_stride;
@@ -43,21 +46,45 @@ void vec_rows(const SoftmaxShape& shape, const void* in, void* out, float* row, 
     const auto visible = static_cast<size_t>(visible_keys(shape, i));
     if (visible > 0) {
       float* terms = row;
-      if constexpr (std::is_same_v<Out, float> && !kStream) terms = y;
+      if constexpr (std::is_same_v<Out, float>) terms = y;
       const float max = row_max<kUnroll>(x, visible);
       const float sum = row_exp_sum<kUnroll>(x, max, shape.scale, terms, visible, i + 1 < end ? ahead : 0);
-      Scaling<kStream, Out> scaling(terms, 1 / sum, y, visible);
-      finish<1>(scaling, 0);
+      row_scale(terms, 1 / sum, y, visible);
     }
-    write_zeros<kStream>(y + visible, static_cast<size_t>(shape.seq_k) - visible);
+    write_zeros</*kStream=*/false>(y + visible, static_cast<size_t>(shape.seq_k) - visible);
   }
-  if constexpr (kStream) hwy::FlushStream();
+}
+
+// The same for outputs that are written once and past the caches: a row is written while the exponentials of the next are
+// computed and the one after it is read, so that memory is never idle. `rows` holds the exponentials of two rows.
+template <int kUnroll, typename In, typename Out>
+void streamed_rows(const SoftmaxShape& shape, const void* in, void* out, float* rows, int64_t begin, int64_t end, int64_t ahead) {
+  using Write = Scaling</*kStream=*/true, Out>;
+  const float* written = nullptr;  // the row before, as far as it is not in memory yet
+  Out* to = nullptr;
+  size_t count = 0;
+  float factor = 0;
+  for (int64_t i = begin; i < end; ++i) {
+    const In* x = static_cast<const In*>(in) + i * shape.in_stride;
+    Out* y = static_cast<Out*>(out) + i * shape.out_stride;
+    float* terms = rows + i % 2 * padded(shape.seq_k);
+    const auto visible = static_cast<size_t>(visible_keys(shape, i));
+    Write before(written, factor, to, count);
+    const float max = row_max<kUnroll>(x, visible);
+    const float sum = row_exp_sum<kUnroll>(x, max, shape.scale, terms, visible, i + 1 < end ? ahead : 0,
+                                           [&](auto& exponentials) HWY_ATTR { together<kUnroll>(exponentials, before); });
+    written = terms, to = y, count = visible, factor = 1 / sum;
+    write_zeros</*kStream=*/true>(y + visible, static_cast<size_t>(shape.seq_k) - visible);
+  }
+  Write last(written, factor, to, count);
+  finish<1>(last, 0);
+  hwy::FlushStream();
 }
 
 VecRows find_vec_rows(int64_t unroll, bool stream, DType dtype, DType out_dtype) {
   return with_types(dtype, out_dtype, [=]<typename In, typename Out>(In, Out) -> VecRows {
-    if (unroll == 1) return stream ? &vec_rows<1, true, In, Out> : &vec_rows<1, false, In, Out>;
-    return stream ? &vec_rows<4, true, In, Out> : &vec_rows<4, false, In, Out>;
+    if (unroll == 1) return stream ? &streamed_rows<1, In, Out> : &vec_rows<1, In, Out>;
+    return stream ? &streamed_rows<4, In, Out> : &vec_rows<4, In, Out>;
   });
 }
 
@@ -81,10 +108,11 @@ class CpuVec final : public Kernel {
       : shape_(problem.softmax()),
         tasks_(task_count(problem.threads, shape_.rows(), work_before(shape_, shape_.rows()), kPerNs, facts)),
         begins_(shares_by_work(shape_.rows(), tasks_, [this](int64_t row) { return work_before(shape_, row); })),
-        // In whole cache lines, so that no two tasks write to one.
-        row_(problem.out_dtype == DType::f32 && !stream ? 0 : (shape_.seq_k + 15) / 16 * 16),
-        // A row, its exponentials and the next one are to stay in the second level.
-        ahead_(shape_.seq_k * 12 < facts.l2_bytes ? shape_.in_stride : 0),
+        row_(stream                            ? 2 * padded(shape_.seq_k)
+             : problem.out_dtype == DType::f32 ? 0
+                                               : padded(shape_.seq_k)),
+        // A row, its exponentials, those of the row before and the next row are to stay in the second level.
+        ahead_(shape_.seq_k * 16 < facts.l2_bytes ? shape_.in_stride : 0),
         rows_(rows) {}
 
   size_t workspace() const override { return static_cast<size_t>(tasks_ * row_) * sizeof(float); }

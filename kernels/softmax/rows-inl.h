@@ -150,6 +150,20 @@ HWY_INLINE void finish(Pass& pass, size_t i) {
   if (i < pass.count) pass.rest(i);
 }
 
+/// Two passes in one loop as far as both have whole vectors, then the rest of each.
+template <int kUnroll, class A, class B>
+HWY_INLINE void together(A& a, B& b) {
+  const size_t lanes = hn::Lanes(F32()), both = std::min(a.count, b.count);
+  size_t i = 0;
+  for (; i + kUnroll * lanes <= both; i += kUnroll * lanes)
+    for (int u = 0; u < kUnroll; ++u) {
+      a.whole(i + static_cast<size_t>(u) * lanes, u);
+      b.whole(i + static_cast<size_t>(u) * lanes, u);
+    }
+  finish<kUnroll>(a, i);
+  finish<1>(b, i);
+}
+
 /// One pass alone.
 template <int kUnroll, typename In>
 HWY_INLINE float row_max(const In* x, size_t count) {
@@ -157,15 +171,20 @@ HWY_INLINE float row_max(const In* x, size_t count) {
   finish<kUnroll>(pass, 0);
   return pass.result();
 }
-/// With `ahead`, prefetches.
-template <int kUnroll, typename In>
-HWY_INLINE float row_exp_sum(const In* x, float max, float scale, float* terms, size_t count, int64_t ahead = 0) {
+/// With `ahead`, prefetches. `beside` is given the pass to run, alone or together with another.
+template <int kUnroll, typename In, class Beside>
+HWY_INLINE float row_exp_sum(const In* x, float max, float scale, float* terms, size_t count, int64_t ahead,
+                             const Beside& beside) {
   const auto sum = [&](auto prefetches) HWY_ATTR {
     Exponentials<kUnroll, prefetches, In> pass(x, count, max, scale, terms, ahead);
-    finish<kUnroll>(pass, 0);
+    beside(pass);
     return pass.result();
   };
   return ahead != 0 ? sum(std::true_type()) : sum(std::false_type());
+}
+template <int kUnroll, typename In>
+HWY_INLINE float row_exp_sum(const In* x, float max, float scale, float* terms, size_t count, int64_t ahead = 0) {
+  return row_exp_sum<kUnroll>(x, max, scale, terms, count, ahead, [](auto& pass) HWY_ATTR { finish<kUnroll>(pass, 0); });
 }
 template <typename Out>
 HWY_INLINE void row_scale(const float* terms, float factor, Out* y, size_t count) {
