@@ -42,11 +42,13 @@ void pack(const Operand& x, int64_t k, int64_t n, int64_t begin, int64_t end, fl
   const Strided<bfloat16_t> from = x.as<bfloat16_t>();
   for (int64_t v = begin; v < end; ++v) {
     const int64_t at = v * Paired::kOfVector, count = std::min(Paired::kOfVector, k - at);
-    for (int64_t j = 0; j < n; ++j) {
-      bfloat16_t vector[Paired::kOfVector] = {};
-      for (int64_t i = 0; i < count; ++i) vector[i] = from.at(at + i, j);
-      std::memcpy(to + (v * n + j) * kLanes, vector, sizeof vector);
-    }
+    bfloat16_t vectors[kMostColumns][Paired::kOfVector] = {};
+    if (from.row == 1)
+      for (int64_t j = 0; j < n; ++j) std::memcpy(vectors[j], &from.at(at, j), static_cast<size_t>(count) * sizeof(bfloat16_t));
+    else
+      for (int64_t i = 0; i < count; ++i)  // a row of X at a time
+        for (int64_t j = 0; j < n; ++j) vectors[j][i] = from.at(at + i, j);
+    std::memcpy(to + v * n * kLanes, vectors, static_cast<size_t>(n) * sizeof vectors[0]);
   }
 }
 

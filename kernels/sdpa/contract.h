@@ -5,7 +5,7 @@
 // whatever the storage; the weights p may be rounded to the inputs' type before they meet V, as engines do. With
 // s = scale·Σ|q||k|, D = head_dim, n visible keys and u, v the roundoffs of f32 and of the inputs' type, an element is within
 // (exp(2·(2·γ_D + 4u)·max s) − 1 + (2n + 64)·u + [16 bit: 2v])·Σ p|V| of the exact value, and then rounded once to the output's
-// type. NaN propagates to the rows that see it; a
+// type. Denormal bf16 inputs may count as 0. NaN propagates to the rows that see it; a
 // NaN or infinity in V at a key that only other queries of the call see may reach a row too (0·NaN), one at a key that no
 // query sees does not. Source: Vaswani et al. 2017; grouped queries: Ainslie et al. 2023.
 #pragma once
