@@ -120,7 +120,7 @@ TEST_F(Campaign, ABusyMachineInstallsNothing) {
       while (!stop) {
       }
     });
-  Words words = tune("2s");
+  Words words = tune("2s", "rows4+64_seqk64..65536");
   words.pop_back();
   const Ended ended = run(words);
   stop = true;

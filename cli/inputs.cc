@@ -152,7 +152,7 @@ tune::AnalysisOptions analysis_options(const DeviceFacts& facts) {
     const Variant* found = find_variant(problem.op(), variant);
     return found ? to_string(found->prefer(problem, facts)) : "";
   };
-  options.default_rules = [facts](Op op, DType dtype) { return default_rules(op, dtype, Thresholds{}, facts); };
+  options.default_rules = [facts](const RuleKey& key) { return default_rules(key, Thresholds{}, facts); };
   return options;
 }
 

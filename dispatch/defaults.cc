@@ -2,16 +2,18 @@
 
 #include <fmt/format.h>
 
+#include <utility>
+
 namespace metallic {
 
-std::vector<Rule> default_rules(Op op, DType dtype, const Thresholds& t, const DeviceFacts& facts) {
+std::vector<Rule> default_rules(const RuleKey& key, const Thresholds& t, const DeviceFacts& facts) {
   const auto named = [&](std::string_view what) { return fmt::format("{}_{}", facts.backend, what); };
-  if (op == Op::softmax)
+  if (key.op == Op::softmax)
     return {
         {.when = {{.axis = Axis::seq_k, .high = t.softmax_vec_block}}, .use = named("vec")},
         {.use = named("block")},
     };
-  if (op == Op::sdpa)
+  if (key.op == Op::sdpa)
     return {
         // Few queries leave most of a tile empty; up to 16 of each head, with four heads that share K and V, reading the keys
         // once for all of them wins (4096 keys: 2.6 times with 2 queries, 1.0 to 1.1 with 16; a head alone 1.8 with 16).
@@ -20,12 +22,16 @@ std::vector<Rule> default_rules(Op op, DType dtype, const Thresholds& t, const D
         // Whose order of summation batch_invariant admits.
         {.use = named("materialized")},
     };
-  const std::vector<Range> small = {{.axis = Axis::n, .high = t.smalln_max_n}};
+  const Range small = {.axis = Axis::n, .high = t.smalln_max_n};
   std::vector<Rule> rules;
-  // The guide knows one type. Instructions for bf16 are twice to ten times as fast as widening it.
-  const bool dots = dtype == DType::bf16 && facts.bf16_dots;
-  if (dots) rules.push_back({.when = small, .use = named("gemv_bf16")});
-  rules.push_back({.when = small, .use = named("gemv")});
+  // The guide knows one type. Instructions for bf16 are twice to ten times as fast as widening it; dot products want rows of
+  // weights along K.
+  const bool dots = key.dtype == DType::bf16 && facts.bf16_dots;
+  if (dots && key.layout.starts_with("nt")) rules.push_back({.when = {small}, .use = named("gemv_bf16")});
+  for (const auto& [layout, side] : {std::pair{"nn", 0}, {"tt", 1}})
+    if (dots && key.layout.starts_with(layout))
+      rules.push_back({.when = {small, {.axis = Axis::side, .low = side, .high = side}}, .use = named("gemv_bf16")});
+  rules.push_back({.when = {small}, .use = named("gemv")});
   if (dots && facts.amx) rules.push_back({.use = named("gemm_amx")});
   if (dots) rules.push_back({.use = named("gemm_bf16")});
   rules.insert(rules.end(), {

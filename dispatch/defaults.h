@@ -17,8 +17,8 @@ struct Thresholds {
   int64_t simd_n_min = 16;           ///< … and this min(M, N) on
 };
 
-/// The rules of an operation and type on a device, for every layout. Their tunings are the variants' own preference, but for
+/// The rules of a key's operation, type and layout on a device. Their tunings are the variants' own preference, but for
 /// `pack`, which the guide decides. Where the device has instructions for a type, variants that use them come first.
-std::vector<Rule> default_rules(Op op, DType dtype, const Thresholds& thresholds, const DeviceFacts& facts);
+std::vector<Rule> default_rules(const RuleKey& key, const Thresholds& thresholds, const DeviceFacts& facts);
 
 }  // namespace metallic

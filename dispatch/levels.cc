@@ -25,7 +25,7 @@ Forcing forcing(Op op) {
   return {"METALLIC_SDPA_VARIANT", &Environment::sdpa_variant, "auto"};
 }
 
-std::vector<Level> threshold_levels(Op op, DType dtype, const SelectionInputs& in) {
+std::vector<Level> threshold_levels(const RuleKey& key, const SelectionInputs& in) {
   const Environment& e = in.environment;
   Thresholds thresholds;
   std::string set;
@@ -34,15 +34,15 @@ std::vector<Level> threshold_levels(Op op, DType dtype, const SelectionInputs& i
     threshold = *value;
     set += fmt::format("{}{}={}", set.empty() ? "" : " ", variable, *value);
   };
-  if (op == Op::softmax) {
+  if (key.op == Op::softmax) {
     apply("METALLIC_SOFTMAX_VEC_BLOCK_THRESHOLD", e.softmax_vec_block_threshold, thresholds.softmax_vec_block);
-  } else if (op == Op::matmul) {
+  } else if (key.op == Op::matmul) {
     apply("METALLIC_MATMUL_SMALLN_MAX_N", e.matmul_smalln_max_n, thresholds.smalln_max_n);
     apply("METALLIC_MATMUL_SIMD_M_MIN", e.matmul_simd_m_min, thresholds.simd_m_min);
     apply("METALLIC_MATMUL_SIMD_N_MIN", e.matmul_simd_n_min, thresholds.simd_n_min);
   }
   if (set.empty()) return {};
-  return {{.source = Source::environment, .origin = set, .rules = default_rules(op, dtype, thresholds, in.facts)}};
+  return {{.source = Source::environment, .origin = set, .rules = default_rules(key, thresholds, in.facts)}};
 }
 
 double times_apart(int a, int b) { return static_cast<double>(std::max(a, b)) / std::min(a, b); }
@@ -62,7 +62,7 @@ const RuleList* find_list(const ProfileLevel& level, const RuleKey& key) {
 
 // All levels from the highest precedence down, without the forced ones.
 std::vector<Level> unforced_levels(const RuleKey& key, const SelectionInputs& in) {
-  std::vector<Level> levels = threshold_levels(key.op, key.dtype, in);
+  std::vector<Level> levels = threshold_levels(key, in);
   RuleKey fastest = key;
   fastest.numerics = Numerics::fast;
   std::vector<std::pair<double, Level>> family;
@@ -82,7 +82,7 @@ std::vector<Level> unforced_levels(const RuleKey& key, const SelectionInputs& in
   // Of several machines of the family, the one with the nearest number of threads comes first.
   std::ranges::stable_sort(family, {}, &std::pair<double, Level>::first);
   for (auto& [distance, level] : family) levels.push_back(std::move(level));
-  levels.push_back({.source = Source::defaults, .origin = "built-in", .rules = default_rules(key.op, key.dtype, {}, in.facts)});
+  levels.push_back({.source = Source::defaults, .origin = "built-in", .rules = default_rules(key, {}, in.facts)});
   return levels;
 }
 

@@ -80,7 +80,7 @@ std::optional<CpuTime> cpu_time() {
 
 std::optional<CpuShares> shares_between(const CpuTime& begin, const CpuTime& end) {
   const double total = end.total_s - begin.total_s, wall = end.wall_s - begin.wall_s, cpus = end.cpus;
-  if (begin.cpus != end.cpus || wall < 0.5) return std::nullopt;
+  if (begin.cpus != end.cpus || wall < 0.25) return std::nullopt;
   // A guest whose host is busy loses ticks, which leaves the shares of the others as they are; half of them is no clock any more.
   if (total < 0.5 * wall * cpus || total > 1.2 * wall * cpus) return std::nullopt;
   const double others = (end.busy_s - begin.busy_s) - (end.own_s - begin.own_s);

@@ -30,8 +30,8 @@ struct CpuShares {
   double others = 0;
 };
 
-/// None where the counters do not tell: less than 0.5 s (a tick is 10 ms), or time that does not add up to the wall's, as some
-/// containers and sandboxes show it.
+/// None where the counters do not tell: less than a quarter of a second (a tick is 10 ms), or time that does not add up to the
+/// wall's, as some containers and sandboxes show it.
 std::optional<CpuShares> shares_between(const CpuTime& begin, const CpuTime& end);
 
 }  // namespace metallic

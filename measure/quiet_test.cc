@@ -94,7 +94,7 @@ TEST(Quiet, IsWaitedForOnlySoLong) {
 
 // Workers left alone spin 70 to 100 ms; told to rest they sleep in 0.1 ms. Medians, since other programs may have the cores.
 TEST(Quiet, ComesAtOnceWhenThePoolRests) {
-  cpu::Pool pool(2);
+  cpu::Pool pool(2, /*patient=*/true);
   const auto median_wait = [&](bool rest) {
     std::vector<double> waits;
     for (int i = 0; i < 7; ++i) {

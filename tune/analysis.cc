@@ -113,7 +113,7 @@ void analyze_key(const RuleKey& key, std::vector<Point> points, const std::map<c
   Between between;
   between.fill(points);
   const Defaults defaults{.choice = options.default_choice,
-                          .rules = options.default_rules ? options.default_rules(key.op, key.dtype) : std::vector<Rule>(),
+                          .rules = options.default_rules ? options.default_rules(key) : std::vector<Rule>(),
                           .preference = options.preference};
   const Candidates candidates(points, defaults);
   Selected selected = select_rules(points, axes_of_op, candidates, earlier_rules(options.earlier, key), options.seed);

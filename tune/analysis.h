@@ -21,7 +21,7 @@ struct AnalysisOptions {
   /// knows.
   std::function<std::string(const Problem&, std::string_view)> preference;
   /// Those rules themselves; an operation without any falls back to the next level of the dispatcher.
-  std::function<std::vector<Rule>(Op, DType)> default_rules;
+  std::function<std::vector<Rule>(const RuleKey&)> default_rules;
   /// What was found before: its rules and thresholds stay where the new ones are no better. Empty: nothing.
   Profile earlier;
   /// The guide's thresholds, kept where the samples do not speak clearly against them.

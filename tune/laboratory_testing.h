@@ -30,7 +30,7 @@ struct Surface {
   std::vector<Problem> tuned;
   std::vector<Problem> dense;
   std::function<Choice(const Problem&)> default_choice;
-  std::function<std::vector<Rule>(Op, DType)> default_rules;  ///< the same as rules, whose tunings are the variants' own
+  std::function<std::vector<Rule>(const RuleKey&)> default_rules;  ///< the same as rules, whose tunings are the variants' own
 
   double time(const Choice& choice, const Problem& problem) const {
     const auto at = std::ranges::find(candidates, choice, &Candidate::choice);

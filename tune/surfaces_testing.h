@@ -36,7 +36,7 @@ inline Surface softmax_surface(std::string name, std::vector<Candidate> candidat
     }
   }
   surface.default_choice = [](const Problem& p) { return p.softmax().seq_k <= 1024 ? kVec : kBlock; };
-  surface.default_rules = [](Op, DType) -> std::vector<Rule> {
+  surface.default_rules = [](const RuleKey&) -> std::vector<Rule> {
     return {{.when = {{.axis = Axis::seq_k, .high = 1024}}, .use = kVec.variant}, {.use = kBlock.variant}};
   };
   return surface;
@@ -62,7 +62,7 @@ inline Surface matmul_surface(std::string name, std::vector<Candidate> candidate
     if (s.small() <= 16) return kGemv;
     return s.big() >= 64 ? kPacked : kGemm;
   };
-  surface.default_rules = [](Op, DType) -> std::vector<Rule> {
+  surface.default_rules = [](const RuleKey&) -> std::vector<Rule> {
     return {{.when = {{.axis = Axis::n, .high = 16}}, .use = kGemv.variant},
             {.when = {{.axis = Axis::big, .low = 64}}, .use = kPacked.variant, .tuning = kPacked.tuning},
             {.use = kGemm.variant, .tuning = kGemm.tuning}};

@@ -10,8 +10,8 @@ namespace metallic::cpu {
 
 class Contention {
  public:
-  // A scheduler takes cores away for 1 to 10 ms at a time; the tasks of one run end closer to one another than that.
-  static constexpr int64_t kLong = 500'000;
+  // A scheduler takes cores away for 3 to 10 ms at a time; to wake a sleeping thread takes up to 1 ms on a virtual machine.
+  static constexpr int64_t kLong = 2'000'000;
   // Alone for so many times what was lost by waiting, and twice as long each time it happens again: what is lost stays below a
   // tenth of the time, then below a hundredth, and who is disturbed once only runs on all threads again after some milliseconds.
   static constexpr int64_t kFirst = 8, kMost = 128;

@@ -3,8 +3,8 @@
 #include <pthreadpool.h>
 
 #include <algorithm>
-#include <array>
 #include <chrono>
+#include <vector>
 
 #include "backends/cpu/facts.h"
 
@@ -67,15 +67,17 @@ void Pool::rest() {
 }
 
 double join_ns(Executor& executor) {
-  std::array<int64_t, 48> times{};
+  constexpr int64_t kLeast = 5, kMost = 48, kLongest = 1'000'000, kBusy = 50'000;
+  std::vector<int64_t> times;
   const auto threads = static_cast<size_t>(executor.threads());
-  for (int64_t& time : times) {
+  for (int64_t spent = 0; std::ssize(times) < kMost && (spent < kLongest || std::ssize(times) < kLeast);) {
     const int64_t begin = now_ns();
     executor.parallel(threads, [](size_t) {});
-    time = now_ns() - begin;
+    times.push_back(now_ns() - begin);
+    spent += times.back();
   }
-  std::ranges::nth_element(times, times.begin() + times.size() / 2);
-  return static_cast<double>(times[times.size() / 2]);
+  std::ranges::nth_element(times, times.begin() + std::ssize(times) / 2);
+  return static_cast<double>(std::min(times[times.size() / 2], kBusy));
 }
 
 }  // namespace metallic::cpu
