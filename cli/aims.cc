@@ -11,6 +11,7 @@
 #include "cli/pipeline.h"
 #include "core/label.h"
 #include "formats/file.h"
+#include "measure/ceilings.h"
 #include "measure/operands.h"
 #include "tune/effects.h"
 
@@ -177,6 +178,19 @@ void print(const Aim& aim, const std::vector<Figure>& each) {
              aim.against == Against::full ? "at most" : "at least", aim.figure);
 }
 
+// Of shared memory others take a share that changes within minutes: a floor is that of the minute, by ceilings before and after.
+Ceilings middle(const Ceilings& before, const Ceilings& after) {
+  const auto mean = [](double a, double b) { return std::sqrt(a * b); };
+  return {.read_bytes_per_s = mean(before.read_bytes_per_s, after.read_bytes_per_s),
+          .copy_bytes_per_s = mean(before.copy_bytes_per_s, after.copy_bytes_per_s),
+          .flops_per_s = mean(before.flops_per_s, after.flops_per_s)};
+}
+
+void print(const Ceilings& ceilings) {
+  fmt::print("meanwhile: read {:.1f} GB/s, copy {:.1f} GB/s, {:.0f} GFLOP/s\n", ceilings.read_bytes_per_s / 1e9,
+             ceilings.copy_bytes_per_s / 1e9, ceilings.flops_per_s / 1e9);
+}
+
 Json json_of(const Aim& aim, const std::vector<Figure>& each) {
   auto problems = Json::array();
   for (const Figure& figure : each) {
@@ -211,19 +225,23 @@ Result<Exit> bench_aims(const std::string& file, const std::string& only, Sample
     METALLIC_TRY(wanted.emplace_back(), problems_of(aim));
     count += wanted.back().size();
   }
-  const DeviceRecord device = record_device(*ctx, "", sampling.seed);
-  if (!as_json)
-    fmt::print("{}, {} threads: read {:.1f} GB/s, copy {:.1f} GB/s, {:.0f} GFLOP/s\n\n", device.facts.model, device.threads,
-               device.ceilings.read_bytes_per_s / 1e9, device.ceilings.copy_bytes_per_s / 1e9, device.ceilings.flops_per_s / 1e9);
+  DeviceRecord device = record_device(*ctx, "", sampling.seed);
+  if (!as_json) fmt::print("{}, {} threads\n\n", device.facts.model, device.threads);
   size_t reached = 0, missed = 0;  // what cannot be compared is neither
   auto all = Json::array();
   for (size_t i = 0; i < aims.size(); ++i) {
     SampleOptions of_aim = sampling;
     of_aim.budget_s = sampling.budget_s * static_cast<double>(wanted[i].size()) / static_cast<double>(count);
     of_aim.caches = {aims[i].cache};
+    const bool of_floor = aims[i].against == Against::floor;
+    const Ceilings before = of_floor ? measure_ceilings(ctx->facts(), ctx->executor()) : Ceilings{};
     METALLIC_TRY(const Sampled sampled, run_campaign(wanted[i], *ctx, of_aim, {.adaptive = false}));
     if (sampled.interrupted) return Exit::interrupted;
     METALLIC_TRY(const auto measured, tune::from_samples(sampled.rows, "samples", ctx->threads()));
+    if (of_floor) {
+      device.ceilings = middle(before, measure_ceilings(ctx->facts(), ctx->executor()));
+      if (!as_json) print(device.ceilings);
+    }
     std::vector<Timed> timed;
     for (const tune::Series& series : measured.series) timed.push_back(best_of(series));
     const std::vector<Figure> each = figures(aims[i], timed, device);

@@ -83,6 +83,27 @@ TEST(Problem, ValidationRefusesNonsense) {
   EXPECT_FALSE(validate(causal)) << "2-D labels cannot be causal";
 }
 
+TEST(Problem, PackedWeightsAreOneMatrixInPanels) {
+  Problem packed = matmul_problem(100, 33, 40, false, true);
+  auto& shape = std::get<MatmulShape>(packed.shape);
+  make_packed(shape);
+  EXPECT_TRUE(validate(packed));
+  EXPECT_FALSE(shape.weights_in_a()) << "what is packed are weights, however many rows they meet";
+  EXPECT_EQ(layout(packed), "np");
+  EXPECT_EQ(operand_bytes(packed)[1], 2 * 32 * 33 * 4);
+  EXPECT_EQ(operand_bytes(with_dtype(packed, DType::f16))[1], 2 * 32 * 33 * 2);
+  EXPECT_EQ(operand_bytes(with_dtype(packed, DType::bf16))[1], 2 * 32 * 64 * 2) << "K is filled up";
+  shape.k = 0;
+  EXPECT_EQ(operand_bytes(packed)[1], 0);
+  for (const auto& change : {+[](MatmulShape& s) { s.batch = 2; }, +[](MatmulShape& s) { s.tb = true; },
+                             +[](MatmulShape& s) { s.ldb = 40; }, +[](MatmulShape& s) { s.k = int64_t{1} << 58; }}) {
+    Problem wrong = matmul_problem(100, 33, 40);
+    make_packed(std::get<MatmulShape>(wrong.shape));
+    change(std::get<MatmulShape>(wrong.shape));
+    EXPECT_FALSE(validate(wrong));
+  }
+}
+
 TEST(Problem, ElementsAreThoseOfASoftmax) {
   EXPECT_EQ(value(softmax_problem(2, 3, 5), Axis::elements), 30);
   EXPECT_EQ(value(matmul_problem(2, 3, 5), Axis::elements), std::nullopt);
