@@ -8,10 +8,10 @@ namespace metallic {
 namespace {
 
 TEST(Label, RoundTrips) {
-  for (const char* text :
-       {"rows64_seqk512", "rows0_seqk0", "batch2_seqq64_seqk512", "batch1_seqq64_seqk512_causal",
-        "batch1_seqq64_seqk512_causal_offset7", "batch1_seqq64_seqk512_causal_offset-3", "4096x4096x8", "4096x4096x8_tb",
-        "1x2x3_ta", "1x2x3_ta_tb", "batch12_7x8x9_tb", "7x8x9_a0.5_b1", "7x8x9_ta_a-2_b0.25", "7x8x9_packed", "7x8x9_ta_packed_a2_b1"}) {
+  for (const char* text : {"rows64_seqk512", "rows0_seqk0", "batch2_seqq64_seqk512", "batch1_seqq64_seqk512_causal",
+                           "batch1_seqq64_seqk512_causal_offset7", "batch1_seqq64_seqk512_causal_offset-3", "4096x4096x8",
+                           "4096x4096x8_tb", "1x2x3_ta", "1x2x3_ta_tb", "batch12_7x8x9_tb", "7x8x9_a0.5_b1", "7x8x9_ta_a-2_b0.25",
+                           "7x8x9_packed", "7x8x9_ta_packed_a2_b1"}) {
     const auto problem = parse_label(text);
     ASSERT_TRUE(problem) << problem.error().message;
     EXPECT_EQ(label(*problem), text);

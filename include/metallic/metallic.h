@@ -149,10 +149,11 @@ METALLIC_API const char* metallic_packed_layout(metallic_dtype dtype);
  * already, or a batch other than 1. */
 METALLIC_API metallic_status metallic_packed_bytes(const metallic_problem* problem, size_t* bytes);
 
-/* Packs b, the B of a matmul as the problem describes it (m and what concerns A and C is not looked at), on the context's threads. For
- * plans set the problem's `packed` afterwards. `packed` has metallic_packed_bytes bytes, best aligned to 64; its padding is written
- * too, and runs rely on it. */
-METALLIC_API metallic_status metallic_pack(metallic_context* context, const metallic_problem* problem, const void* b, void* packed);
+/* Packs b, the B of a matmul as the problem describes it (m and what concerns A and C is not looked at), on the context's
+ * threads. For plans set the problem's `packed` afterwards. `packed` has metallic_packed_bytes bytes, best aligned to 64; its
+ * padding is written too, and runs rely on it. */
+METALLIC_API metallic_status metallic_pack(metallic_context* context, const metallic_problem* problem, const void* b,
+                                           void* packed);
 
 typedef struct metallic_plan metallic_plan;
 
