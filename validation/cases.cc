@@ -78,10 +78,11 @@ void softmax_cases(Builder& to, Depth depth) {
       if (full) to.add(causal_softmax(2, 7, seq_k, 3), 2, Values::random, /*in_place=*/true);
     }
   // Rows that are 2³⁰ elements apart: offsets beyond 32 bits in elements and bytes, on memory that is never backed.
+  // So large an output is written past the caches, whole rows and rows of which a mask hides more or less.
+  const auto far_apart = [](SoftmaxShape& s) { s.in_stride = int64_t{1} << 30, s.out_stride = (int64_t{1} << 30) + 1; };
+  if (full) to.add(changed_softmax(softmax_problem(5, 129), far_apart), 2);
   if (full)
-    to.add(changed_softmax(softmax_problem(5, 129),
-                           [](SoftmaxShape& s) { s.in_stride = int64_t{1} << 30, s.out_stride = (int64_t{1} << 30) + 1; }),
-           2);
+    for (const int64_t offset : {-2, 3, 200}) to.add(changed_softmax(causal_softmax(1, 9, 203, offset), far_apart), 2);
 }
 
 template <typename Change>
