@@ -59,16 +59,11 @@ extern const Variant cpu_gemv = {
       return std::nullopt;
     },
     // Few columns need six rows for their independent sums and the sharing of loads of X; more fill the registers with four, of
-    // sixteen registers with two. Over 160 shapes of 1 to 16 columns from memory no other number was better by more than 15 %,
-    // but for four columns of floats: two rows take 25 % less time there while memory is fast, since X fills half of each set of
-    // the first cache level and six rows more than the other half. In cache they take 10 to 30 % more.
+    // sixteen registers with two. Over 160 shapes of 1 to 16 columns from memory no other number was better by more than 15 %.
     .prefer = [](const Problem& problem, const DeviceFacts& facts) -> const Tuning& {
-      const MatmulShape& shape = problem.matmul();
-      const int64_t n = shape.small();
+      const int64_t n = problem.matmul().small();
       if (!facts.isa.starts_with("AVX3")) return kTunings[n == 1 ? 1 : 0];
-      if (!along_k(shape)) return kTunings[2];
-      if (n == 4 && problem.dtype == DType::f32 && shape.big() * shape.k * 4 > facts.llc_bytes) return kTunings[0];
-      return kTunings[n <= 4 ? 2 : 1];
+      return kTunings[n <= 4 || !along_k(problem.matmul()) ? 2 : 1];
     },
     .prepare = [](const Problem& problem, const Tuning& tuning, const DeviceFacts& facts,
                   Planner&) -> Result<std::unique_ptr<const Kernel>> {

@@ -195,9 +195,15 @@ void dot_tile(const typename Dots::Element* HWY_RESTRICT w, int64_t w_row, const
   for (int i = 0; i < kRows; ++i)
 #pragma GCC unroll 16
     for (int j = 0; j < kColumns; ++j) sum[i][j] = fresh ? hn::Zero(d) : hn::LoadU(d, sums + (i * n + j) * kLanes);
+  constexpr size_t kStepBytes = Dots::kOfVector * sizeof(typename Dots::Element);
   const auto step = [&](auto prefetches) HWY_ATTR {
     const auto row = [&](int i) HWY_ATTR {
-      if (prefetches) prefetch_l2(w + i * w_row + ahead);
+      if (prefetches) {
+        prefetch_l2(w + i * w_row + ahead);
+        // Once more, since a prefetch that finds all buffers taken is dropped, unless a step is half a line anyway (4096×4096
+        // times 4 columns of floats, six rows: 1.61 → 1.35 ms, 1595×208 of bf16 29 → 24 µs; a single column loses 3 %).
+        if constexpr (kStepBytes >= 64 && kColumns > 1) prefetch_l2(w + i * w_row + ahead - Dots::kOfVector);
+      }
       return Dots::load(w + i * w_row);
     };
     // The fewer operands are kept in registers.
