@@ -40,6 +40,7 @@ Result<Exit> run(Options options) {
   const std::string model = options.problems.model.empty() ? "any" : model_name(options.problems.model);
   METALLIC_TRY(auto problem_list, problems(options.problems));
   METALLIC_TRY(const auto ctx, context("", "", options.sampling.peers));
+  ctx->measure_join();
   const std::filesystem::path folder =
       options.folder.empty() ? std::filesystem::path("metallic-tuning") / model : std::filesystem::path(options.folder);
   // What cannot be written is found before a minute of measuring, not after; what is there stays until there is better.

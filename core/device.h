@@ -29,9 +29,11 @@ struct DeviceFacts {
   int64_t l2_bytes = 1 << 20;
   int64_t llc_bytes = 32 << 20;  ///< the last cache level in front of memory, shared by all cores
   int64_t memory_bytes = 0;
-  /// What it takes to start a task on each thread and to wait for all of them; measured where the threads are ours, else a guess
-  /// that is long for two threads. How much work is worth a thread follows from it. No part of the fingerprint.
+  /// What it takes to start a task on each of join_threads threads and to wait for all of them, as a tune measured it and its
+  /// profile says; else a guess that is long for two. How much work is worth a thread follows from it: measured anew by each
+  /// process, that would change from one to the next. No part of the fingerprint.
   double join_ns = 2500;
+  int join_threads = 0;            ///< 0: not measured
   std::vector<Library> libraries;  ///< that were asked for and found; no part of the fingerprint
 
   bool operator==(const DeviceFacts&) const = default;

@@ -98,11 +98,11 @@ Result<std::unique_ptr<Context>> Context::create(ContextOptions options) {
     const int threads = wanted.threads > 0 ? wanted.threads : context->environment_.threads.value_or(context->facts_.cores);
     context->own_executor_ = std::make_unique<cpu::Pool>(threads, wanted.patient);
     context->executor_ = context->own_executor_.get();
-    if (!wanted.facts && threads > 1) context->facts_.join_ns = cpu::join_ns(*context->executor_);
   }
   context->threads_ = context->executor_->threads();
   if (wanted.libraries || names_library(context->environment_) || calls_library(wanted.call.variant)) context->use_libraries();
   context->load_profiles();
+  context->use_measured_join();
   context->rules_ = std::make_unique<RuleTables>(context->selection(wanted.call));
   return context;
 }
@@ -137,6 +137,21 @@ void Context::load_profiles() {
       log_->info("{}", one_line(fmt::format("another machine's rules stand in where this one has none: {}", level.path)));
     profiles_.push_back(std::move(level));
   }
+}
+
+void Context::use_measured_join() {
+  for (const ProfileLevel& level : profiles_) {
+    const DeviceFacts& measured = level.profile.device;
+    if (level.source == Source::family || measured.join_threads != threads_) continue;
+    facts_.join_ns = measured.join_ns;
+    facts_.join_threads = measured.join_threads;
+    return;
+  }
+}
+
+void Context::measure_join() {
+  facts_.join_ns = cpu::join_ns(executor());
+  facts_.join_threads = threads_;
 }
 
 SelectionInputs Context::selection(const CallOptions& options) const { return {facts_, environment_, options, profiles_}; }

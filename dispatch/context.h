@@ -58,6 +58,10 @@ class Context final : public Planner {
   /// taken where it is there. The problem's thread count is the context's.
   Result<const Plan*> cached_plan(const Problem& problem);
 
+  /// Measures what starting and joining the executor's threads takes, in place of what a profile or nobody knows: for a tune,
+  /// whose profile keeps it. Before any plan is made.
+  void measure_join();
+
   const DeviceFacts& facts() const { return facts_; }
   const Environment& environment() const { return environment_; }
   const Lookup& lookup() const { return options_.environment; }
@@ -71,6 +75,7 @@ class Context final : public Planner {
   explicit Context(ContextOptions options);
   void use_libraries();
   void load_profiles();
+  void use_measured_join();
   SelectionInputs selection(const CallOptions& options) const;
   Result<Decision> decision(const Problem& problem, const CallOptions& options) const;
   Result<Plan> make(const Problem& problem, const CallOptions& options);

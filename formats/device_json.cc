@@ -25,6 +25,7 @@ Json facts_json(const DeviceFacts& facts) {
           {"llc_bytes", facts.llc_bytes},
           {"memory_bytes", facts.memory_bytes},
           {"join_ns", facts.join_ns},
+          {"join_threads", facts.join_threads},
           {"libraries", libraries}};
 }
 
@@ -40,6 +41,10 @@ Result<DeviceFacts> parse_facts(const JsonObject& object) {
   }
   if (object.has("join_ns")) {
     METALLIC_TRY(facts.join_ns, object.number("join_ns", 0, 1e9));
+  }
+  if (object.has("join_threads")) {
+    METALLIC_TRY(const int64_t threads, object.integer("join_threads", 0, 1024));
+    facts.join_threads = static_cast<int>(threads);
   }
   if (object.has("bf16_dots")) {
     METALLIC_TRY(facts.bf16_dots, object.boolean("bf16_dots"));

@@ -67,7 +67,7 @@ void Pool::rest() {
 }
 
 double join_ns(Executor& executor) {
-  constexpr int64_t kLeast = 5, kMost = 48, kLongest = 1'000'000, kBusy = 50'000;
+  constexpr int64_t kLeast = 5, kMost = 400, kLongest = 20'000'000, kBusy = 50'000;
   std::vector<int64_t> times;
   const auto threads = static_cast<size_t>(executor.threads());
   for (int64_t spent = 0; std::ssize(times) < kMost && (spent < kLongest || std::ssize(times) < kLeast);) {
@@ -76,8 +76,9 @@ double join_ns(Executor& executor) {
     times.push_back(now_ns() - begin);
     spent += times.back();
   }
-  std::ranges::nth_element(times, times.begin() + std::ssize(times) / 2);
-  return static_cast<double>(std::min(times[times.size() / 2], kBusy));
+  const auto high = times.begin() + std::ssize(times) * 3 / 4;
+  std::ranges::nth_element(times, high);
+  return static_cast<double>(std::min(*high, kBusy));
 }
 
 }  // namespace metallic::cpu

@@ -33,8 +33,8 @@ class Pool final : public Executor {
   Contention contention_;
 };
 
-/// Starting a task on each of the executor's threads and waiting for all of them, in ns: the median of some dozens of times in a
-/// row, or of those that fit in a millisecond; at most 50 µs, since what takes longer is a busy machine, which may become calm.
+/// Starting a task on each of the executor's threads and waiting for all of them, in ns: three of four times, of some hundreds in
+/// a row or as many as fit in 20 ms; at most 50 µs, since what takes longer is a busy machine, which may become calm.
 double join_ns(Executor& executor);
 
 }  // namespace metallic::cpu
