@@ -138,9 +138,9 @@ typedef struct metallic_problem {
 METALLIC_API metallic_status metallic_problem_from_label(const char* label, metallic_problem* problem);
 
 /* Weights that stay may be packed once for all runs: in the order in which kernels read them, so that no run packs them again. A
- * product of 32 rows or more then takes 0.55 to 0.85 of the time, one of 4 to 16 rows as long or less, one of a single row 1.0 to
- * 1.15 of it. The order depends on the type alone, not on the machine or the other sizes, and has a name that changes if it ever
- * does: whoever keeps packed weights in a file keeps that too. */
+ * product of 32 rows or more then takes 0.55 to 0.85 of the time, one of fewer rows 0.85 to 1.2 of it. The order depends on the
+ * type alone, not on the machine or the other sizes, and has a name that changes if it ever does: whoever keeps packed weights in
+ * a file keeps that too. */
 
 /* The name of the order, e.g. "panels32.f32"; static storage. NULL where dtype has no meaning. */
 METALLIC_API const char* metallic_packed_layout(metallic_dtype dtype);
