@@ -15,6 +15,7 @@ struct Options {
   bool rollback = false;
   std::string constants;
   bool force = false;
+  std::string device = "cpu";
 };
 
 Result<Profile> profile_of(const Options& options) {
@@ -37,7 +38,7 @@ Result<Exit> roll_back(const Options& options) {
     METALLIC_TRY(const Profile profile, profile_of(options));
     model = profile.model;
   }
-  METALLIC_TRY(const auto ctx, context(""));
+  METALLIC_TRY(const auto ctx, context("", "", false, options.device));
   METALLIC_TRY(const auto changes, rollback(*ctx, model, options.dry_run));
   fmt::print("{}\n", fmt::join(changes, "\n"));
   return Exit::done;
@@ -47,7 +48,7 @@ Result<Exit> run(const Options& options) {
   if (options.rollback) return roll_back(options);
   if (options.file.empty()) return fail(Code::invalid_argument, "apply needs a file: a profile.json that analyze or tune wrote");
   if (!options.constants.empty()) return write_constants(options);
-  METALLIC_TRY(const auto ctx, context(""));
+  METALLIC_TRY(const auto ctx, context("", "", false, options.device));
   METALLIC_TRY(Profile profile, profile_of(options));
   const auto changes = install(std::move(profile), *ctx, options.force, options.dry_run);
   if (!changes) return fail(changes.error().code, "{}: {}", options.file, changes.error().message);
@@ -71,6 +72,7 @@ void add_apply(CLI::App& app, Action& action) {
                               .add_option("--defaults", options.constants,
                                           "install nothing: write the thresholds to this C and C++ header, as constants")
                               ->type_name("FILE");
+        add_device_option(command, options.device);
         rollback->excludes(force, constants);
         constants->excludes(dry_run, force);
       },

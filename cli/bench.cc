@@ -18,22 +18,35 @@ struct Options {
   std::string out;
   LayerOptions layer;
   std::string aims, only;
+  std::string device = "cpu";
   bool json = false;
 };
 
-std::string table(const std::vector<ResultRow>& rows, bool markdown) {
-  std::string text =
-      markdown
-          ? "| problem | dtype | cache | variant | median µs | 95 % | GB/s | GFLOP/s |\n|---|---|---|---|---:|---:|---:|---:|\n"
-          : fmt::format("{:<34} {:<5} {:<5} {:<26} {:>12} {:>21} {:>8} {:>9}\n", "problem", "dtype", "cache", "variant",
-                        "median µs", "95 %", "GB/s", "GFLOP/s");
+// What moving a row's operands takes, if that was timed.
+std::optional<double> floor_of(const ResultRow& row, const Sampled& sampled) {
+  const auto found = sampled.floors.find({row.parameters, row.dtype, row.cache});
+  return found == sampled.floors.end() ? std::nullopt : std::optional(found->second);
+}
+
+std::string table(const std::vector<ResultRow>& rows, const Sampled& sampled, bool markdown) {
+  const bool floors = !sampled.floors.empty();
+  std::string text = markdown
+                         ? fmt::format(
+                               "| problem | dtype | cache | variant | median µs | 95 % | GB/s | GFLOP/s "
+                               "|{}\n|---|---|---|---|---:|---:|---:|---:|{}\n",
+                               floors ? " of floor |" : "", floors ? "---:|" : "")
+                         : fmt::format("{:<34} {:<5} {:<5} {:<26} {:>12} {:>21} {:>8} {:>9}{}\n", "problem", "dtype", "cache",
+                                       "variant", "median µs", "95 %", "GB/s", "GFLOP/s", floors ? "  of floor" : "");
   for (const ResultRow& row : rows) {
     const std::string variant = row.tuning.empty() ? row.variant : fmt::format("{}@{}", row.variant, row.tuning);
     const std::string interval = fmt::format("{:.1f}–{:.1f}", row.ci_low / 1e3, row.ci_high / 1e3);
-    constexpr std::string_view kMarkdown = "| {} | {} | {} | {} | {:.1f} | {} | {:.1f} | {:.1f} |\n";
-    constexpr std::string_view kColumns = "{:<34} {:<5} {:<5} {:<26} {:>11.1f} {:>21} {:>8.1f} {:>9.1f}\n";
+    constexpr std::string_view kMarkdown = "| {} | {} | {} | {} | {:.1f} | {} | {:.1f} | {:.1f} |{}\n";
+    constexpr std::string_view kColumns = "{:<34} {:<5} {:<5} {:<26} {:>11.1f} {:>21} {:>8.1f} {:>9.1f}{}\n";
+    const auto floor = floor_of(row, sampled);
+    const std::string of_floor =
+        floor ? fmt::format(fmt::runtime(markdown ? " {:.2f} |" : "{:>10.2f}"), *floor / row.median_time) : "";
     text += fmt::format(fmt::runtime(markdown ? kMarkdown : kColumns), row.parameters, row.dtype, row.cache, variant,
-                        row.median_time / 1e3, interval, row.bytes / row.median_time, row.flops / row.median_time);
+                        row.median_time / 1e3, interval, row.bytes / row.median_time, row.flops / row.median_time, of_floor);
   }
   return text;
 }
@@ -52,9 +65,10 @@ Result<Exit> run(Options options) {
                        options.json || options.format == "json");
   }
   METALLIC_TRY(const auto problem_list, problems(options.problems));
-  METALLIC_TRY(const auto ctx, context(options.problems.model, "", options.sampling.peers));
+  METALLIC_TRY(const auto ctx, context(options.problems.model, "", options.sampling.peers, options.device));
   if (!options.out.empty()) METALLIC_CHECK(check_out(options.out));
   draw_seed(options.sampling);
+  options.sampling.floors = ctx->facts().backend != "cpu";
   METALLIC_TRY(const Sampled sampled, run_campaign(problem_list, *ctx, options.sampling, {.adaptive = false}));
   if (sampled.interrupted) fmt::print(stderr, "interrupted: what was measured until then follows\n");
   const auto& samples = sampled.rows;
@@ -70,10 +84,13 @@ Result<Exit> run(Options options) {
     fmt::print("{}", to_csv(result_columns(), std::span<const ResultRow>(rows)));
   } else if (format == "json") {
     auto json = Json::array();
-    for (const ResultRow& row : rows) json.push_back(to_json(result_columns(), row));
+    for (const ResultRow& row : rows) {
+      json.push_back(to_json(result_columns(), row));
+      if (const auto floor = floor_of(row, sampled)) json.back()["floor_ns"] = *floor;
+    }
     fmt::print("{}\n", json.dump(2, ' ', false, Json::error_handler_t::replace));
   } else {
-    fmt::print("{}", table(rows, format == "md"));
+    fmt::print("{}", table(rows, sampled, format == "md"));
   }
   return Exit::done;
 }
@@ -90,6 +107,7 @@ void add_bench(CLI::App& app, Action& action) {
             ->check(CLI::IsMember({"table", "md", "csv", "json"}))
             ->capture_default_str();
         add_out_option(command, options.out);
+        add_device_option(command, options.device);
         CLI::Option* aims = command.add_option("--aims", options.aims,
                                                "score our kernels against the aims in a file, e.g. benchmarks/cpu_aims.json");
         aims->type_name("FILE");

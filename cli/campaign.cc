@@ -146,6 +146,15 @@ Result<Sampled> run_campaign(std::span<const WeightedProblem> problems, Context&
     if (journal) METALLIC_CHECK(journal->append(rows));
     sampled.rows.insert(sampled.rows.end(), rows.begin(), rows.end());
   }
+  for (const SampledUnit& unit : sampler.units())
+    for (const TimedArm& arm : unit.arms)
+      if (!arm.wrong.empty()) fmt::print(stderr, "passed over: {}\n", arm.wrong);
+  for (size_t unit = 0; options.floors && unit < sampler.units().size(); ++unit) {
+    METALLIC_TRY(const auto floor, sampler.floor(unit));
+    const SampledUnit& of = sampler.units()[unit];
+    if (floor)
+      sampled.floors[{label(of.problem), std::string(name(of.problem.dtype)), std::string(name(of.cache))}] = *floor * 1e9;
+  }
   sampled.noise = sampler.noise();
   sampled.seconds = earlier_s + since_begin();
   sampled.expected_residual = allocation.expected_residual();

@@ -2,8 +2,11 @@
 // allocation), and keeps every block in the journal.
 #pragma once
 
+#include <map>
 #include <optional>
 #include <span>
+#include <string>
+#include <tuple>
 #include <vector>
 
 #include "cli/journal.h"
@@ -18,6 +21,8 @@ struct Sampled {
   double seconds = 0;            ///< of measuring, earlier runs included
   double expected_residual = 1;  ///< what the best-looking candidates would lose on average, see tune/allocation.h
   bool interrupted = false;      ///< by Ctrl-C
+  /// ns of moving what each problem must and no more, by label, dtype and cache; where the device has a kernel that does.
+  std::map<std::tuple<std::string, std::string, std::string>, double> floors;
 };
 
 /// Times the problems' candidates until the budget ends, the allocation has enough, or Ctrl-C. A budget too short for two blocks

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include "backends/cpu/libraries.h"
+#include "backends/cuda/devices.h"
 #include "cli/command.h"
 #include "cli/inputs.h"
 #include "dispatch/profile_store.h"
@@ -23,38 +24,64 @@ Json libraries_json(const DeviceFacts& facts) {
   return libraries;
 }
 
-Result<Exit> run(const Options& options) {
-  METALLIC_TRY(const auto ctx, context("", "", /*libraries=*/true));
-  const DeviceFacts& facts = ctx->facts();
-  const auto any = profile_path(facts, "any", ctx->lookup());
-  std::error_code ignored;
-  const bool installed = any && std::filesystem::exists(*any, ignored);
-  // Of several of the family the one with the nearest number of threads counts, operation by operation.
-  std::vector<std::string> built_in;
-  for (const ProfileLevel& level : ctx->profiles())
-    if (level.source == Source::device || level.source == Source::family) built_in.push_back(level.path);
-  if (options.json) {
-    auto device = facts_json(facts);
-    device["fingerprint"] = fingerprint(facts);
-    device["family"] = family(facts);
-    device["libraries"] = libraries_json(facts);
-    device["threads"] = ctx->threads();
-    device["profile"] = installed ? Json(any->native()) : Json(nullptr);
-    device["built_in_profiles"] = built_in;
-    fmt::print("{}\n", Json::array({device}).dump(2, ' ', false, Json::error_handler_t::replace));
-    return Exit::done;
-  }
-  fmt::print("{}  {}, {} cores, {}, L1d {} KiB, L2 {} KiB, last level {} KiB, memory {:.1f} GiB\n", facts.id, facts.model,
-             facts.cores, facts.isa, facts.l1d_bytes >> 10, facts.l2_bytes >> 10, facts.llc_bytes >> 10,
-             static_cast<double>(facts.memory_bytes) / (1 << 30));
+Json json(const Context& ctx, const std::string& profile, const std::vector<std::string>& built_in) {
+  const DeviceFacts& facts = ctx.facts();
+  auto device = facts_json(facts);
+  device["fingerprint"] = fingerprint(facts);
+  device["family"] = family(facts);
+  if (facts.backend == "cpu") device["libraries"] = libraries_json(facts);
+  device["threads"] = ctx.threads();
+  device["profile"] = profile.empty() ? Json(nullptr) : Json(profile);
+  device["built_in_profiles"] = built_in;
+  return device;
+}
+
+void print(const Context& ctx, const std::string& profile, const std::vector<std::string>& built_in) {
+  const DeviceFacts& facts = ctx.facts();
+  const double memory = static_cast<double>(facts.memory_bytes) / (1 << 30);
+  const bool cpu = facts.backend == "cpu";
+  if (cpu)
+    fmt::print("{}  {}, {} cores, {}, L1d {} KiB, L2 {} KiB, last level {} KiB, memory {:.1f} GiB\n", facts.id, facts.model,
+               facts.cores, facts.isa, facts.l1d_bytes >> 10, facts.l2_bytes >> 10, facts.llc_bytes >> 10, memory);
+  else
+    fmt::print("{}  {}, {} multiprocessors, {}, shared memory {} KiB, L2 {} KiB, memory {:.1f} GiB, up to {} MHz, {}\n", facts.id,
+               facts.model, facts.cores, facts.isa, facts.l1d_bytes >> 10, facts.l2_bytes >> 10, memory, facts.clock_mhz,
+               facts.driver);
   fmt::print("     fingerprint {}\n     family {}\n     threads {}\n     profile {}\n", fingerprint(facts), family(facts),
-             ctx->threads(), installed ? any->native() : "none: run metallic tune");
-  for (const std::string& profile : built_in) fmt::print("     {}\n", profile);
+             ctx.threads(),
+             !profile.empty() ? profile
+             : cpu            ? "none: run metallic tune"
+                              : "none: run metallic tune --device " + facts.id);
+  for (const std::string& one : built_in) fmt::print("     {}\n", one);
+  if (!cpu)
+    for (const Library& library : facts.libraries) fmt::print("     library {} {}\n", library.name, library.version);
+  if (!cpu) return;
   for (const auto& [name, package] : cpu::known_libraries()) {
     const Library* library = find_library(facts.libraries, name);
     fmt::print("     library {} {}\n", name,
                library ? library->version : fmt::format("is missing: install Debian's {} to compare with it", package));
   }
+}
+
+Result<Exit> run(const Options& options) {
+  std::vector<std::string> ids = {"cpu"};
+  for (const DeviceFacts& gpu : cuda::devices()) ids.push_back(gpu.id);
+  auto all = Json::array();
+  for (const std::string& id : ids) {
+    METALLIC_TRY(const auto ctx, context("", "", /*libraries=*/true, id));
+    const auto any = profile_path(ctx->facts(), "any", ctx->lookup());
+    std::error_code ignored;
+    const std::string profile = any && std::filesystem::exists(*any, ignored) ? any->native() : "";
+    // Of several of the family the one with the nearest number of threads counts, operation by operation.
+    std::vector<std::string> built_in;
+    for (const ProfileLevel& level : ctx->profiles())
+      if (level.source == Source::device || level.source == Source::family) built_in.push_back(level.path);
+    if (options.json)
+      all.push_back(json(*ctx, profile, built_in));
+    else
+      print(*ctx, profile, built_in);
+  }
+  if (options.json) fmt::print("{}\n", all.dump(2, ' ', false, Json::error_handler_t::replace));
   return Exit::done;
 }
 

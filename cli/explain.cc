@@ -16,6 +16,7 @@ struct Options {
   std::string variant;
   std::string model;
   std::string profile;
+  std::string device = "cpu";
   bool json = false;
 };
 
@@ -43,7 +44,7 @@ void print(const Decision& decision, int indent) {
 
 Result<Exit> run(const Options& options) {
   METALLIC_TRY(const Problem problem, one_problem(options.words, options.dtype));
-  METALLIC_TRY(const auto ctx, context(options.model, options.profile, calls_library(options.variant)));
+  METALLIC_TRY(const auto ctx, context(options.model, options.profile, calls_library(options.variant), options.device));
   // A plan rather than a mere decision: only a composed variant's preparation asks for its parts.
   METALLIC_TRY(const Plan plan, ctx->plan(problem, {.variant = options.variant, .numerics = std::nullopt}));
   const Decision& decision = plan.decision;
@@ -74,6 +75,7 @@ void add_explain(CLI::App& app, Action& action) {
         command.add_option("--model", options.model, "use this model's profile")->type_name("MODEL");
         command.add_option("--profile", options.profile, "a profile of the caller's, preferred to the installed one")
             ->type_name("FILE");
+        add_device_option(command, options.device);
         command.add_flag("--json", options.json, "print JSON");
       },
       run);

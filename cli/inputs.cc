@@ -104,8 +104,14 @@ Result<Problem> one_problem(const std::vector<std::string>& words, const std::st
   return problem;
 }
 
-Result<std::unique_ptr<Context>> context(const std::string& model, const std::string& profile, bool libraries) {
+void add_device_option(CLI::App& command, std::string& device) {
+  command.add_option("--device", device, "which device (see metallic devices)")->type_name("DEVICE")->capture_default_str();
+}
+
+Result<std::unique_ptr<Context>> context(const std::string& model, const std::string& profile, bool libraries,
+                                         const std::string& device) {
   ContextOptions options;
+  options.device = device;
   options.model = model_name(model);
   options.profile = profile;
   options.libraries = libraries;

@@ -35,7 +35,10 @@ Result<Problem> one_problem(const std::vector<std::string>& words, const std::st
 
 /// A context that reads the process environment; `model` is a model's name or the path of its config.json; with `libraries` it
 /// has loaded those of the machine.
-Result<std::unique_ptr<Context>> context(const std::string& model, const std::string& profile = "", bool libraries = false);
+Result<std::unique_ptr<Context>> context(const std::string& model, const std::string& profile = "", bool libraries = false,
+                                         const std::string& device = "cpu");
+
+void add_device_option(CLI::App& command, std::string& device);
 
 /// Samples or results with the device they were taken on.
 struct Loaded {

@@ -18,7 +18,8 @@ struct SampleOptions {
   double budget_s = 60;
   uint64_t seed = 0;  ///< 0: `draw_seed` sets one from the clock
   std::vector<std::string> caches;
-  bool peers = false;  ///< libraries are candidates too
+  bool peers = false;   ///< libraries are candidates too
+  bool floors = false;  ///< after the candidates, what moving their operands takes
 };
 
 void add_sample_options(CLI::App& command, SampleOptions& options);

@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <cmath>
 
-#include "backends/cpu/facts.h"
 #include "cli/campaign.h"
 #include "cli/command.h"
 #include "cli/pipeline.h"
@@ -21,6 +20,7 @@ struct Options {
   std::string samples;
   std::string profile;
   std::string out;
+  std::string device = "cpu";
   size_t random = 0;
   bool json = false;
 };
@@ -147,9 +147,10 @@ void print(std::vector<Score> scores) {
 }
 
 Result<Exit> run(Options options) {
-  if (!options.profile.empty())
-    METALLIC_CHECK(load_profile(options.profile, cpu::facts()));  // asked for: a fault is an error here, not a warning
-  METALLIC_TRY(const auto ctx, context(options.problems.model, options.profile, options.sampling.peers));
+  METALLIC_TRY(const DeviceFacts facts, find_device(options.device));
+  // Asked for: a fault is an error here, not a warning.
+  if (!options.profile.empty()) METALLIC_CHECK(load_profile(options.profile, facts));
+  METALLIC_TRY(const auto ctx, context(options.problems.model, options.profile, options.sampling.peers, options.device));
   Loaded loaded;
   if (!options.samples.empty()) {
     METALLIC_TRY(loaded, load_measurements(options.samples, ctx->facts(), ctx->threads()));
@@ -186,6 +187,7 @@ void add_regret(CLI::App& app, Action& action) {
       [](CLI::App& command, Options& options) {
         add_problem_options(command, options.problems);
         add_sample_options(command, options.sampling);
+        add_device_option(command, options.device);
         CLI::Option* samples =
             command.add_option("--samples", options.samples, "score on these samples instead of measuring")->type_name("FILE");
         add_out_option(command, options.out)->excludes(samples);

@@ -35,11 +35,10 @@ int drawn_shapes(std::span<const WeightedProblem> problems, double budget_s) {
 }
 
 Result<Exit> run(Options options) {
-  if (options.device != "cpu") return fail(Code::not_found, "--device {}: this machine has: cpu", in_quotes(options.device));
   if (options.problems.shapes.empty() && options.problems.model.empty()) options.problems.model = kDefaultModel;
   const std::string model = options.problems.model.empty() ? "any" : model_name(options.problems.model);
   METALLIC_TRY(auto problem_list, problems(options.problems));
-  METALLIC_TRY(const auto ctx, context("", "", options.sampling.peers));
+  METALLIC_TRY(const auto ctx, context("", "", options.sampling.peers, options.device));
   ctx->measure_join();
   const std::filesystem::path folder =
       options.folder.empty() ? std::filesystem::path("metallic-tuning") / model : std::filesystem::path(options.folder);
@@ -100,9 +99,7 @@ void add_tune(CLI::App& app, Action& action) {
         add_sample_options(command, options.sampling);
         command.add_option("--output-dir", options.folder, "where samples, profile and report go [metallic-tuning/<model>]")
             ->type_name("DIR");
-        command.add_option("--device", options.device, "which device (see metallic devices)")
-            ->type_name("DEVICE")
-            ->capture_default_str();
+        add_device_option(command, options.device);
         command.add_flag("--force", options.force, "install although the machine was busy");
       },
       run);

@@ -12,6 +12,7 @@
 #include "backends/cpu/facts.h"
 #include "backends/cpu/libraries.h"
 #include "backends/cpu/pool.h"
+#include "backends/cuda/devices.h"
 #include "cli/command.h"
 #include "cli/inputs.h"
 #include "cli/progress.h"
@@ -34,6 +35,7 @@ struct Options {
   std::vector<std::string> shapes;
   std::string model;
   std::string write_memory;
+  std::string device = "cpu";
   bool quick = false;
   bool peers = false;
   bool json = false;
@@ -73,7 +75,7 @@ Result<std::vector<Group>> listed_groups(const Options& options) {
   std::vector<Group> groups;
   for (const WeightedProblem& weighted : list) {
     Problem problem = weighted.problem;
-    problem.threads = cpu::facts().cores;
+    problem.threads = options.device == "cpu" ? cpu::facts().cores : 1;
     const auto same = [&](const Group& g) { return g.op == problem.op() && g.dtype == problem.dtype; };
     auto group = std::ranges::find_if(groups, same);
     if (group == groups.end()) group = groups.insert(groups.end(), {problem.op(), problem.dtype, problem.out_dtype, {}, 0, {}});
@@ -107,20 +109,29 @@ Result<std::vector<Group>> edge_groups(const Options& options) {
 
 class Runner {
  public:
-  explicit Runner(bool peers) : facts_(cpu::facts()) {
-    if (peers) facts_.libraries = cpu::libraries();
+  static Result<Runner> create(const std::string& device, bool peers) {
+    Runner runner;
+    METALLIC_TRY(runner.facts_, find_device(device));
+    if (runner.facts_.backend != "cpu") {
+      METALLIC_TRY(runner.stream_, cuda::make_stream(runner.facts_));
+    } else if (peers) {
+      runner.facts_.libraries = cpu::libraries();
+    }
+    return runner;
   }
 
-  void run(Group& group, const Case& each) {
+  void run(Group& group, Case each) {
     const auto& all = instances(group.op);
+    if (stream_) each.problem.threads = 1;
     Trial trial(each);
     auto& pool = pools_[each.problem.threads];
-    if (!pool) pool = std::make_unique<cpu::Pool>(each.problem.threads);
+    if (!stream_ && !pool) pool = std::make_unique<cpu::Pool>(each.problem.threads);
+    Executor& executor = stream_ ? *stream_ : *pool;
     for (const Instance& instance : all) {
       if (!trial.concerns(instance)) continue;
       const std::string what = trial.describe(instance);
       current[what.copy(current.data(), current.size() - 1)] = 0;
-      if (const auto wrong = trial.run(instance, *pool)) group.failures.push_back(fmt::format("{}: {}", what, *wrong));
+      if (const auto wrong = trial.run(instance, executor)) group.failures.push_back(fmt::format("{}: {}", what, *wrong));
       ++group.trials;
     }
   }
@@ -132,6 +143,7 @@ class Runner {
     return known;
   }
   DeviceFacts facts_;
+  std::unique_ptr<Executor> stream_;  // of a GPU
   std::map<Op, std::vector<Instance>> instances_;
   std::map<int, std::unique_ptr<cpu::Pool>> pools_;
 };
@@ -156,6 +168,7 @@ void print(const std::vector<Group>& groups, size_t memory_rows, const std::vect
                group.failures.empty() ? "ok" : fmt::format("{} wrong", group.failures.size()));
     shown(group.failures);
   }
+  if (memory_rows == 0) return;
   fmt::print("{:<20} {:>6} rows                  {}\n", "memory", memory_rows,
              growth.empty() ? "ok" : fmt::format("{} grew", growth.size()));
   shown(growth);
@@ -189,9 +202,11 @@ Result<Exit> run(const Options& options) {
   {
     // Memory first, before trials leave freed pages behind.
     Progress progress("validating");
-    METALLIC_TRY(growth, check_memory(memory_rows));
+    if (options.device == "cpu") {
+      METALLIC_TRY(growth, check_memory(memory_rows));
+    }
     for (const int signal : {SIGSEGV, SIGBUS, SIGILL}) ::signal(signal, say_what_died);
-    Runner runner(options.peers);
+    METALLIC_TRY(Runner runner, Runner::create(options.device, options.peers));
     for (Group& group : groups)
       for (const Case& each : group.cases) {
         progress.update(done++ / total, fmt::format("{} {}", title(group), label(each.problem)));
@@ -222,6 +237,7 @@ void add_validate(CLI::App& app, Action& action) {
         command.add_option("--model", options.model, "this model's shapes instead of the edge cases")
             ->type_name("MODEL")
             ->excludes(shapes);
+        add_device_option(command, options.device);
         command.add_flag("--quick", options.quick, "a selection of the edge cases that takes seconds");
         command.add_flag("--peers", options.peers, "the libraries of this machine too");
         command

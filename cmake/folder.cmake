@@ -1,6 +1,6 @@
 # metallic_folder(<folder> [MAY_INCLUDE <folder>...] [LIBRARIES <target>...])
 #
-# A static library of the folder's sources (globbed; *_test.cc become one test program) that can include only its own
+# A static library of the folder's sources (globbed, *.cu with CUDA; *_test.cc become one test program) that can include only its own
 # headers and those of MAY_INCLUDE: each folder is seen through an include root that holds nothing else.
 function(metallic_folder folder)
   cmake_parse_arguments(ARG "" "" "MAY_INCLUDE;LIBRARIES" ${ARGN})
@@ -10,7 +10,11 @@ function(metallic_folder folder)
   file(MAKE_DIRECTORY ${root}/${parent})
   file(CREATE_LINK ${CMAKE_CURRENT_SOURCE_DIR} ${root}/${folder} SYMBOLIC)
 
-  file(GLOB_RECURSE sources CONFIGURE_DEPENDS *.cc)
+  set(patterns *.cc)
+  if(METALLIC_CUDA)
+    list(APPEND patterns *.cu)
+  endif()
+  file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${patterns})
   set(tests ${sources})
   list(FILTER sources EXCLUDE REGEX "(_(test|bench)|/main)\\.cc$")
   list(FILTER tests INCLUDE REGEX "_test\\.cc$")

@@ -1,9 +1,13 @@
 # metallic_variants(<target> <op>)
 #
-# Generates <op>_variants(): the table of the files <op>/<backend>_<what>.cc, each of which defines
+# Generates <op>_variants(): the table of the files <op>/<backend>_<what>.cc (or .cu), each of which defines
 # `extern const Variant <file name>` in namespace metallic::<op>. Adding a variant is adding a file.
 function(metallic_variants target op)
-  file(GLOB files CONFIGURE_DEPENDS ${op}/cpu_*.cc)
+  set(patterns ${op}/cpu_*.cc)
+  if(METALLIC_CUDA)
+    list(APPEND patterns ${op}/cuda_*.cu ${op}/cuda_*.cc)
+  endif()
+  file(GLOB files CONFIGURE_DEPENDS ${patterns})
   list(FILTER files EXCLUDE REGEX "_test\\.cc$")
   list(SORT files)
   foreach(file ${files})

@@ -17,8 +17,8 @@ struct Library {
 };
 
 struct DeviceFacts {
-  std::string id;          ///< what the command line calls it: "cpu"
-  std::string backend;     ///< the prefix of its variants' names: "cpu"
+  std::string id;          ///< what the command line calls it: "cpu", "cuda:0"
+  std::string backend;     ///< the prefix of its variants' names: "cpu", "cuda"
   std::string model;       ///< marketing name, e.g. "AMD EPYC"
   std::string isa;         ///< widest SIMD target that kernels may use, e.g. "AVX3"
   int64_t isa_bit = 0;     ///< the same as Highway's target bit; a fact rather than a global, so that tests can choose it
@@ -29,6 +29,9 @@ struct DeviceFacts {
   int64_t l2_bytes = 1 << 20;
   int64_t llc_bytes = 32 << 20;  ///< the last cache level in front of memory, shared by all cores
   int64_t memory_bytes = 0;
+  int64_t clock_mhz = 0;         ///< of a GPU, at most; 0: not known
+  int64_t memory_clock_mhz = 0;  ///< of a GPU
+  std::string driver;            ///< of a GPU, with its version; empty: none
   /// What it takes to start a task on each of join_threads threads and to wait for all of them, as a tune measured it and its
   /// profile says; else a guess that is long for two. How much work is worth a thread follows from it: measured anew by each
   /// process, that would change from one to the next. No part of the fingerprint.

@@ -17,6 +17,9 @@ class Executor {
   /// Calls task(context, i) once for each i in [0, count), on any threads, and returns when all have returned.
   virtual void run(size_t count, Task task, void* context) = 0;
 
+  /// The queue of a GPU on which kernels are launched, a cudaStream_t on CUDA; null where tasks run on the CPU's threads.
+  virtual void* stream() const { return nullptr; }
+
   /// Lets worker threads sleep now rather than spin for more work: for whoever is about to leave the cores to others, e.g.
   /// to a library's threads that are timed next. They may need a moment to fall asleep; the next `run` wakes them.
   virtual void rest() {}

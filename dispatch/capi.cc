@@ -7,6 +7,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "backends/cuda/devices.h"
 #include "core/label.h"
 #include "core/packed.h"
 #include "dispatch/context.h"
@@ -292,6 +293,8 @@ Result<std::shared_ptr<Shared>> make_shared_context(const metallic_context_optio
   if (wanted.model) options.model = wanted.model;
   if (wanted.profile) options.profile = wanted.profile;
   options.threads = wanted.threads;
+  if (wanted.device) options.device = wanted.device;
+  options.stream = wanted.stream;
   METALLIC_TRY(options.call.numerics, to_numerics(wanted.numerics));
   if (wanted.executor) {
     METALLIC_TRY(shared->executor, make_executor(wanted.executor));
@@ -379,6 +382,14 @@ metallic_status metallic_context_create(const metallic_context_options* options,
 
 void metallic_context_destroy(metallic_context* context) { delete context; }
 
+metallic_status metallic_context_synchronize(metallic_context* context) {
+  return at_boundary([&]() -> Status {
+    METALLIC_CHECK(need(context, "context"));
+    Executor& executor = context->shared->context->executor();
+    return executor.stream() ? cuda::synchronize(executor) : Status();
+  });
+}
+
 metallic_status metallic_problem_from_label(const char* label, metallic_problem* problem) {
   return at_boundary([&]() -> Status {
     METALLIC_CHECK(need(label, "label"));
@@ -413,6 +424,8 @@ metallic_status metallic_pack(metallic_context* context, const metallic_problem*
     METALLIC_TRY(const metallic_problem given, known_part(problem, "problem"));
     METALLIC_TRY(const Problem wanted, to_problem(given));
     METALLIC_TRY(const int64_t bytes, matmul::packed_bytes(wanted));
+    if (context->shared->context->executor().stream())
+      return fail(Code::unsupported, "GPU kernels take no packed weights: give them B as it is");
     METALLIC_CHECK(check_operand(b, operand_bytes(wanted)[1], "b"));
     METALLIC_CHECK(check_operand(packed, bytes, "packed"));
     return matmul::pack_weights(wanted, b, packed, context->shared->context->executor());

@@ -201,7 +201,7 @@ TEST_F(CApi, RefusesWrongContexts) {
   };
   metallic_context_options wanted = options(1);
   EXPECT_FAILS(metallic_context_create(&wanted, nullptr), METALLIC_INVALID_ARGUMENT, HasSubstr("context is NULL"));
-  for (const size_t size : {size_t{0}, sizeof(void*), sizeof(wanted) - 1}) {
+  for (const size_t size : {size_t{0}, sizeof(void*), offsetof(metallic_context_options, device) - 1}) {
     wanted.struct_size = size;
     EXPECT_FAILS(create(wanted), METALLIC_INVALID_ARGUMENT, HasSubstr("options->struct_size is " + std::to_string(size)),
                  HasSubstr("sizeof(metallic_context_options)"));

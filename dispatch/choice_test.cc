@@ -133,7 +133,9 @@ std::string one_by_one(const Problem& problem, const SelectionInputs& in, const 
   for (const Level& level : *levels)
     for (const Rule& rule : level.rules) {
       const Variant* variant = find_variant(problem.op(), rule.use);
-      if (!matches(rule, problem) || !variant || (!level.family.empty() && variant->family != level.family)) continue;
+      if (!matches(rule, problem) || !variant || variant->backend() != in.facts.backend ||
+          (!level.family.empty() && variant->family != level.family))
+        continue;
       std::vector<Tuning> points(variant->tunings.begin(), variant->tunings.end());
       points.insert(points.begin(), variant->prefer(problem, in.facts));
       for (const Tuning& point : points)

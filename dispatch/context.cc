@@ -11,6 +11,8 @@
 #include "backends/cpu/facts.h"
 #include "backends/cpu/libraries.h"
 #include "backends/cpu/pool.h"
+#include "backends/cuda/cublaslt.h"
+#include "backends/cuda/devices.h"
 #include "core/label.h"
 #include "dispatch/built_in_profiles.h"
 #include "dispatch/profile_store.h"
@@ -49,6 +51,15 @@ std::shared_ptr<spdlog::logger> make_logger(const ContextOptions& options, const
   return logger;
 }
 
+Result<DeviceFacts> device_facts(const ContextOptions& wanted) {
+  if (wanted.facts) return *wanted.facts;
+  if (wanted.device != "cpu" && wanted.executor)
+    return fail(Code::invalid_argument, "device {} has a queue of its own: leave the executor out", in_quotes(wanted.device));
+  if (wanted.device == "cpu" && wanted.stream)
+    return fail(Code::invalid_argument, "device cpu has no stream: leave it out, or name a GPU");
+  return find_device(wanted.device);
+}
+
 bool names_library(const Environment& environment) {
   return calls_library(environment.softmax_variant.value_or("")) || calls_library(environment.matmul_backend.value_or("")) ||
          calls_library(environment.sdpa_variant.value_or(""));
@@ -85,14 +96,17 @@ Result<std::unique_ptr<Context>> Context::create(ContextOptions options) {
   std::unique_ptr<Context> context(new Context(std::move(options)));
   const ContextOptions& wanted = context->options_;
   METALLIC_TRY(context->environment_, read_environment(wanted.environment));
-  context->facts_ = wanted.facts ? *wanted.facts : cpu::facts();
+  METALLIC_TRY(context->facts_, device_facts(wanted));
   METALLIC_CHECK(check_names(context->environment_, context->facts_));
   if (!wanted.model.empty()) METALLIC_CHECK(check_model_name(wanted.model));
   if (wanted.threads < 0 || wanted.threads > 1024)
     return fail(Code::invalid_argument, "threads is {}: use 1 to 1024, or 0 for one per core", wanted.threads);
   METALLIC_TRY(context->run_log_, RunLog::create(context->environment_));
   context->log_ = make_logger(wanted, context->environment_.log_level);
-  if (wanted.executor) {
+  if (context->facts_.backend == "cuda") {
+    METALLIC_TRY(context->own_executor_, cuda::make_stream(context->facts_, wanted.stream));
+    context->executor_ = context->own_executor_.get();
+  } else if (wanted.executor) {
     context->executor_ = wanted.executor;
   } else {
     const int threads = wanted.threads > 0 ? wanted.threads : context->environment_.threads.value_or(context->facts_.cores);
@@ -108,7 +122,7 @@ Result<std::unique_ptr<Context>> Context::create(ContextOptions options) {
 }
 
 void Context::use_libraries() {
-  if (!options_.facts) facts_.libraries = cpu::libraries();
+  if (!options_.facts) facts_.libraries = facts_.backend == "cuda" ? cuda::libraries() : cpu::libraries();
 }
 
 void Context::load_profiles() {
@@ -150,6 +164,7 @@ void Context::use_measured_join() {
 }
 
 void Context::measure_join() {
+  if (facts_.backend != "cpu") return;
   facts_.join_ns = cpu::join_ns(executor());
   facts_.join_threads = threads_;
 }
@@ -221,6 +236,11 @@ void Context::report_refused(const Decision& decision) const {
 void Context::report(const Decision& decision) const {
   report_refused(decision);
   if (log_->should_log(spdlog::level::debug)) log_->debug("{}", one_line(to_string(decision)));
+}
+
+Result<DeviceFacts> find_device(std::string_view id) {
+  if (id == "cpu") return cpu::facts();
+  return cuda::device(id);
 }
 
 std::string to_string(const Decision& decision) {

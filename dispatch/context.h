@@ -21,10 +21,12 @@ namespace metallic {
 class RunLog;
 
 struct ContextOptions {
+  std::string device = "cpu";    ///< its id, see metallic devices
+  void* stream = nullptr;        ///< of a GPU: the caller's queue, which must outlive the context; null: one of its own
   std::string model;             ///< whose profile to use; empty: the one applied last
   std::string profile;           ///< a profile of the caller's, or empty
   int threads = 0;               ///< CPU threads; 0: METALLIC_NUM_THREADS, or one per core. Ignored with an executor
-  Executor* executor = nullptr;  ///< the caller's; must outlive the context
+  Executor* executor = nullptr;  ///< the caller's; must outlive the context. Of the CPU
   bool patient = false;          ///< threads of ours are waited for however long others keep the cores: for measuring
   CallOptions call;              ///< defaults of every call
   bool libraries = false;        ///< load them; else only where a profile, the environment or `call` names a library's variant
@@ -94,6 +96,9 @@ class Context final : public Planner {
   std::unique_ptr<RuleTables> rules_;  // of the context's own threads and options
   PlanCache plans_;
 };
+
+/// Facts of the device of that id: "cpu", or of a GPU. Errors: there is none, and which there are.
+Result<DeviceFacts> find_device(std::string_view id);
 
 /// A decision on one line, as the debug log prints it.
 std::string to_string(const Decision& decision);

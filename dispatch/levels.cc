@@ -90,7 +90,7 @@ std::vector<Level> unforced_levels(const RuleKey& key, const SelectionInputs& in
 // order, what fixes the order runs before the reference does.
 Level last_level(const RuleKey& key, std::string_view backend) {
   Level level{.source = Source::defaults, .origin = "built-in: all others reject"};
-  const auto [invariant, tuning] = canonical(key.op);
+  const auto [invariant, tuning] = canonical(key.op, backend);
   if (key.numerics == Numerics::batch_invariant)
     level.rules.push_back({.use = std::string(invariant), .tuning = std::string(tuning)});
   level.rules.push_back({.use = fmt::format("{}_reference", backend)});
@@ -99,7 +99,12 @@ Level last_level(const RuleKey& key, std::string_view backend) {
 
 }  // namespace
 
-std::pair<std::string_view, std::string_view> canonical(Op op) {
+std::pair<std::string_view, std::string_view> canonical(Op op, std::string_view backend) {
+  if (backend == "cuda") switch (op) {
+      case Op::softmax: return {"cuda_block", "cluster=1;fixed=1;threads=256"};
+      case Op::matmul: return {"cuda_gemm", "tile=64"};
+      case Op::sdpa: return {};
+    }
   switch (op) {
     case Op::softmax: return {"cpu_vec", "unroll=4"};
     case Op::matmul: return {"cpu_gemm", "pack=1"};

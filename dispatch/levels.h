@@ -60,6 +60,6 @@ Result<std::vector<Level>> rule_levels(const RuleKey& key, const SelectionInputs
 
 /// The variant and tuning that every batch-invariant plan must agree with: it accepts all shapes of its operation, and its
 /// order of summation depends on K alone.
-std::pair<std::string_view, std::string_view> canonical(Op op);
+std::pair<std::string_view, std::string_view> canonical(Op op, std::string_view backend);
 
 }  // namespace metallic

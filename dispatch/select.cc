@@ -15,7 +15,7 @@ class Admission {
   Admission(const Problem& problem, const DeviceFacts& facts, Numerics numerics)
       : problem_(problem), facts_(facts), numerics_(numerics) {
     if (numerics != Numerics::batch_invariant) return;
-    const auto [variant_name, tuning_text] = canonical(problem.op());
+    const auto [variant_name, tuning_text] = canonical(problem.op(), facts.backend);
     const Variant* variant = find_variant(problem.op(), variant_name);
     const auto tuning = variant ? find_tuning(*variant, tuning_text) : std::nullopt;
     if (!tuning || variant->rejects(problem, *tuning, facts)) return;  // of this type or layout only the reference is left
@@ -84,13 +84,12 @@ std::pair<const RuleTable::Entry*, const Tuning*> first_admitted(const Problem& 
 }
 
 void record_candidates(const Admission& admission, const DeviceFacts& facts, Decision& decision) {
-  for (const Variant& variant : variants(decision.problem.op()))
+  for (const Variant& variant : variants(decision.problem.op())) {
+    if (backend_refusal(variant, facts)) continue;  // of another device
     for (const Tuning& tuning : variant.tunings) {
       Candidate candidate{.variant = &variant, .tuning = tuning};
       if (&variant != decision.variant || tuning != decision.tuning) {
-        if (auto backend = backend_refusal(variant, facts))
-          candidate.rejected = std::move(*backend);
-        else if (auto refusal = admission.refusal(variant, tuning))
+        if (auto refusal = admission.refusal(variant, tuning))
           candidate.rejected = std::move(*refusal);
         else if (variant.family == "reference")
           candidate.rejected = "the reference runs only where all others reject";
@@ -99,6 +98,7 @@ void record_candidates(const Admission& admission, const DeviceFacts& facts, Dec
       }
       decision.candidates.push_back(std::move(candidate));
     }
+  }
 }
 
 }  // namespace

@@ -128,7 +128,8 @@ TEST(Select, StaleRulesAreSkippedOneByOne) {
 TEST(Select, EveryCandidateIsThereAndAllButOneHaveAReason) {
   const Decision decision = Case{}.decide("4096x4096x64_tb");
   size_t points = 0, chosen = 0;
-  for (const Variant& variant : variants(Op::matmul)) points += variant.tunings.size();
+  for (const Variant& variant : variants(Op::matmul))
+    if (variant.backend() == "cpu") points += variant.tunings.size();
   EXPECT_EQ(decision.candidates.size(), points);
   for (const Candidate& candidate : decision.candidates) chosen += candidate.rejected.empty();
   EXPECT_EQ(chosen, 1u);

@@ -24,6 +24,9 @@ Json facts_json(const DeviceFacts& facts) {
           {"l2_bytes", facts.l2_bytes},
           {"llc_bytes", facts.llc_bytes},
           {"memory_bytes", facts.memory_bytes},
+          {"clock_mhz", facts.clock_mhz},
+          {"memory_clock_mhz", facts.memory_clock_mhz},
+          {"driver", facts.driver},
           {"join_ns", facts.join_ns},
           {"join_threads", facts.join_threads},
           {"libraries", libraries}};
@@ -55,6 +58,16 @@ Result<DeviceFacts> parse_facts(const JsonObject& object) {
   METALLIC_TRY(facts.l2_bytes, object.integer("l2_bytes", 0, kMostBytes));
   METALLIC_TRY(facts.llc_bytes, object.integer("llc_bytes", 0, kMostBytes));
   METALLIC_TRY(facts.memory_bytes, object.integer("memory_bytes", 0, kMostBytes));
+  // A GPU has these; files of CPUs may lack them.
+  if (object.has("clock_mhz")) {
+    METALLIC_TRY(facts.clock_mhz, object.integer("clock_mhz", 0, 1 << 20));
+  }
+  if (object.has("memory_clock_mhz")) {
+    METALLIC_TRY(facts.memory_clock_mhz, object.integer("memory_clock_mhz", 0, 1 << 20));
+  }
+  if (object.has("driver")) {
+    METALLIC_TRY(facts.driver, object.text("driver"));
+  }
   if (!object.has("libraries")) return facts;
   METALLIC_TRY(const Json* libraries, object.array("libraries", kMostLibraries));
   for (size_t i = 0; i < libraries->size(); ++i) {

@@ -14,6 +14,7 @@
 #include "kernels/oracle.h"
 #include "kernels/partition.h"
 #include "measure/buffer.h"
+#include "measure/cuda_stream.h"
 #include "measure/stream.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -68,6 +69,9 @@ double least_seconds(int runs, const Callable& callable) {
 }  // namespace
 
 Ceilings measure_ceilings(const DeviceFacts& facts, Executor& executor) {
+#ifdef METALLIC_WITH_CUDA
+  if (facts.backend == "cuda") return cuda::measure_ceilings(facts, executor).value_or(Ceilings{});
+#endif
   const auto threads = static_cast<size_t>(executor.threads());
   const size_t count = static_cast<size_t>(std::clamp<int64_t>(4 * facts.llc_bytes, 64 << 20, 512 << 20)) / sizeof(float);
   Buffer source(count * sizeof(float)), target(count * sizeof(float));

@@ -52,6 +52,9 @@ class Operands {
 
   std::byte* workspace() const { return workspace_; }
 
+  /// All of it, for a copy on another device.
+  std::span<std::byte> memory() const { return {memory_.data(), memory_.bytes()}; }
+
  private:
   Buffer memory_;
   std::array<std::array<std::byte*, 4>, kDTypes.size()> parts_{};

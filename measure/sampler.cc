@@ -8,18 +8,12 @@
 #include "core/label.h"
 #include "core/variant.h"
 #include "kernels/variants.h"
-#include "measure/clock.h"
-#include "measure/cold.h"
 #include "measure/quiet.h"
 
 namespace metallic {
 
 Sampler::Sampler(const DeviceFacts& facts, Executor& executor, const SamplerOptions& options)
-    : facts_(facts),
-      executor_(executor),
-      seed_(options.seed),
-      arm_s_(options.arm_s > 0 ? options.arm_s : arm_seconds(measure_clock())),
-      random_(options.seed) {}
+    : facts_(facts), executor_(executor), seed_(options.seed), random_(options.seed) {}
 
 Result<Sampler> Sampler::create(std::span<const WeightedProblem> problems, const DeviceFacts& facts, Executor& executor,
                                 Planner& planner, const SamplerOptions& options) {
@@ -34,11 +28,7 @@ Result<Sampler> Sampler::create(std::span<const WeightedProblem> problems, const
     for (const TimedArm& arm : unit.arms) workspace = std::max(workspace, arm.kernel->workspace());
     uses.push_back({unit.problem, unit.cache, workspace});
   }
-  const bool cold = std::ranges::any_of(uses, [](const OperandUse& use) { return use.cache == Cache::cold; });
-  METALLIC_TRY(Operands operands,
-               Operands::create(uses, facts, cold ? measure_cold_bytes(facts, executor).bytes : 0, options.seed));
-  sampler.operands_ = std::make_unique<Operands>(std::move(operands));
-  sampler.watch_ = std::make_unique<Watch>(executor);
+  METALLIC_TRY(sampler.stand_, make_stand(uses, facts, executor, {.seed = options.seed, .arm_s = options.arm_s}));
   return sampler;
 }
 
@@ -69,7 +59,7 @@ Status Sampler::add_units(const WeightedProblem& source, Planner& planner, const
 // until those sleep. Ours are told to; a library that is told not to spin becomes another one: oneDNN is 15 times slower on small
 // shapes then.
 void Sampler::take_turn(const Variant& next) {
-  if (next.library() == last_library_) return;
+  if (next.library() == last_library_ || facts_.backend != "cpu") return;
   executor_.rest();
   wait_until_quiet();
   last_library_ = next.library();
@@ -79,8 +69,12 @@ void Sampler::take_turn(const Variant& next) {
 Status Sampler::check(SampledUnit& unit) {
   for (TimedArm& arm : unit.arms) {
     take_turn(*arm.variant);
-    METALLIC_TRY(arm.seconds, checked_call(unit.problem, unit.cache, *arm.kernel, to_string(*arm.variant, arm.tuning), *operands_,
-                                           executor_, seed_));
+    const auto seconds = stand_->checked_call(unit.problem, unit.cache, *arm.kernel, to_string(*arm.variant, arm.tuning));
+    if (!seconds && arm.variant->library().empty()) return tl::unexpected(seconds.error());
+    if (seconds)
+      arm.seconds = *seconds;
+    else
+      arm.wrong = seconds.error().message;
   }
   return {};
 }
@@ -111,15 +105,15 @@ Result<std::vector<SampleRow>> Sampler::time_block(size_t index, const std::vect
   }
   std::vector<TimedArm*> order;
   for (size_t i = 0; i < unit.arms.size(); ++i)
-    if (live[i]) order.push_back(&unit.arms[i]);
+    if (live[i] && unit.arms[i].wrong.empty()) order.push_back(&unit.arms[i]);
   std::ranges::shuffle(order, random_);
-  operands_->align(random_());
-  if (last_library_.empty()) watch_->before_block();
-  Timer timer(*operands_, executor_, arm_s_);
+  stand_->align(random_());
+  if (last_library_.empty()) stand_->before_block();
   std::vector<SampleRow> rows;
   for (TimedArm* arm : order) {
     take_turn(*arm->variant);
-    const auto [seconds, iterations] = timer.time(unit.problem, unit.cache, *arm->kernel, arm->seconds);
+    METALLIC_TRY(const auto timed, stand_->time(unit.problem, unit.cache, *arm->kernel, arm->seconds));
+    const auto [seconds, iterations] = timed;
     arm->seconds = std::max(std::min(arm->seconds, seconds), 1e-9);
     SampleRow row = row_of(unit, *arm);
     row.block = unit.blocks;

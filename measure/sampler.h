@@ -16,9 +16,7 @@
 #include "core/planner.h"
 #include "core/status.h"
 #include "formats/records.h"
-#include "measure/calm.h"
-#include "measure/operands.h"
-#include "measure/timer.h"
+#include "measure/stand.h"
 #include "models/problems.h"
 
 namespace metallic {
@@ -37,6 +35,7 @@ struct TimedArm {
   Tuning tuning;
   std::unique_ptr<const Kernel> kernel;
   double seconds = 0;  ///< of one call, the least seen
+  std::string wrong;   ///< why it is timed no more: of a library, whose mistakes are no reason not to measure the others
 };
 
 /// One problem in one cache state. Its weight is the problem's, split evenly over its cache states.
@@ -64,10 +63,14 @@ class Sampler {
   /// One block: the live candidates in random order, each at the same place in memory, 64-byte aligned or, one time in four,
   /// 16-byte aligned as malloc's is. At a unit's first call each candidate's result is checked against the oracle. Where the
   /// machine is disturbed it waits a little, see calm.h. Where libraries are candidates, an arm waits until the threads of the
-  /// one before sleep, 0.3 s at most. Errors: a candidate with a wrong result.
+  /// one before sleep, 0.3 s at most. A library's candidate with a
+  /// wrong result is timed no more; one of ours is an error.
   Result<std::vector<SampleRow>> time_block(size_t unit, const std::vector<bool>& live);
 
-  NoiseRecord noise() const { return watch_->record(); }
+  /// Seconds of moving what a unit's problem must, see Stand.
+  Result<std::optional<double>> floor(size_t unit) { return stand_->floor(units_[unit].problem, units_[unit].cache); }
+
+  NoiseRecord noise() const { return stand_->noise(); }
 
  private:
   Sampler(const DeviceFacts& facts, Executor& executor, const SamplerOptions& options);
@@ -79,12 +82,10 @@ class Sampler {
   DeviceFacts facts_;
   Executor& executor_;
   uint64_t seed_;
-  double arm_s_;
   std::mt19937_64 random_;
   std::vector<SampledUnit> units_;
   std::vector<bool> checked_;
-  std::unique_ptr<Operands> operands_;
-  std::unique_ptr<Watch> watch_;
+  std::unique_ptr<Stand> stand_;
   std::string_view last_library_;  // whose threads ran last; empty: ours
 };
 

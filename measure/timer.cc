@@ -7,10 +7,6 @@
 #include "kernels/oracle.h"
 
 namespace metallic {
-namespace {
-
-// How many results to check: an element of a matmul costs K, a softmax row seq_k, an sdpa row seq_k·head_dim; some 10⁶
-// operations a check.
 size_t affordable_looks(const Problem& problem) {
   const auto cost = [&]() -> int64_t {
     switch (problem.op()) {
@@ -22,8 +18,6 @@ size_t affordable_looks(const Problem& problem) {
   };
   return static_cast<size_t>(std::clamp(1e5 / std::max(static_cast<double>(cost()), 1.0), 4.0, 256.0));
 }
-
-}  // namespace
 
 Result<double> checked_call(const Problem& problem, Cache cache, const Kernel& kernel, std::string_view who, Operands& operands,
                             Executor& executor, uint64_t seed) {

@@ -20,6 +20,10 @@ inline double seconds_since(Clock::time_point begin) { return std::chrono::durat
 Result<double> checked_call(const Problem& problem, Cache cache, const Kernel& kernel, std::string_view who, Operands& operands,
                             Executor& executor, uint64_t seed);
 
+/// How many results to check: an element of a matmul costs K, a softmax row seq_k, an sdpa row seq_k·head_dim; some 10⁶
+/// operations a check.
+size_t affordable_looks(const Problem& problem);
+
 class Timer {
  public:
   Timer(Operands& operands, Executor& executor, double arm_s) : operands_(operands), executor_(executor), arm_s_(arm_s) {}

@@ -43,7 +43,7 @@ void Allocation::update(size_t index) {
   const auto& middle = state.effects.middle;
   size_t leader = 0;
   for (size_t arm = 1; arm < middle.size(); ++arm)
-    if (middle[arm] < middle[leader]) leader = arm;
+    if (middle[arm] < middle[leader] || std::isnan(middle[leader])) leader = arm;  // none where it was not timed
   const auto count = [&](size_t arm) {
     return static_cast<double>(std::ranges::count_if(series.arms[arm].time, [](double t) { return !std::isnan(t); }));
   };

@@ -11,6 +11,7 @@
 #include "core/packed.h"
 #include "kernels/element.h"
 #include "kernels/variants.h"
+#include "validation/cuda_run.h"
 
 namespace metallic::validation {
 namespace {
@@ -138,10 +139,17 @@ size_t size(const Problem& problem, size_t operand) { return static_cast<size_t>
 
 std::vector<Instance> instances(Op op, const DeviceFacts& facts) {
   std::vector<Instance> all;
+  if (facts.backend != "cpu") {
+    for (const Variant& variant : variants(op))
+      for (const Tuning& tuning : variant.tunings)
+        if (variant.backend() == facts.backend) all.push_back({&variant, tuning, facts});
+    return all;
+  }
   const auto isas = cpu::supported_isas();
   for (const auto& isa : isas)
     for (const Variant& variant : variants(op))
       for (const Tuning& tuning : variant.tunings) {
+        if (variant.backend() != facts.backend) continue;
         const bool has_isa = variant.family != "reference" && variant.library().empty();
         if (!has_isa && isa.bit != isas.front().bit) continue;
         all.push_back({&variant, tuning, facts});
@@ -218,7 +226,11 @@ std::optional<std::string> Trial::run_once(const Instance& instance, const Probl
     std::copy(out_before_.begin(), out_before_.end(), out_.data());
   const void* first = case_.in_place ? out_.data() : in_[0].data();
   const Args args{.in = {first, in_[1].data(), in_[2].data()}, .out = out_.data()};
-  if (const Code code = (*kernel)->run(args, workspace.data(), executor); code != Code::ok) return std::string(name(code));
+  if (executor.stream()) {
+    if (auto wrong = run_on_device(**kernel, args, operand_bytes(problem), executor)) return wrong;
+  } else if (const Code code = (*kernel)->run(args, workspace.data(), executor); code != Code::ok) {
+    return std::string(name(code));
+  }
   if (auto wrong = expected_->first_difference(out_.data())) return wrong;
   return out_before_.empty() ? std::nullopt : written_beside();
 }
@@ -232,7 +244,8 @@ std::optional<std::string> Trial::run(const Instance& instance, Executor& execut
   Problem alone = case_.problem;
   alone.threads = 1;
   InlineExecutor inline_executor;
-  if (auto wrong = run_once(instance, alone, inline_executor)) return "on one thread: " + *wrong;
+  // On a GPU this is a second run, and a race would show.
+  if (auto wrong = run_once(instance, alone, executor.stream() ? executor : inline_executor)) return "on one thread: " + *wrong;
   if (std::memcmp(before.data(), out_.data(), before.size()) != 0) return "gives other bits on one thread";
   return std::nullopt;
 }

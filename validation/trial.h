@@ -22,7 +22,7 @@ struct Instance {
   DeviceFacts facts;
 };
 
-/// All of an operation's, for every ISA that this machine runs: the widest first. The reference and
+/// All of an operation's for the device: on a CPU for every ISA that this machine runs, the widest first. The reference and
 /// libraries have none and are there once.
 std::vector<Instance> instances(Op op, const DeviceFacts& facts);
 

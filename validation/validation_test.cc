@@ -1,8 +1,16 @@
 // Every variant × tuning × ISA of this machine on the quick cases: a new variant is tested by being there.
 #include <gtest/gtest.h>
 
+#include <cstddef>
+#include <cstring>
+#include <map>
+
 #include "backends/cpu/facts.h"
 #include "backends/cpu/libraries.h"
+#include "backends/cuda/devices.h"
+#include "core/label.h"
+#include "kernels/oracle.h"
+#include "validation/cuda_run.h"
 #include "validation/trial.h"
 
 namespace metallic::validation {
@@ -34,6 +42,72 @@ TEST_P(Variants, AgreeWithTheDefinition) {
   EXPECT_GT(tried, 20u);
 }
 
+class CudaVariants : public testing::TestWithParam<Types> {};
+
+TEST_P(CudaVariants, AgreeWithTheDefinition) {
+  const auto devices = cuda::devices();
+  if (devices.empty()) GTEST_SKIP() << "this machine has no CUDA device";
+  const auto [op, dtype, out_dtype] = GetParam();
+  const auto stream = cuda::make_stream(devices.front());
+  ASSERT_TRUE(stream) << stream.error().message;
+  for (Case& each : cases(op, dtype, out_dtype, Depth::quick)) {
+    each.problem.threads = 1;
+    Trial trial(each);
+    for (const Instance& instance : instances(op, devices.front())) {
+      if (!trial.concerns(instance)) continue;
+      const auto wrong = trial.run(instance, **stream);
+      ASSERT_FALSE(wrong) << trial.describe(instance) << ": " << *wrong;
+    }
+  }
+}
+
+// Bits of the first row of out, by reduction_id: those of one id are the same however many rows are beside it.
+void check_first_row(const Problem& problem, const DeviceFacts& facts, Executor& executor, const Args& args, size_t row_bytes,
+                     std::map<std::string, std::vector<std::byte>>& seen) {
+  AnyPlanner planner(facts);
+  for (const Instance& instance : instances(problem.op(), facts)) {
+    const auto id = instance.variant->reduction_id(problem, instance.tuning, facts);
+    if (!id || instance.variant->rejects(problem, instance.tuning, facts)) continue;
+    const auto kernel = instance.variant->prepare(problem, instance.tuning, facts, planner);
+    ASSERT_TRUE(kernel) << kernel.error().message;
+    const auto wrong = run_on_device(**kernel, args, operand_bytes(problem), executor);
+    ASSERT_FALSE(wrong) << *wrong;
+    const auto* row = static_cast<const std::byte*>(args.out);
+    const auto [first, is_new] = seen.try_emplace(*id, row, row + row_bytes);
+    ASSERT_TRUE(is_new || std::memcmp(first->second.data(), row, row_bytes) == 0)
+        << to_string(*instance.variant, instance.tuning) << " on " << label(problem) << ": other bits for " << *id;
+  }
+}
+
+TEST(CudaBatches, ARowHasTheSameBitsHoweverManyAreBesideIt) {
+  const auto devices = cuda::devices();
+  if (devices.empty()) GTEST_SKIP() << "this machine has no CUDA device";
+  const DeviceFacts& facts = devices.front();
+  const auto stream = cuda::make_stream(facts);
+  ASSERT_TRUE(stream) << stream.error().message;
+  for (const DType dtype : {DType::f32, DType::bf16})
+    for (const int64_t k : {1000, 1001, 4096}) {
+      const auto size = static_cast<int64_t>(size_of(dtype));
+      constexpr int64_t kOutputs = 320, kBatch = 256;
+      const auto bytes = static_cast<size_t>(std::max(kBatch, kOutputs) * std::max(k, kOutputs) * size);
+      // 16-byte aligned, as tensors are.
+      std::vector<std::max_align_t> x(bytes / sizeof(std::max_align_t) + 1), w(x.size()), out(x.size());
+      fill_random(dtype, x.data(), bytes / static_cast<size_t>(size), 1);
+      fill_random(dtype, w.data(), bytes / static_cast<size_t>(size), 2);
+      std::map<std::string, std::vector<std::byte>> products, rows;
+      for (const int64_t batch : {1, 2, 7, 16, 64, 256}) {
+        ASSERT_NO_FATAL_FAILURE(check_first_row(with_dtype(matmul_problem(batch, k, kOutputs, false, true), dtype), facts,
+                                                **stream, {.in = {x.data(), w.data(), w.data()}, .out = out.data()},
+                                                static_cast<size_t>(kOutputs * size), products));
+        ASSERT_NO_FATAL_FAILURE(check_first_row(with_dtype(softmax_problem(batch, k), dtype), facts, **stream,
+                                                {.in = {x.data(), w.data(), w.data()}, .out = out.data()},
+                                                static_cast<size_t>(k * size), rows));
+      }
+      EXPECT_GE(products.size(), 2u);
+      EXPECT_GE(rows.size(), 1u);
+    }
+}
+
 std::vector<Types> all_types() {
   std::vector<Types> all;
   for (const Op op : kOps)
@@ -48,7 +122,14 @@ std::string test_name(const testing::TestParamInfo<Types>& info) {
          std::string(name(info.param.out_dtype));
 }
 
+std::vector<Types> cuda_types() {
+  std::vector<Types> all = all_types();
+  std::erase_if(all, [](const Types& types) { return types.op == Op::sdpa; });
+  return all;
+}
+
 INSTANTIATE_TEST_SUITE_P(All, Variants, testing::ValuesIn(all_types()), test_name);
+INSTANTIATE_TEST_SUITE_P(All, CudaVariants, testing::ValuesIn(cuda_types()), test_name);
 
 }  // namespace
 }  // namespace metallic::validation

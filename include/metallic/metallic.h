@@ -19,7 +19,7 @@
 
 /* The version of this header; a library with the same MAJOR and no smaller MINOR has all that it declares. */
 #define METALLIC_VERSION_MAJOR 0
-#define METALLIC_VERSION_MINOR 2
+#define METALLIC_VERSION_MINOR 3
 #define METALLIC_VERSION_PATCH 0
 
 #ifdef __cplusplus
@@ -73,6 +73,10 @@ typedef struct metallic_context_options {
   const metallic_executor* executor;                               /* or NULL: a thread pool of the library's; copied */
   void (*log)(void* user, const char* level, const char* message); /* or NULL: stderr; called from any thread */
   void* log_user;
+  /* Since 0.3. The device's id, as metallic devices prints it: "cpu" or NULL, or "cuda:0" for a GPU, without an executor.
+   * Operands and workspaces then lie in its memory, and runs are launched on a stream: they return before they have ended. */
+  const char* device;
+  void* stream; /* of a GPU, a cudaStream_t that outlives the context and its plans; or NULL: one of the library's */
 } metallic_context_options;
 
 /* Reads environment, device and profiles once. options may be NULL. METALLIC_INVALID_ARGUMENT: an option or a variable of the
@@ -182,9 +186,13 @@ typedef struct metallic_tensors {
 
 /* Computes. Allocates nothing and takes no lock, but for those of the thread pool where no executor was injected; may run in
  * several threads with different workspaces. workspace_bytes may exceed what is needed; what the workspace holds before does not
- * matter. METALLIC_INVALID_ARGUMENT: a needed operand or the workspace is NULL, too small, unaligned, or out is an input. */
+ * matter. On a GPU it is launched on the context's stream, which may be captured in a graph. METALLIC_INVALID_ARGUMENT: a needed
+ * operand or the workspace is NULL, too small, unaligned, or out is an input. */
 METALLIC_API metallic_status metallic_plan_run(const metallic_plan* plan, const metallic_tensors* tensors, void* workspace,
                                                size_t workspace_bytes);
+
+/* Waits for all that the context launched on its GPU; returns at once on a CPU. METALLIC_INTERNAL: a run failed there. */
+METALLIC_API metallic_status metallic_context_synchronize(metallic_context* context);
 
 /* The decision as JSON, as `metallic explain --json` prints it; owned by the plan. */
 METALLIC_API metallic_status metallic_plan_explain(const metallic_plan* plan, const char** json);

@@ -264,9 +264,11 @@ class Executor {
 };
 
 struct Options {
-  std::string model;    ///< whose tuned profile to use; empty: the one applied last
-  std::string profile;  ///< a profile of the caller's, or empty
-  int threads = 0;      ///< 0: METALLIC_NUM_THREADS, or one per core
+  std::string model;       ///< whose tuned profile to use; empty: the one applied last
+  std::string profile;     ///< a profile of the caller's, or empty
+  std::string device;      ///< "cuda:0" for a GPU, whose runs are launched on a stream; empty: the CPU
+  void* stream = nullptr;  ///< of a GPU, outlives the context and its plans; null: one of the library's
+  int threads = 0;         ///< 0: METALLIC_NUM_THREADS, or one per core
   metallic_numerics numerics = METALLIC_NUMERICS_DEFAULT;
   Executor* executor = nullptr;  ///< outlives the context and its plans
   /// Where messages go, by level and text; unset: to stderr. Called from any thread.
@@ -281,6 +283,8 @@ class Context {
     given.struct_size = sizeof(given);
     given.model = options.model.empty() ? nullptr : options.model.c_str();
     given.profile = options.profile.empty() ? nullptr : options.profile.c_str();
+    given.device = options.device.empty() ? nullptr : options.device.c_str();
+    given.stream = options.stream;
     given.threads = options.threads;
     given.numerics = options.numerics;
     metallic_executor executor{};
@@ -308,6 +312,9 @@ class Context {
     check(metallic_plan_create(context_.get(), &problem, &made));
     return Plan(made);
   }
+
+  /// Waits for all that was launched on the context's GPU.
+  void synchronize() const { check(metallic_context_synchronize(context_.get())); }
 
   metallic_context* get() const noexcept { return context_.get(); }
 

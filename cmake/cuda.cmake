@@ -1,0 +1,19 @@
+# METALLIC_CUDA: whether kernels for CUDA devices are built; by default where nvcc is found.
+include(CheckLanguage)
+check_language(CUDA)
+if(CMAKE_CUDA_COMPILER)
+  option(METALLIC_CUDA "build the CUDA backend" ON)
+else()
+  option(METALLIC_CUDA "build the CUDA backend" OFF)
+endif()
+if(METALLIC_CUDA)
+  # Hopper's own instructions need its own code; other cards since Ampere run that of 8.0, later ones compile it when they start.
+  set(CMAKE_CUDA_ARCHITECTURES 80-real 90a-real 80-virtual CACHE STRING "compute capabilities to build for")
+  enable_language(CUDA)
+  find_package(CUDAToolkit REQUIRED)
+  # CMake 3.25 does not know how to ask nvcc 13 for C++20, and drops it silently where it need not be had. fmt 9 is not sure whether nvcc has constexpr.
+  set(CMAKE_CUDA_STANDARD 20)
+  set(CMAKE_CUDA_STANDARD_REQUIRED OFF)
+  add_compile_options($<$<COMPILE_LANGUAGE:CUDA>:-std=c++20> $<$<COMPILE_LANGUAGE:CUDA>:-DFMT_USE_CONSTEXPR=1>
+                      $<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=-fvisibility=hidden>)
+endif()

@@ -1,0 +1,67 @@
+// Reductions in a fixed order: over part of a warp, and of a softmax' maximum and sum over warps and blocks.
+#pragma once
+
+#include <cuda_runtime.h>
+
+namespace metallic::cuda {
+
+/// The maximum, or the sum, over groups of `width` neighbouring lanes, a power of two.
+__device__ inline float max_over(float x, int width) {
+  for (int step = width / 2; step > 0; step /= 2) x = fmaxf(x, __shfl_xor_sync(0xffffffffu, x, step));
+  return x;
+}
+__device__ inline float sum_over(float x, int width) {
+  for (int step = width / 2; step > 0; step /= 2) x += __shfl_xor_sync(0xffffffffu, x, step);
+  return x;
+}
+
+/// e^(scale·d) as a power of 2, for d ≤ 0 or NaN.
+class Exponential {
+ public:
+  explicit Exponential(float scale) : factor_(static_cast<float>(scale * 1.4426950408889634)) {}
+
+  /// Within 3 ULP and scale·|d|·2⁻²⁴: the rounding of the exponent is put back.
+  __device__ float operator()(float d) const {
+    constexpr float kLn2 = 0.693147181f;
+    const float t = d * factor_, rest = fmaf(d, factor_, -t), power = power_of_2(t);
+    return t == -INFINITY ? 0.0f : fmaf(power, rest * kLn2, power);
+  }
+
+  /// Within 2·scale·|d|·2⁻²⁴ more, at half the price: for the terms of a sum, where what is far from 0 counts little.
+  __device__ float roughly(float d) const { return power_of_2(d * factor_); }
+
+ private:
+  __device__ static float power_of_2(float x) {
+    float power;
+    asm("ex2.approx.f32 %0, %1;" : "=f"(power) : "f"(x));
+    return power;
+  }
+  float factor_;
+};
+
+/// The largest of some terms, and the sum of e^(scale·(term − largest)). Without terms −∞ and 0.
+struct MaxSum {
+  float max, sum;
+};
+
+/// What a sum that was made for `max` counts when the largest term is `to`.
+__device__ inline float rescale(float max, float to, const Exponential& exponential) {
+  return max == to ? 1.0f : exponential(max - to);
+}
+
+/// Those of all lanes of a warp, or of `width` neighbours.
+__device__ inline MaxSum combined(MaxSum mine, const Exponential& exponential, int width = 32) {
+  const float max = max_over(mine.max, width);
+  return {max, sum_over(mine.sum * rescale(mine.max, max, exponential), width)};
+}
+
+/// Those of a block's warps, each of which has its own in every lane; `of_warp` is shared memory for 32. One barrier, after which
+/// every warp combines them alike.
+__device__ inline MaxSum combined_over_warps(MaxSum of_mine, const Exponential& exponential, MaxSum* of_warp) {
+  const int lane = static_cast<int>(threadIdx.x) % 32, warps = static_cast<int>(blockDim.x) / 32;
+  if (lane == 0) of_warp[threadIdx.x / 32] = of_mine;
+  __syncthreads();
+  return combined(lane < warps ? of_warp[lane] : MaxSum{-INFINITY, 0}, exponential);
+}
+
+}  // namespace metallic::cuda

@@ -1,0 +1,367 @@
+// matmul cuda_gemm: tiles of C by tensor cores (f32: by multiply-adds), operands of any size, order and place through shared
+// memory; K is summed in rising order whatever M and N, so that a result does not depend on what is beside it.
+#include <algorithm>
+
+#include "core/variant.h"
+#include "kernels/cuda/element.cuh"
+#include "kernels/cuda/device.h"
+#include "kernels/cuda/launch.cuh"
+#include "kernels/matmul/contract.h"
+
+namespace metallic::matmul {
+namespace {
+using cuda::from_float;
+using cuda::Grid;
+using cuda::to_float;
+
+// An operand as rows of `rows` × K, or stored the other way round; strides in elements.
+struct Matrix {
+  int64_t rows, stride, batch;
+};
+
+struct Shape {
+  int64_t m, k, n;
+  Matrix a, b;
+  int64_t ldc, batch_c;
+  float alpha, beta;
+};
+
+template <typename Out>
+__device__ void store(const Shape& s, Out* c, int64_t i, int64_t j, float sum) {
+  if (i >= s.m || j >= s.n) return;
+  Out& to = c[i * s.ldc + j];
+  const float scaled = s.alpha * sum;
+  to = from_float<Out>(s.beta == 0 ? scaled : fmaf(s.beta, to_float(to), scaled));
+}
+
+// ---- 16-bit types ----
+
+constexpr int kDepth = 64;  // K of a stage
+constexpr int kOf = 8;      // elements of 16 bytes
+
+constexpr int kThreads = 128;  // four warps, each with a quarter of a tile
+
+// Tiles on their way or in use: as many as two blocks of a multiprocessor have shared memory for.
+template <int kTile>
+inline constexpr int kStages = kTile >= 128 ? 3 : 4;
+
+// A tile of kRows × kDepth in shared memory, as rows along K, or as kDepth rows along the other dimension where the operand is
+// stored so. 16-byte chunks are permuted within a row so that eight rows' chunks lie in different banks.
+template <int kRows, bool kAlongK>
+struct Tile {
+  static constexpr int kOuter = kAlongK ? kRows : kDepth, kChunks = (kAlongK ? kDepth : kRows) / kOf;
+  static constexpr int kElements = kRows * kDepth;
+  __device__ static int place(int outer, int chunk) { return (outer * kChunks + (chunk ^ outer % 8)) * kOf; }
+
+  // Four 8 × 8 fragments of 16 rows (lanes 0..15 name them) × 16 K, as the instruction wants the operand: for A rows 0..7 and
+  // 8..15 of the first eight K, then of the others.
+  __device__ static void fragments(unsigned (&to)[4], const void* tile, int row, int k) {
+    const int lane = static_cast<int>(threadIdx.x) % 32;
+    int outer, chunk;
+    if constexpr (kAlongK)
+      outer = row + lane % 16, chunk = k / kOf + lane / 16;
+    else
+      outer = k + lane % 8 + lane / 16 * 8, chunk = row / kOf + lane / 8 % 2;
+    const auto address = static_cast<unsigned>(__cvta_generic_to_shared(tile)) + 2 * static_cast<unsigned>(place(outer, chunk));
+    if constexpr (kAlongK)
+      asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
+                   : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3])
+                   : "r"(address));
+    else
+      asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];"
+                   : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3])
+                   : "r"(address));
+  }
+};
+
+// Copies an operand's tiles, one after the other along K; each thread has its chunks at the same places of all, one below the
+// other.
+template <typename T, int kRows, bool kAlongK>
+class Copier {
+  using Of = Tile<kRows, kAlongK>;
+  static constexpr int kApart = kThreads / Of::kChunks, kEach = Of::kOuter / kApart;
+  static_assert(kApart % 8 == 0 && kEach * kApart == Of::kOuter, "a thread's chunks are permuted alike");
+
+ public:
+  // `width`: 16, 8 or 4 bytes, what the operand's place and stride allow at once, or 2, which are copied one by one.
+  __device__ Copier(const T* from, const Matrix& matrix, int64_t first, int64_t depth, int width)
+      : origin_(from), stride_(matrix.stride), depth_(depth), width_(width) {
+    const int64_t rows_left = matrix.rows - first;
+    from_ = from + (kAlongK ? (first + outer()) * stride_ + chunk() * kOf : outer() * stride_ + first + chunk() * kOf);
+    // Rows of the tile that there are, or elements of a chunk along them.
+    there_ = static_cast<int>(kAlongK ? min(rows_left, int64_t{kRows}) : clamp(rows_left - chunk() * kOf));
+  }
+
+  // Starts copying the next tile, which begins at `k`; zeros beyond the operand.
+  __device__ void copy(T* to, int64_t k) {
+    T* const place = to + Of::place(outer(), chunk());
+    const int of_chunk = kAlongK ? clamp(depth_ - k - chunk() * kOf) : there_;
+    const int outer_end = kAlongK ? there_ : static_cast<int>(min(depth_ - k, int64_t{kDepth}));
+#pragma unroll
+    for (int i = 0; i < kEach; ++i) {
+      const int count = outer() + i * kApart < outer_end ? of_chunk : 0;
+      copy_chunk(place + i * kApart * Of::kChunks * kOf, count > 0 ? from_ + i * kApart * stride_ : origin_, 2 * count);
+    }
+    from_ += kAlongK ? kDepth : kDepth * stride_;
+  }
+
+ private:
+  __device__ static int outer() { return static_cast<int>(threadIdx.x) / Of::kChunks; }
+  __device__ static int chunk() { return static_cast<int>(threadIdx.x) % Of::kChunks; }
+  __device__ static int clamp(int64_t elements) { return static_cast<int>(max(int64_t{0}, min(int64_t{kOf}, elements))); }
+
+  __device__ void copy_chunk(T* to, const T* from, int bytes) const {
+    const auto address = static_cast<unsigned>(__cvta_generic_to_shared(to));
+    if (width_ == 16) {
+      asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(address), "l"(from), "r"(bytes));
+    } else if (width_ == 8) {
+#pragma unroll
+      for (int part = 0; part < 16; part += 8)
+        asm volatile("cp.async.ca.shared.global [%0], [%1], 8, %2;" ::"r"(address + part),
+                     "l"(bytes > part ? from + part / 2 : origin_), "r"(max(0, min(8, bytes - part))));
+    } else if (width_ == 4) {
+#pragma unroll
+      for (int part = 0; part < 16; part += 4)
+        asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(address + part),
+                     "l"(bytes > part ? from + part / 2 : origin_), "r"(max(0, min(4, bytes - part))));
+    } else {
+#pragma unroll
+      for (int e = 0; e < kOf; ++e) to[e] = 2 * e < bytes ? from[e] : from_float<T>(0);
+    }
+  }
+
+  const T* origin_;  // where it is safe to point
+  const T* from_;
+  int64_t stride_, depth_;
+  int width_, there_;
+};
+
+template <typename T>
+__device__ void multiply(float (&sums)[4], const unsigned (&a)[4], unsigned b0, unsigned b1) {
+  if constexpr (std::is_same_v<T, __half>)
+    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+                 : "+f"(sums[0]), "+f"(sums[1]), "+f"(sums[2]), "+f"(sums[3])
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+  else
+    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+                 : "+f"(sums[0]), "+f"(sums[1]), "+f"(sums[2]), "+f"(sums[3])
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+
+// A block has kTile × kTile of C, a warp half of that each way.
+template <typename In, typename Out, int kTile, bool kAAlongK, bool kBAlongK>
+__global__ void __launch_bounds__(kThreads, 2)
+    mma_tiles(const Shape s, const In* a, const In* b, Out* c, const int width_a, const int width_b) {
+  constexpr int kOfWarp = kTile / 2, kOfM = kOfWarp / 16, kOfN = kOfWarp / 8;
+  using TileA = Tile<kTile, kAAlongK>;
+  using TileB = Tile<kTile, kBAlongK>;
+  extern __shared__ __align__(16) unsigned char memory[];
+  In* const tiles_a = reinterpret_cast<In*>(memory);
+  In* const tiles_b = tiles_a + kStages<kTile> * TileA::kElements;
+  a += blockIdx.z * s.a.batch, b += blockIdx.z * s.b.batch, c += blockIdx.z * s.batch_c;
+  const int64_t first_m = int64_t{kTile} * blockIdx.y, first_n = int64_t{kTile} * blockIdx.x;
+  const int warp = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 32;
+  const int warp_m = warp / 2 * kOfWarp, warp_n = warp % 2 * kOfWarp;
+  const int64_t steps = (s.k + kDepth - 1) / kDepth;
+  Copier<In, kTile, kAAlongK> copier_a(a, s.a, first_m, s.k, width_a);
+  Copier<In, kTile, kBAlongK> copier_b(b, s.b, first_n, s.k, width_b);
+  const auto start = [&](int64_t step) {
+    if (step < steps) {
+      const int64_t stage = step % kStages<kTile>;
+      copier_a.copy(tiles_a + stage * TileA::kElements, step * kDepth);
+      copier_b.copy(tiles_b + stage * TileB::kElements, step * kDepth);
+    }
+    asm volatile("cp.async.commit_group;" ::: "memory");
+  };
+  float sums[kOfM][kOfN][4] = {};
+  for (int64_t step = 0; step < kStages<kTile> - 1; ++step) start(step);
+  for (int64_t step = 0; step < steps; ++step) {
+    asm volatile("cp.async.wait_group %0;" ::"n"(kStages<kTile> - 2) : "memory");
+    __syncthreads();  // the tiles of this step are there, and those of the step before are free
+    start(step + kStages<kTile> - 1);
+    const In* const tile_a = tiles_a + step % kStages<kTile> * TileA::kElements;
+    const In* const tile_b = tiles_b + step % kStages<kTile> * TileB::kElements;
+#pragma unroll
+    for (int k = 0; k < kDepth; k += 16) {
+      unsigned of_a[kOfM][4], of_b[kOfN / 2][4];
+#pragma unroll
+      for (int i = 0; i < kOfM; ++i) TileA::fragments(of_a[i], tile_a, warp_m + 16 * i, k);
+#pragma unroll
+      for (int j = 0; j < kOfN / 2; ++j) TileB::fragments(of_b[j], tile_b, warp_n + 16 * j, k);
+#pragma unroll
+      for (int i = 0; i < kOfM; ++i)
+#pragma unroll
+        for (int j = 0; j < kOfN; ++j) multiply<In>(sums[i][j], of_a[i], of_b[j / 2][j % 2], of_b[j / 2][j % 2 + 2]);
+    }
+  }
+#pragma unroll
+  for (int i = 0; i < kOfM; ++i)
+#pragma unroll
+    for (int j = 0; j < kOfN; ++j)
+#pragma unroll
+      for (int e = 0; e < 4; ++e)
+        store(s, c, first_m + warp_m + 16 * i + lane / 4 + 8 * (e / 2), first_n + warp_n + 8 * j + lane % 4 * 2 + e % 2,
+              sums[i][j][e]);
+}
+
+// ---- f32 ----
+
+constexpr int kFloatTile = 64, kFloatDepth = 16, kFloatThreads = 256;
+
+template <typename Out, bool kAAlongK, bool kBAlongK>
+__global__ void __launch_bounds__(kFloatThreads) float_tiles(const Shape s, const float* a, const float* b, Out* c) {
+  constexpr int kEach = 4;  // a thread has so many rows and columns of the tile
+  __shared__ float tile_a[kFloatDepth][kFloatTile + 4], tile_b[kFloatDepth][kFloatTile + 4];
+  a += blockIdx.z * s.a.batch, b += blockIdx.z * s.b.batch, c += blockIdx.z * s.batch_c;
+  const int64_t first_m = int64_t{kFloatTile} * blockIdx.y, first_n = int64_t{kFloatTile} * blockIdx.x;
+  const int row = static_cast<int>(threadIdx.x) / 16 * kEach, column = static_cast<int>(threadIdx.x) % 16 * kEach;
+  const auto copy = [&](auto along_k, float(&to)[kFloatDepth][kFloatTile + 4], const float* from, const Matrix& matrix,
+                        int64_t first, int64_t k) {
+    for (int i = static_cast<int>(threadIdx.x); i < kFloatTile * kFloatDepth; i += kFloatThreads) {
+      const int at_k = along_k.value ? i % kFloatDepth : i / kFloatTile, at = along_k.value ? i / kFloatDepth : i % kFloatTile;
+      const int64_t outer = along_k.value ? first + at : k + at_k, inner = along_k.value ? k + at_k : first + at;
+      to[at_k][at] = first + at < matrix.rows && k + at_k < s.k ? from[outer * matrix.stride + inner] : 0;
+    }
+  };
+  float sums[kEach][kEach] = {};
+  for (int64_t k = 0; k < s.k; k += kFloatDepth) {
+    copy(std::bool_constant<kAAlongK>{}, tile_a, a, s.a, first_m, k);
+    copy(std::bool_constant<kBAlongK>{}, tile_b, b, s.b, first_n, k);
+    __syncthreads();
+#pragma unroll
+    for (int at = 0; at < kFloatDepth; ++at) {
+      float of_a[kEach], of_b[kEach];
+#pragma unroll
+      for (int i = 0; i < kEach; ++i) of_a[i] = tile_a[at][row + i], of_b[i] = tile_b[at][column + i];
+#pragma unroll
+      for (int i = 0; i < kEach; ++i)
+#pragma unroll
+        for (int j = 0; j < kEach; ++j) sums[i][j] = fmaf(of_a[i], of_b[j], sums[i][j]);
+    }
+    __syncthreads();
+  }
+#pragma unroll
+  for (int i = 0; i < kEach; ++i)
+#pragma unroll
+    for (int j = 0; j < kEach; ++j) store(s, c, first_m + row + i, first_n + column + j, sums[i][j]);
+}
+
+constexpr Tuning kTunings[] = {{{{{"tile", 64}}}}, {{{{"tile", 128}}}}};
+
+class Gemm final : public Kernel {
+  // Before what uses them: their types are deduced.
+  template <typename Function>
+  auto with_order(const Function& function) const {
+    if (a_along_k_) return b_along_k_ ? function(std::true_type{}, std::true_type{}) : function(std::true_type{}, std::false_type{});
+    return b_along_k_ ? function(std::false_type{}, std::true_type{}) : function(std::false_type{}, std::false_type{});
+  }
+
+  // Calls function(kernel, In{}, Out{}) with the kernel of 16-bit operands.
+  template <typename Function>
+  auto with_mma(const Function& function) const {
+    return with_order([&](auto a_along_k, auto b_along_k) {
+      const auto of_types = [&]<typename In, typename Out>(In in, Out out) {
+        return tile_ == 128 ? function(mma_tiles<In, Out, 128, a_along_k.value, b_along_k.value>, in, out)
+                            : function(mma_tiles<In, Out, 64, a_along_k.value, b_along_k.value>, in, out);
+      };
+      if (dtype_ == DType::f16) return out_dtype_ == DType::f32 ? of_types(__half{}, float{}) : of_types(__half{}, __half{});
+      return out_dtype_ == DType::f32 ? of_types(__nv_bfloat16{}, float{}) : of_types(__nv_bfloat16{}, __nv_bfloat16{});
+    });
+  }
+
+ public:
+  static Result<std::unique_ptr<const Kernel>> make(const Problem& problem, const Tuning& tuning) {
+    auto kernel = std::unique_ptr<Gemm>(new Gemm(problem, tuning));
+    if (problem.dtype != DType::f32)
+      METALLIC_CHECK((kernel->with_mma([&](auto function, auto, auto) { return cuda::allow(function, kernel->shared_); })));
+    return kernel;
+  }
+
+  Code run(const Args& args, std::byte*, Executor& executor) const override {
+    if (shape_.m == 0 || shape_.n == 0 || batch_ == 0) return Code::ok;
+    if (dtype_ == DType::f32)
+      return with_order([&](auto a_along_k, auto b_along_k) {
+        return cuda::with_types(dtype_, out_dtype_, [&]<typename In, typename Out>(In, Out) {
+          if constexpr (std::is_same_v<In, float>)
+            return cuda::launch(float_tiles<Out, a_along_k.value, b_along_k.value>, grid(kFloatTile, kFloatThreads, 0), executor,
+                                shape_, static_cast<const float*>(args.in[0]), static_cast<const float*>(args.in[1]),
+                                static_cast<Out*>(args.out));
+          return Code::internal;
+        });
+      });
+    return with_mma([&]<typename In, typename Out>(auto function, In, Out) {
+      return cuda::launch(function, grid(tile_, kThreads, shared_), executor, shape_,
+                          static_cast<const In*>(args.in[0]), static_cast<const In*>(args.in[1]), static_cast<Out*>(args.out),
+                          width(args.in[0], shape_.a), width(args.in[1], shape_.b));
+    });
+  }
+
+ private:
+  Gemm(const Problem& problem, const Tuning& tuning)
+      : dtype_(problem.dtype), out_dtype_(problem.out_dtype), tile_(static_cast<int>(tuning["tile"])) {
+    const MatmulShape& s = problem.matmul();
+    batch_ = s.batch;
+    a_along_k_ = !s.ta;
+    b_along_k_ = s.tb;
+    shape_ = {.m = s.m,
+              .k = s.k,
+              .n = s.n,
+              .a = {s.m, s.lda, s.batch_stride_a},
+              .b = {s.n, s.ldb, s.batch_stride_b},
+              .ldc = s.ldc,
+              .batch_c = s.batch_stride_c,
+              .alpha = s.alpha,
+              .beta = s.beta};
+    shared_ = static_cast<size_t>(2 * (tile_ == 128 ? kStages<128> : kStages<64>) * 2 * tile_ * kDepth);
+  }
+
+  // The widest copies that every row's begin allows.
+  int width(const void* operand, const Matrix& matrix) const {
+    const auto bits = reinterpret_cast<uintptr_t>(operand) | static_cast<uintptr_t>(2 * matrix.stride) |
+                      (batch_ > 1 ? static_cast<uintptr_t>(2 * matrix.batch) : 0);
+    return bits % 16 == 0 ? 16 : bits % 8 == 0 ? 8 : bits % 4 == 0 ? 4 : 2;
+  }
+
+  Grid grid(int tile, unsigned threads, size_t shared) const {
+    return {.blocks = dim3(static_cast<unsigned>((shape_.n + tile - 1) / tile), static_cast<unsigned>((shape_.m + tile - 1) / tile),
+                           static_cast<unsigned>(batch_)),
+            .threads = threads,
+            .shared = shared};
+  }
+
+  DType dtype_, out_dtype_;
+  int tile_;
+  int64_t batch_;
+  bool a_along_k_, b_along_k_;
+  Shape shape_;
+  size_t shared_;
+};
+
+}  // namespace
+
+extern const Variant cuda_gemm = {
+    .family = "gemm",
+    .tunings = kTunings,
+    .rejects = [](const Problem& problem, const Tuning& tuning, const DeviceFacts& facts) -> std::optional<std::string> {
+      if (auto reason = cuda::refuses_device(facts)) return reason;
+      const MatmulShape& s = problem.matmul();
+      if (auto reason = refuses_packed(problem)) return reason;
+      if (problem.dtype == DType::f32 && tuning["tile"] != 64) return "f32 has tiles of 64 alone";
+      if (s.batch > 65535) return "more matrices than a grid is deep";
+      if (s.m > int64_t{65535} * 64) return "more rows than a grid has blocks";
+      if (s.n > int64_t{1} << 36) return "more columns than a grid has blocks";
+      return std::nullopt;
+    },
+    // Large tiles read less, where there are enough of them.
+    .prefer = [](const Problem& problem, const DeviceFacts& facts) -> const Tuning& {
+      const MatmulShape& s = problem.matmul();
+      const int64_t large = s.batch * ((s.m + 127) / 128) * ((s.n + 127) / 128);
+      return kTunings[problem.dtype != DType::f32 && large >= facts.cores ? 1 : 0];
+    },
+    .prepare = [](const Problem& problem, const Tuning& tuning, const DeviceFacts&, Planner&) { return Gemm::make(problem, tuning); },
+    .reduction_id = [](const Problem& problem, const Tuning&, const DeviceFacts& facts) -> std::optional<std::string> {
+      return (problem.dtype == DType::f32 ? "rising;" : "rising_mma;") + facts.isa;
+    },
+};
+
+}  // namespace metallic::matmul

@@ -1,0 +1,392 @@
+// matmul cuda_gemv: up to 16 columns, weights read once: warps of a block, and blocks of a cluster, share K of a few rows of
+// weights, and their sums are added in a fixed order.
+#include <cooperative_groups.h>
+
+#include <algorithm>
+
+#include "core/variant.h"
+#include "kernels/cuda/element.cuh"
+#include "kernels/cuda/device.h"
+#include "kernels/cuda/launch.cuh"
+#include "kernels/matmul/contract.h"
+
+namespace metallic::matmul {
+namespace {
+using cuda::Chunk;
+using cuda::from_float;
+using cuda::Grid;
+using cuda::kChunk;
+using cuda::to_float;
+namespace cg = cooperative_groups;
+
+constexpr int kWarp = 32;
+constexpr int kMostColumns = 16;
+constexpr int kMostWarps = 16;  // of a block
+
+// Y = alpha·W·X + beta·Y: W[big, k] is the weights, X[k, n] the columns; strides in elements.
+struct Product {
+  int64_t big, k, n;
+  int64_t w_row, w_batch;  // from one stored row of W to the next: along `big`, or along K
+  int64_t x_k, x_column, x_batch;
+  int64_t y_big, y_column, y_batch;
+  float alpha, beta;
+};
+
+// The part of K, in steps of `step`, that warp `warp` of all `warps` of a cluster goes through: the step where it begins.
+struct Turn {
+  int64_t first, stride;
+};
+__device__ Turn turn(unsigned split, int step) {
+  const int64_t warps = blockDim.x / kWarp, warp = threadIdx.x / kWarp, part = blockIdx.x % split;
+  return {(part * warps + warp) * step, split * warps * step};
+}
+
+// Adds the tiles of a block's warps in their order, then of a cluster's blocks, and stores the result. `put` puts this thread's
+// part of its warp's tile, [kRows][kColumns] in shared memory, of which there is one for each warp.
+template <int kRows, int kColumns, typename Out, typename Put>
+__device__ void finish(const Product& p, Out* y, int64_t first_row, unsigned split, float* tiles, const Put& put) {
+  constexpr int kElements = kRows * kColumns;
+  const int warps = static_cast<int>(blockDim.x) / kWarp;
+  __syncthreads();  // what else the memory held was read
+  put(tiles + static_cast<int>(threadIdx.x) / kWarp * kElements);
+  __syncthreads();
+  const auto of_block = [&](const float* of_tiles, int i) {
+    float sum = of_tiles[i];
+    for (int warp = 1; warp < warps; ++warp) sum += of_tiles[warp * kElements + i];
+    return sum;
+  };
+  const auto sum_at = [&](int i) {
+#if __CUDA_ARCH__ >= 900
+    if (split > 1) {
+      float sum = 0;
+      for (unsigned part = 0; part < split; ++part) sum += *cg::this_cluster().map_shared_rank(tiles + i, part);
+      return sum;
+    }
+#endif
+    return of_block(tiles, i);
+  };
+#if __CUDA_ARCH__ >= 900
+  if (split > 1) {
+    // Each element is read by the thread that replaces it, so that nothing need wait.
+    for (int i = static_cast<int>(threadIdx.x); i < kElements; i += static_cast<int>(blockDim.x)) tiles[i] = of_block(tiles, i);
+    cg::this_cluster().sync();
+  }
+#endif
+  const int part = static_cast<int>(blockIdx.x % split);
+  for (int i = static_cast<int>(threadIdx.x) + part * static_cast<int>(blockDim.x); i < kElements;
+       i += static_cast<int>(split * blockDim.x)) {
+    const int64_t row = first_row + i / kColumns, column = i % kColumns;
+    if (row >= p.big || column >= p.n) continue;
+    Out& to = y[row * p.y_big + column * p.y_column];
+    const float scaled = p.alpha * sum_at(i);
+    to = from_float<Out>(p.beta == 0 ? scaled : fmaf(p.beta, to_float(to), scaled));
+  }
+#if __CUDA_ARCH__ >= 900
+  if (split > 1) cg::this_cluster().sync();  // who ends waits until the others have read
+#endif
+}
+
+template <typename T>
+__device__ void multiply(float (&sums)[4], unsigned a0, unsigned a1, unsigned a2, unsigned a3, unsigned b0, unsigned b1) {
+  if constexpr (std::is_same_v<T, __half>)
+    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+                 : "+f"(sums[0]), "+f"(sums[1]), "+f"(sums[2]), "+f"(sums[3])
+                 : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));
+  else
+    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+                 : "+f"(sums[0]), "+f"(sums[1]), "+f"(sums[2]), "+f"(sums[3])
+                 : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));
+}
+
+// 16-bit rows along K that begin at multiples of 16 bytes, by tensor cores. A thread's 16 bytes of a row are not the elements
+// that the instruction has there, but the same in W and X: the order of K within a sum is free.
+template <typename In, typename Out, int kTiles, int kEights, int kDepth>
+__global__ void __launch_bounds__(512, kTiles * kEights * kDepth <= 2 ? 2 : 1) mma_rows(const Product p, const In* w, const In* x, Out* y, const unsigned split) {
+  constexpr int kOf = kChunk<In>;
+  constexpr int kStep = 32 * kDepth;  // K of a warp's step, whose loads are on their way together
+  const int lane = static_cast<int>(threadIdx.x) % kWarp, group = lane / 4, quarter = lane % 4;
+  const int64_t first_row = blockIdx.x / split * int64_t{16 * kTiles};
+  w += blockIdx.y * p.w_batch, x += blockIdx.y * p.x_batch, y += blockIdx.y * p.y_batch;
+  const In* rows[2 * kTiles];
+#pragma unroll
+  for (int r = 0; r < 2 * kTiles; ++r) rows[r] = w + min(first_row + 8 * r + group, p.big - 1) * p.w_row;
+  float sums[kTiles][kEights][4] = {};
+  const In zero = from_float<In>(0);
+
+  const Turn mine = turn(split, kStep);
+  for (int64_t begin = mine.first; begin < p.k; begin += mine.stride) {
+    Chunk<In> of_w[kDepth][2 * kTiles], of_x[kDepth][kEights];
+#pragma unroll
+    for (int s = 0; s < kDepth; ++s)
+#pragma unroll
+      for (int r = 0; r < 2 * kTiles; ++r) load_chunk(of_w[s][r], rows[r], begin + 32 * s + kOf * quarter, p.k, zero);
+#pragma unroll
+    for (int s = 0; s < kDepth; ++s)
+#pragma unroll
+      for (int e = 0; e < kEights; ++e) {
+        const int64_t column = 8 * e + group, k = begin + 32 * s + kOf * quarter;
+        const In* from = x + column * p.x_column + k * p.x_k;
+        if (column < p.n && p.x_k == 1 && k + kOf <= p.k && reinterpret_cast<uintptr_t>(from) % 16 == 0)
+          of_x[s][e].bits = __ldg(reinterpret_cast<const uint4*>(from));
+        else
+#pragma unroll
+          for (int i = 0; i < kOf; ++i) of_x[s][e].at[i] = column < p.n && k + i < p.k ? from[i * p.x_k] : zero;
+      }
+#pragma unroll
+    for (int s = 0; s < kDepth; ++s)
+#pragma unroll
+      for (int t = 0; t < kTiles; ++t)
+#pragma unroll
+        for (int e = 0; e < kEights; ++e) {
+          const uint4 &low = of_w[s][2 * t].bits, &high = of_w[s][2 * t + 1].bits, &b = of_x[s][e].bits;
+          multiply<In>(sums[t][e], low.x, high.x, low.y, high.y, b.x, b.y);
+          multiply<In>(sums[t][e], low.z, high.z, low.w, high.w, b.z, b.w);
+        }
+  }
+  extern __shared__ float tiles[];
+  finish<16 * kTiles, 8 * kEights>(p, y, first_row, split, tiles, [&](float* to) {
+#pragma unroll
+    for (int t = 0; t < kTiles; ++t)
+#pragma unroll
+      for (int e = 0; e < kEights; ++e)
+#pragma unroll
+        for (int i = 0; i < 4; ++i)
+          to[(16 * t + 8 * (i / 2) + group) * 8 * kEights + 8 * e + 2 * quarter + i % 2] = sums[t][e][i];
+  });
+}
+
+// Rows along K of any type at any place: dot products.
+template <typename In, typename Out, int kColumns>
+__global__ void __launch_bounds__(512) dot_rows(const Product p, const In* w, const In* x, Out* y, const unsigned split) {
+  constexpr int kRows = 4, kOf = 4;  // elements that a lane takes at once
+  const int lane = static_cast<int>(threadIdx.x) % kWarp;
+  const int64_t first_row = blockIdx.x / split * int64_t{kRows};
+  w += blockIdx.y * p.w_batch, x += blockIdx.y * p.x_batch, y += blockIdx.y * p.y_batch;
+  const auto read = [&](float(&to)[kOf], const In* from, int64_t step, int64_t k) {
+    if constexpr (std::is_same_v<In, float>)
+      if (step == 1 && k + kOf <= p.k && reinterpret_cast<uintptr_t>(from) % 16 == 0) {
+        const float4 all = __ldg(reinterpret_cast<const float4*>(from));
+        to[0] = all.x, to[1] = all.y, to[2] = all.z, to[3] = all.w;
+        return;
+      }
+#pragma unroll
+    for (int i = 0; i < kOf; ++i) to[i] = k + i < p.k ? to_float(from[i * step]) : 0;
+  };
+  float sums[kRows][kColumns] = {};
+  const Turn mine = turn(split, kWarp * kOf);
+  for (int64_t begin = mine.first; begin < p.k; begin += mine.stride) {
+    const int64_t k = begin + kOf * lane;
+    float of_w[kRows][kOf];
+#pragma unroll
+    for (int r = 0; r < kRows; ++r) read(of_w[r], w + min(first_row + r, p.big - 1) * p.w_row + k, 1, k);
+#pragma unroll
+    for (int c = 0; c < kColumns; ++c) {
+      if (c >= p.n) break;
+      float of_x[kOf];
+      read(of_x, x + c * p.x_column + k * p.x_k, p.x_k, k);
+#pragma unroll
+      for (int r = 0; r < kRows; ++r)
+#pragma unroll
+        for (int i = 0; i < kOf; ++i) sums[r][c] = fmaf(of_w[r][i], of_x[i], sums[r][c]);
+    }
+  }
+  extern __shared__ float tiles[];
+  finish<kRows, kColumns>(p, y, first_row, split, tiles, [&](float* to) {
+#pragma unroll
+    for (int r = 0; r < kRows; ++r)
+#pragma unroll
+      for (int c = 0; c < kColumns; ++c) {
+        float sum = sums[r][c];
+        for (int step = kWarp / 2; step > 0; step /= 2) sum += __shfl_xor_sync(0xffffffffu, sum, step);
+        if (lane == 0) to[r * kColumns + c] = sum;
+      }
+  });
+}
+
+// Rows along `big`: each lane has four of the results, and goes through K.
+template <typename In, typename Out, int kColumns>
+__global__ void __launch_bounds__(512) scaled_rows(const Product p, const In* w, const In* x, Out* y, const unsigned split) {
+  constexpr int kOf = 4, kRows = kWarp * kOf, kStep = 8;
+  const int lane = static_cast<int>(threadIdx.x) % kWarp, warp = static_cast<int>(threadIdx.x) / kWarp;
+  const int64_t first_row = blockIdx.x / split * int64_t{kRows}, at = first_row + kOf * lane;
+  w += blockIdx.y * p.w_batch, x += blockIdx.y * p.x_batch, y += blockIdx.y * p.y_batch;
+  extern __shared__ float tiles[];
+  float* of_x = tiles + warp * kStep * kColumns;  // until the tiles are there
+  float sums[kOf][kColumns] = {};
+  const Turn mine = turn(split, kStep);
+  for (int64_t begin = mine.first; begin < p.k; begin += mine.stride) {
+    __syncwarp();
+    for (int i = lane; i < kStep * kColumns; i += kWarp) {
+      const int64_t k = begin + i / kColumns, c = i % kColumns;
+      of_x[i] = k < p.k && c < p.n ? to_float(x[k * p.x_k + c * p.x_column]) : 0;
+    }
+    union {
+      uint4 wide;
+      uint2 narrow;
+      In at[16 / sizeof(In)];
+    } of_w[kStep];
+#pragma unroll
+    for (int s = 0; s < kStep; ++s) {
+      const In* from = w + (begin + s) * p.w_row + at;
+      const bool whole = begin + s < p.k && at + kOf <= p.big && reinterpret_cast<uintptr_t>(from) % (kOf * sizeof(In)) == 0;
+      if (whole) {
+        if constexpr (sizeof(In) == 4)
+          of_w[s].wide = __ldcs(reinterpret_cast<const uint4*>(from));
+        else
+          of_w[s].narrow = __ldcs(reinterpret_cast<const uint2*>(from));
+      } else {
+#pragma unroll
+        for (int i = 0; i < kOf; ++i) of_w[s].at[i] = begin + s < p.k && at + i < p.big ? from[i] : from_float<In>(0);
+      }
+    }
+    __syncwarp();
+#pragma unroll
+    for (int s = 0; s < kStep; ++s)
+#pragma unroll
+      for (int c = 0; c < kColumns; ++c) {
+        const float factor = of_x[s * kColumns + c];
+#pragma unroll
+        for (int i = 0; i < kOf; ++i) sums[i][c] = fmaf(to_float(of_w[s].at[i]), factor, sums[i][c]);
+      }
+  }
+  finish<kRows, kColumns>(p, y, first_row, split, tiles, [&](float* to) {
+#pragma unroll
+    for (int i = 0; i < kOf; ++i)
+#pragma unroll
+      for (int c = 0; c < kColumns; ++c) to[(kOf * lane + i) * kColumns + c] = sums[i][c];
+  });
+}
+
+constexpr Tuning kTunings[] = {
+    {{{{"depth", 2}, {"rows", 16}, {"split", 1}, {"warps", 4}}}}, {{{{"depth", 2}, {"rows", 16}, {"split", 1}, {"warps", 8}}}},
+    {{{{"depth", 2}, {"rows", 16}, {"split", 1}, {"warps", 16}}}}, {{{{"depth", 2}, {"rows", 16}, {"split", 2}, {"warps", 4}}}},
+    {{{{"depth", 2}, {"rows", 16}, {"split", 2}, {"warps", 8}}}}, {{{{"depth", 2}, {"rows", 16}, {"split", 4}, {"warps", 4}}}},
+    {{{{"depth", 2}, {"rows", 16}, {"split", 4}, {"warps", 8}}}}, {{{{"depth", 2}, {"rows", 16}, {"split", 8}, {"warps", 4}}}},
+    {{{{"depth", 4}, {"rows", 16}, {"split", 1}, {"warps", 4}}}}, {{{{"depth", 4}, {"rows", 16}, {"split", 1}, {"warps", 8}}}},
+    {{{{"depth", 4}, {"rows", 16}, {"split", 1}, {"warps", 16}}}}, {{{{"depth", 4}, {"rows", 16}, {"split", 2}, {"warps", 4}}}},
+    {{{{"depth", 4}, {"rows", 16}, {"split", 2}, {"warps", 8}}}}, {{{{"depth", 4}, {"rows", 16}, {"split", 4}, {"warps", 4}}}},
+    {{{{"depth", 4}, {"rows", 16}, {"split", 4}, {"warps", 8}}}}, {{{{"depth", 4}, {"rows", 16}, {"split", 8}, {"warps", 4}}}},
+    {{{{"depth", 2}, {"rows", 32}, {"split", 1}, {"warps", 4}}}}, {{{{"depth", 2}, {"rows", 32}, {"split", 1}, {"warps", 8}}}},
+    {{{{"depth", 2}, {"rows", 32}, {"split", 2}, {"warps", 4}}}}, {{{{"depth", 2}, {"rows", 32}, {"split", 2}, {"warps", 8}}}},
+    {{{{"depth", 2}, {"rows", 32}, {"split", 4}, {"warps", 8}}}}};
+
+bool along_k(const MatmulShape& s) { return s.weights_in_a() ? !s.ta : s.tb; }
+
+// Whether tensor cores may take it, as far as strides tell.
+bool takes_mma(const Problem& problem) {
+  const MatmulShape& s = problem.matmul();
+  const int64_t w_row = s.weights_in_a() ? s.lda : s.ldb, w_batch = s.weights_in_a() ? s.batch_stride_a : s.batch_stride_b;
+  return problem.dtype != DType::f32 && along_k(s) && w_row % 8 == 0 && (s.batch == 1 || w_batch % 8 == 0);
+}
+
+class Gemv final : public Kernel {
+  // Calls function(kernel, rows and columns of its tile, In{}, Out{}). Before what uses it: its type is deduced.
+  template <typename Function>
+  auto with_kernel(bool aligned, const Function& function) const {
+    return cuda::with_types(dtype_, out_dtype_, [&]<typename In, typename Out>(In in, Out out) {
+      if constexpr (!std::is_same_v<In, float>)
+        if (mma_ && aligned) {
+          const auto with_eights = [&]<int kEights>() {
+            if (tuning_["rows"] == 32) return function(mma_rows<In, Out, 2, kEights, 2>, 32, 8 * kEights, in, out);
+            return tuning_["depth"] == 2 ? function(mma_rows<In, Out, 1, kEights, 2>, 16, 8 * kEights, in, out)
+                                         : function(mma_rows<In, Out, 1, kEights, 4>, 16, 8 * kEights, in, out);
+          };
+          return product_.n <= 8 ? with_eights.template operator()<1>() : with_eights.template operator()<2>();
+        }
+      const auto with_columns = [&]<int kColumns>() {
+        return along_k(shape_) ? function(dot_rows<In, Out, kColumns>, 4, kColumns, in, out)
+                               : function(scaled_rows<In, Out, kColumns>, 4 * kWarp, kColumns, in, out);
+      };
+      if (product_.n == 1) return with_columns.template operator()<1>();
+      if (product_.n <= 4) return with_columns.template operator()<4>();
+      if (product_.n <= 8) return with_columns.template operator()<8>();
+      return with_columns.template operator()<16>();
+    });
+  }
+
+ public:
+  static Result<std::unique_ptr<const Kernel>> make(const Problem& problem, const Tuning& tuning) {
+    auto kernel = std::unique_ptr<Gemv>(new Gemv(problem, tuning));
+    for (const bool aligned : {true, false})
+      METALLIC_CHECK(kernel->with_kernel(aligned, [&](auto function, int rows, int columns, auto, auto) {
+        return cuda::allow(function, sizeof(float) * static_cast<size_t>(rows * columns * kMostWarps));
+      }));
+    return kernel;
+  }
+
+ private:
+  Gemv(const Problem& problem, const Tuning& tuning)
+      : shape_(problem.matmul()), dtype_(problem.dtype), out_dtype_(problem.out_dtype), mma_(takes_mma(problem)), tuning_(tuning) {
+    const MatmulShape& s = shape_;
+    const bool in_a = s.weights_in_a();
+    product_ = {.big = s.big(),
+                .k = s.k,
+                .n = s.small(),
+                .w_row = in_a ? s.lda : s.ldb,
+                .w_batch = in_a ? s.batch_stride_a : s.batch_stride_b,
+                .x_k = in_a ? (s.tb ? 1 : s.ldb) : (s.ta ? s.lda : 1),
+                .x_column = in_a ? (s.tb ? s.ldb : 1) : (s.ta ? 1 : s.lda),
+                .x_batch = in_a ? s.batch_stride_b : s.batch_stride_a,
+                .y_big = in_a ? s.ldc : 1,
+                .y_column = in_a ? 1 : s.ldc,
+                .y_batch = s.batch_stride_c,
+                .alpha = s.alpha,
+                .beta = s.beta};
+  }
+
+ public:
+  Code run(const Args& args, std::byte*, Executor& executor) const override {
+    if (shape_.batch == 0 || shape_.small() == 0) return Code::ok;
+    const void* w = args.in[shape_.weights_in_a() ? 0 : 1];
+    const void* x = args.in[shape_.weights_in_a() ? 1 : 0];
+    return with_kernel(reinterpret_cast<uintptr_t>(w) % 16 == 0, [&]<typename In, typename Out>(auto kernel, int rows, int columns, In, Out) {
+      const int64_t split = tuning_["split"], tiles = (product_.big + rows - 1) / rows;
+      const Grid grid = {.blocks = dim3(static_cast<unsigned>(tiles * split), static_cast<unsigned>(shape_.batch)),
+                         .threads = static_cast<unsigned>(kWarp * tuning_["warps"]),
+                         .shared = sizeof(float) * static_cast<size_t>(rows * columns * tuning_["warps"]),
+                         .cluster = static_cast<unsigned>(split)};
+      return cuda::launch(kernel, grid, executor, product_, static_cast<const In*>(w), static_cast<const In*>(x),
+                          static_cast<Out*>(args.out), grid.cluster);
+    });
+  }
+
+ private:
+  MatmulShape shape_;
+  DType dtype_, out_dtype_;
+  bool mma_;
+  Tuning tuning_;
+  Product product_;
+};
+
+}  // namespace
+
+extern const Variant cuda_gemv = {
+    .family = "gemv",
+    .tunings = kTunings,
+    .rejects = [](const Problem& problem, const Tuning& tuning, const DeviceFacts& facts) -> std::optional<std::string> {
+      if (auto reason = cuda::refuses_device(facts)) return reason;
+      const MatmulShape& s = problem.matmul();
+      if (auto reason = refuses_packed(problem)) return reason;
+      if (s.small() > kMostColumns) return "takes up to 16 columns";
+      if (tuning["split"] > 1 && facts.isa_bit < 90) return "clusters of blocks need compute capability 9.0";
+      if ((tuning["rows"] != 16 || tuning["depth"] != 2) && !takes_mma(problem)) return "only for tensor cores";
+      if (s.batch > 65535) return "more matrices than a grid has rows";
+      if (s.big() > int64_t{1} << 30) return "more rows than a grid has blocks";
+      return std::nullopt;
+    },
+    // Two blocks for each multiprocessor, by sharing K where rows are few.
+    .prefer = [](const Problem& problem, const DeviceFacts& facts) -> const Tuning& {
+      const MatmulShape& s = problem.matmul();
+      const int64_t rows = takes_mma(problem) ? 16 : along_k(s) ? 4 : 4 * kWarp;
+      const int64_t tiles = s.batch * ((s.big() + rows - 1) / rows);
+      if (facts.isa_bit < 90 || tiles >= facts.cores) return kTunings[1];
+      return 2 * tiles >= facts.cores ? kTunings[4] : kTunings[6];
+    },
+    .prepare = [](const Problem& problem, const Tuning& tuning, const DeviceFacts&, Planner&) { return Gemv::make(problem, tuning); },
+    // Tensor cores or not depends on where operands lie, and so does the order.
+    .reduction_id = [](const Problem& problem, const Tuning& tuning, const DeviceFacts& facts) -> std::optional<std::string> {
+      return (takes_mma(problem) ? "mma;" : along_k(problem.matmul()) ? "dot;" : "scaled_rows;") + to_string(tuning) + ";" + facts.isa;
+    },
+};
+
+}  // namespace metallic::matmul
