@@ -32,6 +32,11 @@ std::vector<Rule> default_rules(const RuleKey& key, const Thresholds& t, const D
     if (dots && key.layout.starts_with(layout))
       rules.push_back({.when = {small, {.axis = Axis::side, .low = side, .high = side}}, .use = named("gemv_bf16")});
   rules.push_back({.when = {small}, .use = named("gemv")});
+  // A GPU's GEMM packs nothing.
+  if (facts.backend != "cpu") {
+    rules.push_back({.use = named("gemm")});
+    return rules;
+  }
   if (dots && facts.amx) rules.push_back({.use = named("gemm_amx")});
   if (dots) rules.push_back({.use = named("gemm_bf16")});
   rules.insert(rules.end(), {

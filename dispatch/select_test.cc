@@ -279,5 +279,37 @@ TEST(Context, LoadsLibrariesOnlyWhenAsked) {
   EXPECT_EQ(loaded("cpu_blis", false), cpu::libraries());
 }
 
+// A GPU is chosen for like any device, on machines without one too.
+TEST(Select, KnowsWhatAGpuRuns) {
+  if (!find_variant(Op::matmul, "cuda_gemv")) GTEST_SKIP() << "this build has no CUDA";
+  const DeviceFacts h200{.id = "cuda:0",
+                         .backend = "cuda",
+                         .model = "NVIDIA H200",
+                         .isa = "sm_90",
+                         .isa_bit = 90,
+                         .cores = 132,
+                         .l1d_bytes = 227 << 10,
+                         .l2_bytes = 60 << 20,
+                         .llc_bytes = 60 << 20};
+  const auto chosen = [&](const char* text, const CallOptions& options = {}) {
+    Problem problem = with_dtype(*parse_label(text), DType::bf16);
+    const auto decision = select(problem, {h200, Environment{}, options, {}});
+    EXPECT_TRUE(decision) << decision.error().message;
+    for (const Candidate& candidate : decision->candidates) EXPECT_EQ(candidate.variant->backend(), "cuda");
+    return std::string(decision->variant->name);
+  };
+  EXPECT_EQ(chosen("rows64_seqk1000"), "cuda_vec");
+  EXPECT_EQ(chosen("rows2_seqk100000"), "cuda_block");
+  EXPECT_EQ(chosen("8x4096x4096_tb"), "cuda_gemv");
+  EXPECT_EQ(chosen("100x4096x4096_tb"), "cuda_gemm");
+  const CallOptions invariant{.variant = "", .numerics = Numerics::batch_invariant};
+  for (const char* text : {"1x4096x4097_tb", "16x4096x4097_tb", "200x4096x4097_tb"})
+    EXPECT_EQ(chosen(text, invariant), "cuda_gemm");
+  for (const char* text : {"rows1_seqk1001", "rows256_seqk1001"}) EXPECT_EQ(chosen(text, invariant), "cuda_block");
+  DeviceFacts old = h200;
+  old.isa = "sm_75", old.isa_bit = 75;
+  EXPECT_FALSE(select(*parse_label("8x64x64"), {old, Environment{}, CallOptions{}, {}}));
+}
+
 }  // namespace
 }  // namespace metallic

@@ -1,6 +1,7 @@
 #include "formats/device_json.h"
 
 #include <algorithm>
+#include <charconv>
 
 namespace metallic {
 
@@ -39,6 +40,8 @@ Result<DeviceFacts> parse_facts(const JsonObject& object) {
   METALLIC_TRY(facts.backend, object.text("backend"));
   METALLIC_TRY(facts.model, object.text("model"));
   METALLIC_TRY(facts.isa, object.text("isa"));
+  // A GPU's number is in its name; a CPU's is Highway's, which other versions number differently.
+  if (facts.isa.starts_with("sm_")) std::from_chars(facts.isa.data() + 3, facts.isa.data() + facts.isa.size(), facts.isa_bit);
   if (object.has("amx")) {
     METALLIC_TRY(facts.amx, object.boolean("amx"));
   }

@@ -257,6 +257,21 @@ TEST(DeviceJson, RoundTrips) {
   EXPECT_NE(refused.error().message.find("libraries[0].version"), std::string::npos) << refused.error().message;
 }
 
+TEST(DeviceJson, KeepsWhatAGpuIs) {
+  const DeviceRecord record{.facts = {.id = "cuda:0",
+                                      .backend = "cuda",
+                                      .model = "NVIDIA H200",
+                                      .isa = "sm_90",
+                                      .isa_bit = 90,
+                                      .cores = 132,
+                                      .clock_mhz = 1980,
+                                      .memory_clock_mhz = 3201,
+                                      .driver = "CUDA 13.0, runtime 13.0"}};
+  const auto parsed = parse_device_record(to_json(record), "device.json");
+  ASSERT_TRUE(parsed) << parsed.error().message;
+  EXPECT_EQ(parsed->facts, record.facts);
+}
+
 TEST(DeviceJson, CarriesTheNoise) {
   DeviceRecord record{.facts = {.id = "cpu", .backend = "cpu", .model = "m", .isa = "AVX2"}};
   EXPECT_FALSE(parse_device_record(to_json(record), "device.json")->noise);

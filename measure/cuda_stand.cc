@@ -17,8 +17,8 @@ namespace metallic::cuda {
 #ifdef METALLIC_WITH_CUDA
 namespace {
 
-constexpr double kArm = 3e-4;        // seconds: what events err by, half a microsecond, is below 0.2 % of it
-constexpr int64_t kMostCalls = 256;  // of a graph
+constexpr double kArm = 3e-4;       // seconds: what events err by, half a microsecond, is below 0.2 % of it
+constexpr int64_t kMostCalls = 64;  // of a graph, which takes as long to make as some µs a call
 constexpr int64_t kLeastCalls = 4;
 
 struct Destroy {
