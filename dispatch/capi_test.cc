@@ -211,6 +211,14 @@ TEST_F(CApi, RefusesWrongContexts) {
   wanted.model = "../x";
   EXPECT_FAILS(create(wanted), METALLIC_INVALID_ARGUMENT, HasSubstr("../x"));
 
+  wanted = options(1);
+  wanted.device = "cuda:99";
+  EXPECT_FAILS(create(wanted), METALLIC_NOT_FOUND, HasSubstr("cuda:99"), HasSubstr("this machine has: cpu"));
+  wanted = options(1);
+  int queue = 0;
+  wanted.stream = &queue;
+  EXPECT_FAILS(create(wanted), METALLIC_INVALID_ARGUMENT, HasSubstr("device cpu has no stream"));
+
   Counting counting;
   metallic_executor executor = counting.as_executor(0);
   wanted = options(1);

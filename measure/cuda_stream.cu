@@ -121,10 +121,12 @@ Result<Ceilings> measure_ceilings(const DeviceFacts& facts, Executor& executor) 
   const Grid to_read{.blocks = blocks_for(chunks, facts), .threads = kThreads},
       to_copy{.blocks = blocks_to_copy(chunks), .threads = kThreads};
   const auto* source = reinterpret_cast<const uint4*>(from.data());
-  METALLIC_TRY(const double reading,
-               least_seconds([&] { return launch(read, to_read, executor, source, chunks, reinterpret_cast<unsigned*>(to.data())); }));
-  METALLIC_TRY(const double copying,
-               least_seconds([&] { return launch(copy, to_copy, executor, source, reinterpret_cast<uint4*>(to.data()), chunks); }));
+  METALLIC_TRY(const double reading, least_seconds([&] {
+                 return launch(read, to_read, executor, source, chunks, reinterpret_cast<unsigned*>(to.data()));
+               }));
+  METALLIC_TRY(const double copying, least_seconds([&] {
+                 return launch(copy, to_copy, executor, source, reinterpret_cast<uint4*>(to.data()), chunks);
+               }));
   constexpr int kRounds = 4096, kWarps = 16;
   const Grid all{.blocks = dim3(static_cast<unsigned>(facts.cores)), .threads = 32 * kWarps};
   METALLIC_TRY(const double multiplying,

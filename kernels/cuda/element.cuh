@@ -60,17 +60,17 @@ __device__ inline void load_chunk(Chunk<T>& to, const T* row, int64_t begin, int
     load_elements(to, row, begin, count, fill);
 }
 
-/// The same where elements from `least` to `most` of the row are of the same tensor, neighbouring rows' too: one load there as well,
-/// since what lies outside of the row is not looked at.
+/// The same where elements from `least` to `most` of the row are of the same tensor, neighbouring rows' too: one load there as
+/// well, since what lies outside of the row is not looked at.
 template <typename T>
 __device__ inline void load_chunk_within(Chunk<T>& to, const T* row, int64_t begin, int64_t count, int64_t least, int64_t most,
                                          T fill) {
-  if (begin >= count || begin < least || begin + kChunk<T> > most) {
+  if (begin >= count || begin < least || begin + kChunk < T >> most) {
     load_elements(to, row, begin, count, fill);
     return;
   }
   load_once(to, row + begin);
-  if (begin < 0 || begin + kChunk<T> > count)
+  if (begin < 0 || begin + kChunk < T >> count)
 #pragma unroll
     for (int i = 0; i < kChunk<T>; ++i)
       if (begin + i < 0 || begin + i >= count) to.at[i] = fill;
@@ -100,8 +100,8 @@ __device__ inline void set_pair(T* to, float low, float high) {
     to[0] = low, to[1] = high;
 }
 
-/// Stores kCount floats as elements [begin, begin + kCount) of a row of `count`, in one or two stores where all lie in the row and
-/// the address allows it.
+/// Stores kCount floats as elements [begin, begin + kCount) of a row of `count`, in one or two stores where all lie in the row
+/// and the address allows it.
 template <int kCount, typename T>
 __device__ inline void store_floats(const float* values, T* row, int64_t begin, int64_t count) {
   constexpr int kBytes = kCount * static_cast<int>(sizeof(T));

@@ -3,15 +3,17 @@
 #include <algorithm>
 
 #include "core/variant.h"
-#include "kernels/cuda/element.cuh"
 #include "kernels/cuda/device.h"
+#include "kernels/cuda/element.cuh"
 #include "kernels/cuda/launch.cuh"
+#include "kernels/cuda/mma.cuh"
 #include "kernels/matmul/contract.h"
 
 namespace metallic::matmul {
 namespace {
 using cuda::from_float;
 using cuda::Grid;
+using cuda::multiply_add;
 using cuda::to_float;
 
 // An operand as rows of `rows` × K, or stored the other way round; strides in elements.
@@ -136,18 +138,6 @@ class Copier {
   int width_, there_;
 };
 
-template <typename T>
-__device__ void multiply(float (&sums)[4], const unsigned (&a)[4], unsigned b0, unsigned b1) {
-  if constexpr (std::is_same_v<T, __half>)
-    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
-                 : "+f"(sums[0]), "+f"(sums[1]), "+f"(sums[2]), "+f"(sums[3])
-                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
-  else
-    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
-                 : "+f"(sums[0]), "+f"(sums[1]), "+f"(sums[2]), "+f"(sums[3])
-                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
-}
-
 // A block has kTile × kTile of C, a warp half of that each way.
 template <typename In, typename Out, int kTile, bool kAAlongK, bool kBAlongK>
 __global__ void __launch_bounds__(kThreads, 2)
@@ -191,7 +181,9 @@ __global__ void __launch_bounds__(kThreads, 2)
 #pragma unroll
       for (int i = 0; i < kOfM; ++i)
 #pragma unroll
-        for (int j = 0; j < kOfN; ++j) multiply<In>(sums[i][j], of_a[i], of_b[j / 2][j % 2], of_b[j / 2][j % 2 + 2]);
+        for (int j = 0; j < kOfN; ++j)
+          multiply_add<In>(sums[i][j], of_a[i][0], of_a[i][1], of_a[i][2], of_a[i][3], of_b[j / 2][j % 2],
+                           of_b[j / 2][j % 2 + 2]);
     }
   }
 #pragma unroll
@@ -252,7 +244,8 @@ class Gemm final : public Kernel {
   // Before what uses them: their types are deduced.
   template <typename Function>
   auto with_order(const Function& function) const {
-    if (a_along_k_) return b_along_k_ ? function(std::true_type{}, std::true_type{}) : function(std::true_type{}, std::false_type{});
+    if (a_along_k_)
+      return b_along_k_ ? function(std::true_type{}, std::true_type{}) : function(std::true_type{}, std::false_type{});
     return b_along_k_ ? function(std::false_type{}, std::true_type{}) : function(std::false_type{}, std::false_type{});
   }
 
@@ -290,9 +283,9 @@ class Gemm final : public Kernel {
         });
       });
     return with_mma([&]<typename In, typename Out>(auto function, In, Out) {
-      return cuda::launch(function, grid(tile_, kThreads, shared_), executor, shape_,
-                          static_cast<const In*>(args.in[0]), static_cast<const In*>(args.in[1]), static_cast<Out*>(args.out),
-                          width(args.in[0], shape_.a), width(args.in[1], shape_.b));
+      return cuda::launch(function, grid(tile_, kThreads, shared_), executor, shape_, static_cast<const In*>(args.in[0]),
+                          static_cast<const In*>(args.in[1]), static_cast<Out*>(args.out), width(args.in[0], shape_.a),
+                          width(args.in[1], shape_.b));
     });
   }
 
@@ -312,7 +305,7 @@ class Gemm final : public Kernel {
               .batch_c = s.batch_stride_c,
               .alpha = s.alpha,
               .beta = s.beta};
-    shared_ = static_cast<size_t>(2 * (tile_ == 128 ? kStages<128> : kStages<64>) * 2 * tile_ * kDepth);
+    shared_ = static_cast<size_t>(2 * (tile_ == 128 ? kStages<128> : kStages<64>)*2 * tile_ * kDepth);
   }
 
   // The widest copies that every row's begin allows.
@@ -323,8 +316,8 @@ class Gemm final : public Kernel {
   }
 
   Grid grid(int tile, unsigned threads, size_t shared) const {
-    return {.blocks = dim3(static_cast<unsigned>((shape_.n + tile - 1) / tile), static_cast<unsigned>((shape_.m + tile - 1) / tile),
-                           static_cast<unsigned>(batch_)),
+    return {.blocks = dim3(static_cast<unsigned>((shape_.n + tile - 1) / tile),
+                           static_cast<unsigned>((shape_.m + tile - 1) / tile), static_cast<unsigned>(batch_)),
             .threads = threads,
             .shared = shared};
   }
@@ -358,7 +351,8 @@ extern const Variant cuda_gemm = {
       const int64_t large = s.batch * ((s.m + 127) / 128) * ((s.n + 127) / 128);
       return kTunings[problem.dtype != DType::f32 && large >= facts.cores ? 1 : 0];
     },
-    .prepare = [](const Problem& problem, const Tuning& tuning, const DeviceFacts&, Planner&) { return Gemm::make(problem, tuning); },
+    .prepare = [](const Problem& problem, const Tuning& tuning, const DeviceFacts&,
+                  Planner&) { return Gemm::make(problem, tuning); },
     .reduction_id = [](const Problem& problem, const Tuning&, const DeviceFacts& facts) -> std::optional<std::string> {
       return (problem.dtype == DType::f32 ? "rising;" : "rising_mma;") + facts.isa;
     },

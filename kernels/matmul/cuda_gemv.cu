@@ -5,9 +5,10 @@
 #include <algorithm>
 
 #include "core/variant.h"
-#include "kernels/cuda/element.cuh"
 #include "kernels/cuda/device.h"
+#include "kernels/cuda/element.cuh"
 #include "kernels/cuda/launch.cuh"
+#include "kernels/cuda/mma.cuh"
 #include "kernels/matmul/contract.h"
 
 namespace metallic::matmul {
@@ -16,6 +17,7 @@ using cuda::Chunk;
 using cuda::from_float;
 using cuda::Grid;
 using cuda::kChunk;
+using cuda::multiply_add;
 using cuda::to_float;
 namespace cg = cooperative_groups;
 
@@ -86,22 +88,11 @@ __device__ void finish(const Product& p, Out* y, int64_t first_row, unsigned spl
 #endif
 }
 
-template <typename T>
-__device__ void multiply(float (&sums)[4], unsigned a0, unsigned a1, unsigned a2, unsigned a3, unsigned b0, unsigned b1) {
-  if constexpr (std::is_same_v<T, __half>)
-    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
-                 : "+f"(sums[0]), "+f"(sums[1]), "+f"(sums[2]), "+f"(sums[3])
-                 : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));
-  else
-    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
-                 : "+f"(sums[0]), "+f"(sums[1]), "+f"(sums[2]), "+f"(sums[3])
-                 : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));
-}
-
 // 16-bit rows along K that begin at multiples of 16 bytes, by tensor cores. A thread's 16 bytes of a row are not the elements
 // that the instruction has there, but the same in W and X: the order of K within a sum is free.
 template <typename In, typename Out, int kTiles, int kEights, int kDepth>
-__global__ void __launch_bounds__(512, kTiles * kEights * kDepth <= 2 ? 2 : 1) mma_rows(const Product p, const In* w, const In* x, Out* y, const unsigned split) {
+__global__ void __launch_bounds__(512, kTiles* kEights* kDepth <= 2 ? 2 : 1)
+    mma_rows(const Product p, const In* w, const In* x, Out* y, const unsigned split) {
   constexpr int kOf = kChunk<In>;
   constexpr int kStep = 32 * kDepth;  // K of a warp's step, whose loads are on their way together
   const int lane = static_cast<int>(threadIdx.x) % kWarp, group = lane / 4, quarter = lane % 4;
@@ -139,8 +130,8 @@ __global__ void __launch_bounds__(512, kTiles * kEights * kDepth <= 2 ? 2 : 1) m
 #pragma unroll
         for (int e = 0; e < kEights; ++e) {
           const uint4 &low = of_w[s][2 * t].bits, &high = of_w[s][2 * t + 1].bits, &b = of_x[s][e].bits;
-          multiply<In>(sums[t][e], low.x, high.x, low.y, high.y, b.x, b.y);
-          multiply<In>(sums[t][e], low.z, high.z, low.w, high.w, b.z, b.w);
+          multiply_add<In>(sums[t][e], low.x, high.x, low.y, high.y, b.x, b.y);
+          multiply_add<In>(sums[t][e], low.z, high.z, low.w, high.w, b.z, b.w);
         }
   }
   extern __shared__ float tiles[];
@@ -258,16 +249,16 @@ __global__ void __launch_bounds__(512) scaled_rows(const Product p, const In* w,
 }
 
 constexpr Tuning kTunings[] = {
-    {{{{"depth", 2}, {"rows", 16}, {"split", 1}, {"warps", 4}}}}, {{{{"depth", 2}, {"rows", 16}, {"split", 1}, {"warps", 8}}}},
+    {{{{"depth", 2}, {"rows", 16}, {"split", 1}, {"warps", 4}}}},  {{{{"depth", 2}, {"rows", 16}, {"split", 1}, {"warps", 8}}}},
     {{{{"depth", 2}, {"rows", 16}, {"split", 1}, {"warps", 16}}}}, {{{{"depth", 2}, {"rows", 16}, {"split", 2}, {"warps", 4}}}},
-    {{{{"depth", 2}, {"rows", 16}, {"split", 2}, {"warps", 8}}}}, {{{{"depth", 2}, {"rows", 16}, {"split", 4}, {"warps", 4}}}},
-    {{{{"depth", 2}, {"rows", 16}, {"split", 4}, {"warps", 8}}}}, {{{{"depth", 2}, {"rows", 16}, {"split", 8}, {"warps", 4}}}},
-    {{{{"depth", 4}, {"rows", 16}, {"split", 1}, {"warps", 4}}}}, {{{{"depth", 4}, {"rows", 16}, {"split", 1}, {"warps", 8}}}},
+    {{{{"depth", 2}, {"rows", 16}, {"split", 2}, {"warps", 8}}}},  {{{{"depth", 2}, {"rows", 16}, {"split", 4}, {"warps", 4}}}},
+    {{{{"depth", 2}, {"rows", 16}, {"split", 4}, {"warps", 8}}}},  {{{{"depth", 2}, {"rows", 16}, {"split", 8}, {"warps", 4}}}},
+    {{{{"depth", 4}, {"rows", 16}, {"split", 1}, {"warps", 4}}}},  {{{{"depth", 4}, {"rows", 16}, {"split", 1}, {"warps", 8}}}},
     {{{{"depth", 4}, {"rows", 16}, {"split", 1}, {"warps", 16}}}}, {{{{"depth", 4}, {"rows", 16}, {"split", 2}, {"warps", 4}}}},
-    {{{{"depth", 4}, {"rows", 16}, {"split", 2}, {"warps", 8}}}}, {{{{"depth", 4}, {"rows", 16}, {"split", 4}, {"warps", 4}}}},
-    {{{{"depth", 4}, {"rows", 16}, {"split", 4}, {"warps", 8}}}}, {{{{"depth", 4}, {"rows", 16}, {"split", 8}, {"warps", 4}}}},
-    {{{{"depth", 2}, {"rows", 32}, {"split", 1}, {"warps", 4}}}}, {{{{"depth", 2}, {"rows", 32}, {"split", 1}, {"warps", 8}}}},
-    {{{{"depth", 2}, {"rows", 32}, {"split", 2}, {"warps", 4}}}}, {{{{"depth", 2}, {"rows", 32}, {"split", 2}, {"warps", 8}}}},
+    {{{{"depth", 4}, {"rows", 16}, {"split", 2}, {"warps", 8}}}},  {{{{"depth", 4}, {"rows", 16}, {"split", 4}, {"warps", 4}}}},
+    {{{{"depth", 4}, {"rows", 16}, {"split", 4}, {"warps", 8}}}},  {{{{"depth", 4}, {"rows", 16}, {"split", 8}, {"warps", 4}}}},
+    {{{{"depth", 2}, {"rows", 32}, {"split", 1}, {"warps", 4}}}},  {{{{"depth", 2}, {"rows", 32}, {"split", 1}, {"warps", 8}}}},
+    {{{{"depth", 2}, {"rows", 32}, {"split", 2}, {"warps", 4}}}},  {{{{"depth", 2}, {"rows", 32}, {"split", 2}, {"warps", 8}}}},
     {{{{"depth", 2}, {"rows", 32}, {"split", 4}, {"warps", 8}}}}};
 
 bool along_k(const MatmulShape& s) { return s.weights_in_a() ? !s.ta : s.tb; }
@@ -316,7 +307,11 @@ class Gemv final : public Kernel {
 
  private:
   Gemv(const Problem& problem, const Tuning& tuning)
-      : shape_(problem.matmul()), dtype_(problem.dtype), out_dtype_(problem.out_dtype), mma_(takes_mma(problem)), tuning_(tuning) {
+      : shape_(problem.matmul()),
+        dtype_(problem.dtype),
+        out_dtype_(problem.out_dtype),
+        mma_(takes_mma(problem)),
+        tuning_(tuning) {
     const MatmulShape& s = shape_;
     const bool in_a = s.weights_in_a();
     product_ = {.big = s.big(),
@@ -339,15 +334,16 @@ class Gemv final : public Kernel {
     if (shape_.batch == 0 || shape_.small() == 0) return Code::ok;
     const void* w = args.in[shape_.weights_in_a() ? 0 : 1];
     const void* x = args.in[shape_.weights_in_a() ? 1 : 0];
-    return with_kernel(reinterpret_cast<uintptr_t>(w) % 16 == 0, [&]<typename In, typename Out>(auto kernel, int rows, int columns, In, Out) {
-      const int64_t split = tuning_["split"], tiles = (product_.big + rows - 1) / rows;
-      const Grid grid = {.blocks = dim3(static_cast<unsigned>(tiles * split), static_cast<unsigned>(shape_.batch)),
-                         .threads = static_cast<unsigned>(kWarp * tuning_["warps"]),
-                         .shared = sizeof(float) * static_cast<size_t>(rows * columns * tuning_["warps"]),
-                         .cluster = static_cast<unsigned>(split)};
-      return cuda::launch(kernel, grid, executor, product_, static_cast<const In*>(w), static_cast<const In*>(x),
-                          static_cast<Out*>(args.out), grid.cluster);
-    });
+    return with_kernel(
+        reinterpret_cast<uintptr_t>(w) % 16 == 0, [&]<typename In, typename Out>(auto kernel, int rows, int columns, In, Out) {
+          const int64_t split = tuning_["split"], tiles = (product_.big + rows - 1) / rows;
+          const Grid grid = {.blocks = dim3(static_cast<unsigned>(tiles * split), static_cast<unsigned>(shape_.batch)),
+                             .threads = static_cast<unsigned>(kWarp * tuning_["warps"]),
+                             .shared = sizeof(float) * static_cast<size_t>(rows * columns * tuning_["warps"]),
+                             .cluster = static_cast<unsigned>(split)};
+          return cuda::launch(kernel, grid, executor, product_, static_cast<const In*>(w), static_cast<const In*>(x),
+                              static_cast<Out*>(args.out), grid.cluster);
+        });
   }
 
  private:
@@ -382,10 +378,14 @@ extern const Variant cuda_gemv = {
       if (facts.isa_bit < 90 || tiles >= facts.cores) return kTunings[1];
       return 2 * tiles >= facts.cores ? kTunings[4] : kTunings[6];
     },
-    .prepare = [](const Problem& problem, const Tuning& tuning, const DeviceFacts&, Planner&) { return Gemv::make(problem, tuning); },
+    .prepare = [](const Problem& problem, const Tuning& tuning, const DeviceFacts&,
+                  Planner&) { return Gemv::make(problem, tuning); },
     // Tensor cores or not depends on where operands lie, and so does the order.
     .reduction_id = [](const Problem& problem, const Tuning& tuning, const DeviceFacts& facts) -> std::optional<std::string> {
-      return (takes_mma(problem) ? "mma;" : along_k(problem.matmul()) ? "dot;" : "scaled_rows;") + to_string(tuning) + ";" + facts.isa;
+      return (takes_mma(problem)          ? "mma;"
+              : along_k(problem.matmul()) ? "dot;"
+                                          : "scaled_rows;") +
+             to_string(tuning) + ";" + facts.isa;
     },
 };
 

@@ -1,5 +1,6 @@
 // sdpa cpu_flash: tiles of queries against tiles of keys, whose scores never leave the cache (online softmax); a register tile's
-// rows are keys and its columns queries, so that maxima and sums over keys need no step across lanes.
+// rows are keys and its columns queries, so that maxima and sums over keys need no step across lanes. Products are of floats, or
+// of pairs of bf16 where the CPU has dot products of those.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/sdpa/cpu_flash.cc"
 #include <hwy/foreach_target.h>
@@ -7,11 +8,13 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstring>
 
 #include "backends/cpu/isa.h"
 #include "core/variant.h"
 #include "kernels/element.h"
 #include "kernels/matmul/pack-inl.h"
+#include "kernels/matmul/pairs-inl.h"
 #include "kernels/matmul/tile-inl.h"
 #include "kernels/partition.h"
 #include "kernels/sdpa/contract.h"
@@ -66,6 +69,8 @@ struct Job {
   Extent tile;
 };
 
+using Attend = void (*)(const Job&, float* scratch);
+
 }  // namespace
 }  // namespace metallic::sdpa
 #endif
@@ -106,39 +111,103 @@ int64_t query_at(const SdpaShape& s, const HeadStrides& strides, int64_t index) 
 
 int64_t visible_to(const Job& job, int64_t query) { return visible_keys(*job.shape, (job.first + query) / job.shape->group()); }
 
-// Panels of queries, a query in each lane; `rows` is room for them as rows.
-void pack_queries(const Job& job, const Scratch& at, float* rows, float* to) {
-  const int64_t head_dim = job.shape->head_dim;
-  with_type(job.dtype, [&]<typename T>(T) HWY_ATTR {
-    for (int64_t i = 0; i < job.count; ++i)
-      widen(static_cast<const T*>(job.q) + query_at(*job.shape, job.shape->q, job.first + i), head_dim, at.key_row,
-            rows + i * at.key_row);
-  });
-  for (int64_t i = 0; i < job.count; i += kNr)
-    pack_panel<kTileVecs>(rows + i * at.key_row, at.key_row, 1, std::min(kNr, job.count - i), job.count - i, head_dim,
-                          to + i * head_dim, kNr);
-}
+// Tiles of floats, whatever the storage.
+struct InFloats {
+  using Step = matmul::HWY_NAMESPACE::Floats;
 
-void widen_keys(const Job& job, const Scratch& at, int64_t first, int64_t count, float* scratch) {
-  const SdpaShape& s = *job.shape;
-  with_type(job.dtype, [&]<typename T>(T) HWY_ATTR {
-    const T* k = static_cast<const T*>(job.k) + first * s.k.row;
-    const T* v = static_cast<const T*>(job.v) + first * s.v.row;
-    for (int64_t i = 0; i < count; ++i, k += s.k.row) widen(k, s.head_dim, at.key_row, scratch + at.key + i * at.key_row);
-    for (int64_t i = 0; i < count; ++i, v += s.v.row)
-      for (int64_t j = 0; j < s.head_dim; j += kNr)
-        widen(v + j, std::min(kNr, s.head_dim - j), kNr, scratch + at.value + j * job.tile.keys + i * kNr);
-  });
-}
+  /// Steps along so many elements.
+  static int64_t steps(int64_t depth) { return depth; }
+
+  // Panels of queries, a query in each lane; `rows` is room for them as rows.
+  static void pack_queries(const Job& job, const Scratch& at, float* rows, float* to) {
+    const int64_t head_dim = job.shape->head_dim;
+    with_type(job.dtype, [&]<typename T>(T) HWY_ATTR {
+      for (int64_t i = 0; i < job.count; ++i)
+        widen(static_cast<const T*>(job.q) + query_at(*job.shape, job.shape->q, job.first + i), head_dim, at.key_row,
+              rows + i * at.key_row);
+    });
+    for (int64_t i = 0; i < job.count; i += kNr)
+      pack_panel<kTileVecs>(rows + i * at.key_row, at.key_row, 1, std::min(kNr, job.count - i), job.count - i, head_dim,
+                            to + i * head_dim, kNr);
+  }
+
+  static void take_keys(const Job& job, const Scratch& at, int64_t first, int64_t count, float* scratch) {
+    const SdpaShape& s = *job.shape;
+    with_type(job.dtype, [&]<typename T>(T) HWY_ATTR {
+      const T* k = static_cast<const T*>(job.k) + first * s.k.row;
+      const T* v = static_cast<const T*>(job.v) + first * s.v.row;
+      for (int64_t i = 0; i < count; ++i, k += s.k.row) widen(k, s.head_dim, at.key_row, scratch + at.key + i * at.key_row);
+      for (int64_t i = 0; i < count; ++i, v += s.v.row)
+        for (int64_t j = 0; j < s.head_dim; j += kNr)
+          widen(v + j, std::min(kNr, s.head_dim - j), kNr, scratch + at.value + j * job.tile.keys + i * kNr);
+    });
+  }
+
+  static void pack_weights(float*, int64_t, int64_t) {}
+};
+
+#if METALLIC_BF16_DOTS
+// Tiles of pairs of bf16: of neighbours in head_dim for scores, of neighbouring keys for sums, with the weights rounded.
+struct InPairs {
+  using Step = matmul::HWY_NAMESPACE::Pairs;
+
+  static int64_t steps(int64_t depth) { return (depth + 1) / 2; }
+
+  static void pack_queries(const Job& job, const Scratch& at, float* rows, float* to) {
+    const int64_t head_dim = job.shape->head_dim, row = 2 * at.key_row;
+    auto* const copies = reinterpret_cast<bfloat16_t*>(rows);
+    for (int64_t i = 0; i < job.count; ++i)
+      std::memcpy(copies + i * row, static_cast<const bfloat16_t*>(job.q) + query_at(*job.shape, job.shape->q, job.first + i),
+                  static_cast<size_t>(head_dim) * sizeof(bfloat16_t));
+    for (int64_t i = 0; i < job.count; i += kNr)
+      matmul::HWY_NAMESPACE::pack_pairs<kTileVecs>(copies + i * row, row, 1, std::min(kNr, job.count - i), 0, head_dim,
+                                                   to + i * steps(head_dim), kNr);
+  }
+
+  static void take_keys(const Job& job, const Scratch& at, int64_t first, int64_t count, float* scratch) {
+    const SdpaShape& s = *job.shape;
+    const auto* k = static_cast<const bfloat16_t*>(job.k) + first * s.k.row;
+    for (int64_t i = 0; i < count; ++i, k += s.k.row) {
+      float* const row = scratch + at.key + i * at.key_row;
+      if (s.head_dim > 0) row[steps(s.head_dim) - 1] = 0;  // a last element has no partner
+      std::memcpy(row, k, static_cast<size_t>(s.head_dim) * sizeof(bfloat16_t));
+    }
+    const auto* v = static_cast<const bfloat16_t*>(job.v) + first * s.v.row;
+    for (int64_t j = 0; j < s.head_dim; j += kNr) {
+      const int64_t width = std::min(kNr, s.head_dim - j);
+      matmul::HWY_NAMESPACE::pack_pairs<kTileVecs>(v + j, 1, s.v.row, width, s.head_dim - j, count,
+                                                   scratch + at.value + j * job.tile.keys, kNr);
+    }
+  }
+
+  // Rows of weights, of which there are `keys`, become half as many of pairs in their place.
+  static void pack_weights(float* weights, int64_t stride, int64_t keys) {
+    const Lane d;
+    const hn::RebindToUnsigned<Lane> du;
+    const auto rounded = [&](V x) HWY_ATTR {
+      const auto bits = hn::BitCast(du, x);
+      const auto odd = hn::And(hn::ShiftRight<16>(bits), hn::Set(du, 1u));
+      return hn::Add(bits, hn::Add(odd, hn::Set(du, 0x7fffu)));
+    };
+    for (int64_t key = 0; key < keys; key += 2)
+      for (int64_t v = 0; v < kNr; v += kLanes) {
+        const float* const from = weights + key * stride + v;
+        const V low = hn::Load(d, from), high = key + 1 < keys ? hn::Load(d, from + stride) : hn::Zero(d);
+        const auto both = hn::Or(hn::ShiftRight<16>(rounded(low)), hn::And(rounded(high), hn::Set(du, 0xffff0000u)));
+        hn::Store(hn::BitCast(d, both), d, weights + key / 2 * stride + v);
+      }
+  }
+};
+#endif
 
 // Rows [0, rows) of a product in register tiles of equal heights; of a tile's rows, `depth` says how many steps they need.
-template <typename Depth>
+template <class Step, typename Depth>
 void multiply(Tile tile, int64_t rows, const Depth& depth) {
   const int64_t tiles = (rows + kMr - 1) / kMr;
   for (int64_t i = 0, left = tiles; left > 0; --left) {
     const int64_t height = (rows - i + left - 1) / left;
     tile.depth = depth(i + height);
-    kTiles<matmul::HWY_NAMESPACE::Floats, kTileVecs, false, false>[static_cast<size_t>(height - 1)](tile);
+    kTiles<Step, kTileVecs, false, false>[static_cast<size_t>(height - 1)](tile);
     tile.a += height * tile.a_row;
     tile.c += height * tile.c_row;
     i += height;
@@ -186,11 +255,12 @@ void rescale(const Job& job, const Scratch& at, float* scratch) {
   }
 }
 
+template <class In>
 void attend(const Job& job, float* scratch) {
   const SdpaShape& s = *job.shape;
   const Lane d;
   const Scratch at = layout(s.head_dim, job.tile);
-  pack_queries(job, at, scratch + at.sum, scratch + at.query);
+  In::pack_queries(job, at, scratch + at.sum, scratch + at.query);
   std::fill_n(scratch + at.max, job.tile.queries, kMinusInfinity);
   std::fill_n(scratch + at.total, job.tile.queries, 0.0f);
   // Later queries see no fewer keys.
@@ -198,20 +268,20 @@ void attend(const Job& job, float* scratch) {
   for (int64_t first = 0; first < seen; first += job.tile.keys) {
     const int64_t keys = std::min(job.tile.keys, seen - first);
     const auto seen_by = [&](int64_t query) { return std::clamp<int64_t>(visible_to(job, query) - first, 0, keys); };
-    widen_keys(job, at, first, keys, scratch);
+    In::take_keys(job, at, first, keys, scratch);
     for (int64_t i = 0; i < job.count; i += kNr) {
       const int64_t width = std::min(kNr, job.count - i), most = seen_by(i + width - 1);
       float* const weights = scratch + at.weight + i;
-      multiply({.a = scratch + at.key,
-                .a_row = at.key_row,
-                .a_step = 1,
-                .b = scratch + at.query + i * s.head_dim,
-                .b_step = kNr,
-                .c = weights,
-                .c_row = job.tile.queries,
-                .columns = kNr,
-                .alpha = 1},
-               most, [&](int64_t) { return s.head_dim; });
+      multiply<typename In::Step>({.a = scratch + at.key,
+                                   .a_row = at.key_row,
+                                   .a_step = 1,
+                                   .b = scratch + at.query + i * In::steps(s.head_dim),
+                                   .b_step = kNr,
+                                   .c = weights,
+                                   .c_row = job.tile.queries,
+                                   .columns = kNr,
+                                   .alpha = 1},
+                                  most, [&](int64_t) { return In::steps(s.head_dim); });
       const bool masked = seen_by(i) < most;
       for (int64_t v = 0; v < kNr; v += kLanes) {
         float* const of = scratch + i + v;
@@ -224,21 +294,22 @@ void attend(const Job& job, float* scratch) {
           weigh<false>(weights + v, job.tile.queries, most, hn::Zero(d), s.scale, of + at.max, of + at.total, of + at.factor);
         }
       }
+      In::pack_weights(weights, job.tile.queries, most);
     }
     if (first > 0) rescale(job, at, scratch);
     for (int64_t j = 0; j < s.head_dim; j += kNr)
       for (int64_t i = 0; i < job.count; i += kNr)
-        multiply({.a = scratch + at.weight + i,
-                  .a_row = 1,
-                  .a_step = job.tile.queries,
-                  .b = scratch + at.value + j * job.tile.keys,
-                  .b_step = kNr,
-                  .c = scratch + at.sum + i * at.sum_row + j,
-                  .c_row = at.sum_row,
-                  .columns = kNr,
-                  .alpha = 1,
-                  .keep = first > 0 ? 1.0f : 0.0f},
-                 std::min(kNr, job.count - i), [&](int64_t end) { return seen_by(i + end - 1); });
+        multiply<typename In::Step>({.a = scratch + at.weight + i,
+                                     .a_row = 1,
+                                     .a_step = job.tile.queries,
+                                     .b = scratch + at.value + j * job.tile.keys,
+                                     .b_step = kNr,
+                                     .c = scratch + at.sum + i * at.sum_row + j,
+                                     .c_row = at.sum_row,
+                                     .columns = kNr,
+                                     .alpha = 1,
+                                     .keep = first > 0 ? 1.0f : 0.0f},
+                                    std::min(kNr, job.count - i), [&](int64_t end) { return In::steps(seen_by(i + end - 1)); });
   }
   with_type(job.out_dtype, [&]<typename Out>(Out) {
     for (int64_t i = 0; i < job.count; ++i) {
@@ -251,6 +322,13 @@ void attend(const Job& job, float* scratch) {
   });
 }
 
+Attend find_attend(bool pairs) {
+#if METALLIC_BF16_DOTS
+  if (pairs) return &attend<InPairs>;
+#endif
+  return pairs ? nullptr : &attend<InFloats>;
+}
+
 }  // namespace
 }  // namespace metallic::sdpa::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
@@ -259,8 +337,9 @@ HWY_AFTER_NAMESPACE();
 namespace metallic::sdpa {
 namespace {
 
-HWY_EXPORT(attend);
-using Attend = decltype(&HWY_STATIC_DISPATCH(attend));
+HWY_EXPORT(find_attend);
+
+bool in_pairs(const Problem& problem, const DeviceFacts& facts) { return problem.dtype == DType::bf16 && has_bf16_dots(facts); }
 
 // Large tiles widen a key less often and have more to share their overhead; small ones are more to share among threads.
 constexpr Tuning kTunings[] = {{{{{"keys", 128}, {"queries", 64}}}}, {{{{"keys", 256}, {"queries", 128}}}}};
@@ -274,7 +353,7 @@ class CpuFlash final : public Kernel {
         dtype_(problem.dtype),
         out_dtype_(problem.out_dtype),
         tile_(tile),
-        attend_(cpu::pick(HWY_DISPATCH_TABLE(attend), facts.isa_bit)) {
+        attend_(cpu::pick(HWY_DISPATCH_TABLE(find_attend), facts.isa_bit)(in_pairs(problem, facts))) {
     if (operand_bytes(problem)[kOut] == 0) return;
     queries_ = shape_.group() * shape_.seq_q;
     tiles_ = (queries_ + tile_.queries - 1) / tile_.queries;
@@ -341,8 +420,8 @@ extern const Variant cpu_flash = {
         return fail(Code::out_of_memory, "tiles of {} elements a head are more than a machine holds", problem.sdpa().head_dim);
       return std::make_unique<CpuFlash>(problem, extent(tuning), facts);
     },
-    .reduction_id = [](const Problem&, const Tuning& tuning, const DeviceFacts& facts) -> std::optional<std::string> {
-      return "flash;" + to_string(tuning) + ";" + facts.isa;
+    .reduction_id = [](const Problem& problem, const Tuning& tuning, const DeviceFacts& facts) -> std::optional<std::string> {
+      return (in_pairs(problem, facts) ? "flash_pairs;" : "flash;") + to_string(tuning) + ";" + facts.isa;
     },
 };
 

@@ -41,7 +41,8 @@ __device__ MaxSum of_row(MaxSum mine, const Exponential& exponential) {
 
 // kFixed: chunks begin at the row's begin wherever that lies, so that a row's sums do not depend on its place.
 template <typename In, typename Out, bool kClustered, bool kFixed>
-__global__ void __launch_bounds__(1024) block_rows(const Rows s, const In* in, Out* out, const int64_t kept_chunks, const unsigned blocks) {
+__global__ void __launch_bounds__(1024)
+    block_rows(const Rows s, const In* in, Out* out, const int64_t kept_chunks, const unsigned blocks) {
   constexpr int kOf = kChunk<In>;
   extern __shared__ uint4 kept[];
   const int64_t row = blockIdx.x / blocks;
@@ -171,14 +172,25 @@ __global__ void __launch_bounds__(1024)
   }
 }
 
-constexpr Tuning kTunings[] = {
-    {{{{"cluster", 1}, {"fixed", 1}, {"threads", 256}}}},
-    {{{{"segments", 8}, {"threads", 256}}}}, {{{{"segments", 32}, {"threads", 256}}}}, {{{{"segments", 128}, {"threads", 256}}}},
-    {{{{"cluster", 1}, {"threads", 256}}}}, {{{{"cluster", 1}, {"threads", 512}}}}, {{{{"cluster", 1}, {"threads", 1024}}}},
-    {{{{"cluster", 2}, {"threads", 256}}}}, {{{{"cluster", 2}, {"threads", 512}}}}, {{{{"cluster", 2}, {"threads", 1024}}}},
-    {{{{"cluster", 4}, {"threads", 256}}}}, {{{{"cluster", 4}, {"threads", 512}}}}, {{{{"cluster", 4}, {"threads", 1024}}}},
-    {{{{"cluster", 8}, {"threads", 256}}}}, {{{{"cluster", 8}, {"threads", 512}}}}, {{{{"cluster", 8}, {"threads", 1024}}}},
-    {{{{"cluster", 16}, {"threads", 256}}}}, {{{{"cluster", 16}, {"threads", 512}}}}, {{{{"cluster", 16}, {"threads", 1024}}}}};
+constexpr Tuning kTunings[] = {{{{{"cluster", 1}, {"fixed", 1}, {"threads", 256}}}},
+                               {{{{"segments", 8}, {"threads", 256}}}},
+                               {{{{"segments", 32}, {"threads", 256}}}},
+                               {{{{"segments", 128}, {"threads", 256}}}},
+                               {{{{"cluster", 1}, {"threads", 256}}}},
+                               {{{{"cluster", 1}, {"threads", 512}}}},
+                               {{{{"cluster", 1}, {"threads", 1024}}}},
+                               {{{{"cluster", 2}, {"threads", 256}}}},
+                               {{{{"cluster", 2}, {"threads", 512}}}},
+                               {{{{"cluster", 2}, {"threads", 1024}}}},
+                               {{{{"cluster", 4}, {"threads", 256}}}},
+                               {{{{"cluster", 4}, {"threads", 512}}}},
+                               {{{{"cluster", 4}, {"threads", 1024}}}},
+                               {{{{"cluster", 8}, {"threads", 256}}}},
+                               {{{{"cluster", 8}, {"threads", 512}}}},
+                               {{{{"cluster", 8}, {"threads", 1024}}}},
+                               {{{{"cluster", 16}, {"threads", 256}}}},
+                               {{{{"cluster", 16}, {"threads", 512}}}},
+                               {{{{"cluster", 16}, {"threads", 1024}}}}};
 
 constexpr size_t kOneBlock = 5;  // of 512 threads, for rows of usual length
 static_assert(kTunings[kOneBlock]["cluster"] == 1 && kTunings[kOneBlock]["threads"] == 512);
@@ -282,9 +294,8 @@ extern const Variant cuda_block = {
       }
       return *best;
     },
-    .prepare = [](const Problem& problem, const Tuning& tuning, const DeviceFacts& facts, Planner&) {
-      return Block::make(problem, tuning, facts);
-    },
+    .prepare = [](const Problem& problem, const Tuning& tuning, const DeviceFacts& facts,
+                  Planner&) { return Block::make(problem, tuning, facts); },
     .reduction_id = [](const Problem& problem, const Tuning& tuning, const DeviceFacts&) -> std::optional<std::string> {
       // Which thread has an element depends on where a row begins, unless all begin at multiples of 16 bytes, as tensors do.
       const bool aligned = problem.softmax().in_stride * static_cast<int64_t>(size_of(problem.dtype)) % 16 == 0;

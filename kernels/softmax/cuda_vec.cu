@@ -2,8 +2,8 @@
 #include <algorithm>
 
 #include "core/variant.h"
-#include "kernels/cuda/element.cuh"
 #include "kernels/cuda/device.h"
+#include "kernels/cuda/element.cuh"
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/reduce.cuh"
 #include "kernels/softmax/rows.cuh"
@@ -68,10 +68,9 @@ __global__ void __launch_bounds__(1024) vec_rows(const Rows s, const In* in, Out
   }
 }
 
-constexpr Tuning kTunings[] = {
-    {{{{"threads", 4}}}},   {{{{"threads", 8}}}},   {{{{"threads", 16}}}},  {{{{"threads", 32}}}},
-    {{{{"threads", 64}}}},  {{{{"threads", 128}}}}, {{{{"threads", 256}}}}, {{{{"threads", 512}}}},
-    {{{{"threads", 1024}}}}};
+constexpr Tuning kTunings[] = {{{{{"threads", 4}}}},   {{{{"threads", 8}}}},   {{{{"threads", 16}}}},
+                               {{{{"threads", 32}}}},  {{{{"threads", 64}}}},  {{{{"threads", 128}}}},
+                               {{{{"threads", 256}}}}, {{{{"threads", 512}}}}, {{{{"threads", 1024}}}}};
 
 // Chunks that rows have where tensors begin at multiples of 16 bytes; elsewhere some have one more.
 int64_t usual_chunks(const Problem& problem) {
@@ -112,8 +111,8 @@ class Vec final : public Kernel {
   Code start(int64_t chunks, const Args& args, Executor& executor) const {
     if constexpr (kMost > 1)
       if (chunks < kMost) return start<kMost - 1, In, Out>(chunks, args, executor);
-    return launch(vec_rows<In, Out, kMost>, grid_, executor, rows_, static_cast<const In*>(args.in[0]), static_cast<Out*>(args.out),
-                  lanes_);
+    return launch(vec_rows<In, Out, kMost>, grid_, executor, rows_, static_cast<const In*>(args.in[0]),
+                  static_cast<Out*>(args.out), lanes_);
   }
 
   DType dtype_, out_dtype_;
@@ -141,10 +140,8 @@ extern const Variant cuda_vec = {
         if (elements_of_thread(problem, tuning["threads"]) <= wanted) return tuning;
       return kTunings[std::size(kTunings) - 1];
     },
-    .prepare = [](const Problem& problem, const Tuning& tuning, const DeviceFacts&,
-                  Planner&) -> Result<std::unique_ptr<const Kernel>> {
-      return std::make_unique<Vec>(problem, tuning["threads"]);
-    },
+    .prepare = [](const Problem& problem, const Tuning& tuning, const DeviceFacts&, Planner&)
+        -> Result<std::unique_ptr<const Kernel>> { return std::make_unique<Vec>(problem, tuning["threads"]); },
     .reduction_id = [](const Problem& problem, const Tuning& tuning, const DeviceFacts&) -> std::optional<std::string> {
       // Which thread has an element depends on where a row begins, unless all begin at multiples of 16 bytes.
       if (problem.softmax().in_stride * static_cast<int64_t>(size_of(problem.dtype)) % 16 != 0) return std::nullopt;
