@@ -231,7 +231,11 @@ std::vector<Threshold> matmul_thresholds(const std::vector<Point>& points, bool 
     add_regret(found.back(), duel);
     for (const Point& point : of_side)
       if (point.x > found.back().value) beyond.push_back(point);
-    if (!beyond.empty()) add_pack_thresholds(beyond, where, maker, stays, options, found);
+    // A GPU's GEMM packs nothing, so that there is no border.
+    const bool packs = std::ranges::any_of(beyond, [](const Point& point) {
+      return std::ranges::any_of(point.series->arms, [](const Arm& arm) { return arm.choice.tuning.starts_with("pack="); });
+    });
+    if (packs) add_pack_thresholds(beyond, where, maker, stays, options, found);
   }
   return found;
 }
