@@ -1,11 +1,18 @@
-# METALLIC_CUDA: whether kernels for CUDA devices are built; by default where nvcc is found.
+# METALLIC_CUDA: whether kernels for CUDA devices are built; by default where nvcc is found and new enough.
 include(CheckLanguage)
 check_language(CUDA)
+set(nvcc_suffices OFF)
 if(CMAKE_CUDA_COMPILER)
-  option(METALLIC_CUDA "build the CUDA backend" ON)
-else()
-  option(METALLIC_CUDA "build the CUDA backend" OFF)
+  execute_process(COMMAND ${CMAKE_CUDA_COMPILER} --version OUTPUT_VARIABLE nvcc_version)
+  string(REGEX MATCH "release ([0-9.]+)" nvcc_version "${nvcc_version}")
+  # C++20, Hopper's own code and host compilers such as GCC 12.
+  if(CMAKE_MATCH_1 VERSION_GREATER_EQUAL 12.4)
+    set(nvcc_suffices ON)
+  else()
+    message(STATUS "No CUDA backend: ${CMAKE_CUDA_COMPILER} is '${nvcc_version}', 12.4 is the first that suffices")
+  endif()
 endif()
+option(METALLIC_CUDA "build the CUDA backend" ${nvcc_suffices})
 if(METALLIC_CUDA)
   # Hopper's own instructions need its own code; other cards since Ampere run that of 8.0, later ones compile it when they start.
   set(CMAKE_CUDA_ARCHITECTURES 80-real 90a-real 80-virtual CACHE STRING "compute capabilities to build for")
