@@ -107,15 +107,16 @@ void add_bench(CLI::App& app, Action& action) {
             ->check(CLI::IsMember({"table", "md", "csv", "json"}))
             ->capture_default_str();
         add_out_option(command, options.out);
-        add_device_option(command, options.device);
+        CLI::Option* device = add_device_option(command, options.device);
         CLI::Option* aims = command.add_option("--aims", options.aims,
                                                "score our kernels against the aims in a file, e.g. benchmarks/cpu_aims.json");
-        aims->type_name("FILE");
+        aims->type_name("FILE")->excludes(device);  // the CPU's
         command.add_option("--only", options.only, "aims whose names contain this")->needs(aims)->type_name("TEXT");
         CLI::Option* layer =
             command.add_flag("--layer", options.layer.wanted,
                              "a whole layer of the model instead, through the dispatcher, by the fixed defaults, "
                              "and with --peers by each library");
+        layer->excludes(device);
         command.add_option("--context", options.layer.context, "tokens that a decoded one sees")
             ->check(CLI::Range(int64_t{1}, int64_t{1} << 24))
             ->needs(layer)

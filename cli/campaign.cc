@@ -126,8 +126,9 @@ Result<Sampled> run_campaign(std::span<const WeightedProblem> problems, Context&
     METALLIC_TRY(earlier_s, replay(*journal, sampler, allocation, context.facts()));
     sampled.rows = journal->earlier();
   }
-  fmt::print(stderr, "measuring {} problems on {} ({} threads) for {:.3g} s\n", problems.size(), context.facts().model,
-             context.threads(), options.budget_s);
+  const DeviceFacts& facts = context.facts();
+  fmt::print(stderr, "measuring {} problems on {} ({}) for {:.3g} s\n", problems.size(), facts.model,
+             facts.backend == "cpu" ? fmt::format("{} threads", context.threads()) : facts.id, options.budget_s);
   if (earlier_s > 0)
     fmt::print(stderr, "going on with {} samples of {:.0f} s from {}\n", sampled.rows.size(), earlier_s,
                journal->path().native());

@@ -104,8 +104,10 @@ Result<Problem> one_problem(const std::vector<std::string>& words, const std::st
   return problem;
 }
 
-void add_device_option(CLI::App& command, std::string& device) {
-  command.add_option("--device", device, "which device (see metallic devices)")->type_name("DEVICE")->capture_default_str();
+CLI::Option* add_device_option(CLI::App& command, std::string& device) {
+  return command.add_option("--device", device, "which device (see metallic devices)")
+      ->type_name("DEVICE")
+      ->capture_default_str();
 }
 
 Result<std::unique_ptr<Context>> context(const std::string& model, const std::string& profile, bool libraries,

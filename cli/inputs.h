@@ -38,7 +38,7 @@ Result<Problem> one_problem(const std::vector<std::string>& words, const std::st
 Result<std::unique_ptr<Context>> context(const std::string& model, const std::string& profile = "", bool libraries = false,
                                          const std::string& device = "cpu");
 
-void add_device_option(CLI::App& command, std::string& device);
+CLI::Option* add_device_option(CLI::App& command, std::string& device);
 
 /// Samples or results with the device they were taken on.
 struct Loaded {

@@ -2,8 +2,10 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
 #include <cstdlib>
+#include <memory>
 #include <metallic/metallic.hpp>
 #include <thread>
 #include <vector>
@@ -160,6 +162,19 @@ TEST_F(Api, OnePlanInTwoThreadsWithAWorkspaceEach) {
   std::thread other(work);
   work();
   other.join();
+}
+
+TEST_F(Api, AWorkspaceMayBeTheCallersMemory) {
+  const mtl::Context context(threads(1));
+  const mtl::Plan plan = context.plan(mtl::matmul(100, 90, 80).transpose_b());
+  const auto a = integers(100 * 90, 3), b = integers(80 * 90, 4);
+  std::vector<std::max_align_t> memory(plan.workspace_bytes() / sizeof(std::max_align_t) + 64);
+  void* begin = memory.data();
+  size_t bytes = memory.size() * sizeof(std::max_align_t);
+  ASSERT_NE(std::align(64, plan.workspace_bytes(), begin, bytes), nullptr);
+  std::vector<float> c(100 * 80);
+  plan.run(a.data(), b.data(), c.data(), mtl::Workspace(begin, bytes));
+  EXPECT_EQ(c, product_tb(a, b, 100, 90, 80));
 }
 
 TEST_F(Api, ExecutorAndLogAreTheCallers) {

@@ -114,6 +114,9 @@ Result<std::unique_ptr<Context>> Context::create(ContextOptions options) {
     context->executor_ = context->own_executor_.get();
   }
   context->threads_ = context->executor_->threads();
+  if (context->executor_->stream() && (context->environment_.profiler || context->environment_.trace))
+    context->log_->warn("METALLIC_GPU_PROFILER and METALLIC_TRACE see how long launching takes on {}, not running",
+                        context->facts_.id);
   if (wanted.libraries || names_library(context->environment_) || calls_library(wanted.call.variant)) context->use_libraries();
   context->load_profiles();
   context->use_measured_join();

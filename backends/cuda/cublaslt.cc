@@ -5,7 +5,6 @@
 #include <fmt/format.h>
 
 #include <atomic>
-#include <mutex>
 #include <optional>
 #endif
 

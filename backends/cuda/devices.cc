@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <cstdio>
+
 #ifdef METALLIC_WITH_CUDA
 #include "backends/cuda/check.h"
 #endif
@@ -15,7 +17,7 @@ Result<DeviceFacts> device(std::string_view id) {
     if (facts.id == id) return std::move(facts);
     ids.push_back(facts.id);
   }
-  return fail(Code::not_found, "--device {}: this machine has: {}", in_quotes(id), fmt::join(ids, ", "));
+  return fail(Code::not_found, "device {}: this machine has: {}", in_quotes(id), fmt::join(ids, ", "));
 }
 
 #ifdef METALLIC_WITH_CUDA
@@ -48,7 +50,7 @@ Result<DeviceFacts> facts_of(int ordinal, const std::string& driver) {
 
 class Stream final : public Executor {
  public:
-  Stream(int ordinal, cudaStream_t stream, bool own) : ordinal_(ordinal), stream_(stream), own_(own) {}
+  Stream(cudaStream_t stream, bool own) : stream_(stream), own_(own) {}
   ~Stream() override {
     // A caller's stream may be gone already; of ours what is queued still uses its memory.
     if (own_) cudaStreamDestroy(stream_);
@@ -58,10 +60,8 @@ class Stream final : public Executor {
     for (size_t i = 0; i < count; ++i) task(context, i);
   }
   void* stream() const override { return stream_; }
-  int ordinal() const { return ordinal_; }
 
  private:
-  int ordinal_;
   cudaStream_t stream_;
   bool own_;
 };
@@ -91,7 +91,7 @@ Result<std::unique_ptr<Executor>> make_stream(const DeviceFacts& facts, void* st
   const bool own = stream == nullptr;
   auto handle = static_cast<cudaStream_t>(stream);
   if (own) METALLIC_CUDA(cudaStreamCreateWithFlags(&handle, cudaStreamNonBlocking));
-  return std::make_unique<Stream>(ordinal, handle, own);
+  return std::make_unique<Stream>(handle, own);
 }
 
 Status synchronize(Executor& executor) {

@@ -188,14 +188,19 @@ inline metallic_problem problem(const std::string& label) {
 /// Scratch memory, aligned as runs need it. One for each thread that runs a plan.
 class Workspace {
  public:
-  explicit Workspace(size_t bytes) : bytes_(bytes), data_(bytes > 0 ? ::operator new(bytes, kAlignment) : nullptr) {}
+  explicit Workspace(size_t bytes) : bytes_(bytes), data_(bytes > 0 ? ::operator new(bytes, kAlignment) : nullptr, Free{true}) {}
+  /// The caller's memory, which outlives this: a GPU's for plans that run there.
+  Workspace(void* memory, size_t bytes) : bytes_(bytes), data_(memory, Free{false}) {}
   void* data() const noexcept { return data_.get(); }
   size_t bytes() const noexcept { return bytes_; }
 
  private:
   static constexpr std::align_val_t kAlignment{64};
   struct Free {
-    void operator()(void* data) const noexcept { ::operator delete(data, kAlignment); }
+    bool own;
+    void operator()(void* data) const noexcept {
+      if (own) ::operator delete(data, kAlignment);
+    }
   };
   size_t bytes_;
   std::unique_ptr<void, Free> data_;
@@ -212,7 +217,7 @@ class Plan {
   Workspace workspace() const { return Workspace(workspace_bytes()); }
 
   /// With the plan's own workspace, which the first run allocates: from one thread at a time. Pointers are to elements of the
-  /// problem's types; a softmax's out may be in.
+  /// problem's types; a softmax's out may be in. On a GPU plans have none of their own: those that need one throw.
   void run(const void* in, void* out) { run(in, out, own_workspace()); }
   /// matmul
   void run(const void* a, const void* b, void* c) { run(a, b, c, own_workspace()); }
@@ -242,13 +247,16 @@ class Plan {
   struct Destroy {
     void operator()(metallic_plan* plan) const noexcept { metallic_plan_destroy(plan); }
   };
-  explicit Plan(metallic_plan* plan) : plan_(plan) {}
+  Plan(metallic_plan* plan, bool on_gpu) : plan_(plan), on_gpu_(on_gpu) {}
   // Made by the first run that needs it: plans that are run with the caller's have none.
   const Workspace& own_workspace() {
+    if (on_gpu_ && workspace_bytes() > 0)
+      throw Error(METALLIC_INVALID_ARGUMENT, "the plan needs a workspace: run it with one in the GPU's memory");
     if (workspace_.bytes() == 0) workspace_ = workspace();
     return workspace_;
   }
   std::unique_ptr<metallic_plan, Destroy> plan_;
+  bool on_gpu_;
   Workspace workspace_{0};
 };
 
@@ -278,7 +286,8 @@ struct Options {
 /// Environment, device and profiles, read once.
 class Context {
  public:
-  explicit Context(const Options& options = {}) : log_(std::make_unique<Log>(options.log)) {
+  explicit Context(const Options& options = {})
+      : log_(std::make_unique<Log>(options.log)), on_gpu_(!options.device.empty() && options.device != "cpu") {
     metallic_context_options given{};
     given.struct_size = sizeof(given);
     given.model = options.model.empty() ? nullptr : options.model.c_str();
@@ -310,7 +319,7 @@ class Context {
   Plan plan(const metallic_problem& problem) const {
     metallic_plan* made = nullptr;
     check(metallic_plan_create(context_.get(), &problem, &made));
-    return Plan(made);
+    return Plan(made, on_gpu_);
   }
 
   /// Waits for all that was launched on the context's GPU.
@@ -325,6 +334,7 @@ class Context {
   };
   std::unique_ptr<Log> log_;  // at an address that moves do not change; outlives the context
   std::unique_ptr<metallic_context, Destroy> context_;
+  bool on_gpu_;
 };
 
 /// The B of a matmul in the order in which kernels read it: packed once for all runs of plans whose shape is `packed()`.

@@ -50,8 +50,7 @@ __device__ inline void load_elements(Chunk<T>& to, const T* row, int64_t begin, 
   for (int i = 0; i < kChunk<T>; ++i) to.at[i] = begin + i >= 0 && begin + i < count ? row[begin + i] : fill;
 }
 
-/// The same in one load where all lie in the row; the address
-/// must be a multiple of 16 bytes there.
+/// The same in one load where all lie in the row; the address must be a multiple of 16 bytes there.
 template <typename T>
 __device__ inline void load_chunk(Chunk<T>& to, const T* row, int64_t begin, int64_t count, T fill) {
   if (begin >= 0 && begin + kChunk<T> <= count)
@@ -65,14 +64,15 @@ __device__ inline void load_chunk(Chunk<T>& to, const T* row, int64_t begin, int
 template <typename T>
 __device__ inline void load_chunk_within(Chunk<T>& to, const T* row, int64_t begin, int64_t count, int64_t least, int64_t most,
                                          T fill) {
-  if (begin >= count || begin < least || begin + kChunk < T >> most) {
+  constexpr int kOf = kChunk<T>;
+  if (begin >= count || begin < least || begin + kOf > most) {
     load_elements(to, row, begin, count, fill);
     return;
   }
   load_once(to, row + begin);
-  if (begin < 0 || begin + kChunk < T >> count)
+  if (begin < 0 || begin + kOf > count)
 #pragma unroll
-    for (int i = 0; i < kChunk<T>; ++i)
+    for (int i = 0; i < kOf; ++i)
       if (begin + i < 0 || begin + i >= count) to.at[i] = fill;
 }
 

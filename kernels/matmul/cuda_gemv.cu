@@ -278,9 +278,9 @@ class Gemv final : public Kernel {
       if constexpr (!std::is_same_v<In, float>)
         if (mma_ && aligned) {
           const auto with_eights = [&]<int kEights>() {
-            if (tuning_["rows"] == 32) return function(mma_rows<In, Out, 2, kEights, 2>, 32, 8 * kEights, in, out);
-            return tuning_["depth"] == 2 ? function(mma_rows<In, Out, 1, kEights, 2>, 16, 8 * kEights, in, out)
-                                         : function(mma_rows<In, Out, 1, kEights, 4>, 16, 8 * kEights, in, out);
+            if (rows_ == 32) return function(mma_rows<In, Out, 2, kEights, 2>, 32, 8 * kEights, in, out);
+            return depth_ == 2 ? function(mma_rows<In, Out, 1, kEights, 2>, 16, 8 * kEights, in, out)
+                               : function(mma_rows<In, Out, 1, kEights, 4>, 16, 8 * kEights, in, out);
           };
           return product_.n <= 8 ? with_eights.template operator()<1>() : with_eights.template operator()<2>();
         }
@@ -305,13 +305,32 @@ class Gemv final : public Kernel {
     return kernel;
   }
 
+  Code run(const Args& args, std::byte*, Executor& executor) const override {
+    if (shape_.batch == 0 || shape_.small() == 0) return Code::ok;
+    const void* w = args.in[shape_.weights_in_a() ? 0 : 1];
+    const void* x = args.in[shape_.weights_in_a() ? 1 : 0];
+    return with_kernel(
+        reinterpret_cast<uintptr_t>(w) % 16 == 0, [&]<typename In, typename Out>(auto kernel, int rows, int columns, In, Out) {
+          const int64_t tiles = (product_.big + rows - 1) / rows;
+          const Grid grid = {.blocks = dim3(static_cast<unsigned>(tiles * split_), static_cast<unsigned>(shape_.batch)),
+                             .threads = static_cast<unsigned>(kWarp * warps_),
+                             .shared = sizeof(float) * static_cast<size_t>(rows * columns * warps_),
+                             .cluster = static_cast<unsigned>(split_)};
+          return cuda::launch(kernel, grid, executor, product_, static_cast<const In*>(w), static_cast<const In*>(x),
+                              static_cast<Out*>(args.out), grid.cluster);
+        });
+  }
+
  private:
   Gemv(const Problem& problem, const Tuning& tuning)
       : shape_(problem.matmul()),
         dtype_(problem.dtype),
         out_dtype_(problem.out_dtype),
         mma_(takes_mma(problem)),
-        tuning_(tuning) {
+        rows_(tuning["rows"]),
+        depth_(tuning["depth"]),
+        split_(tuning["split"]),
+        warps_(tuning["warps"]) {
     const MatmulShape& s = shape_;
     const bool in_a = s.weights_in_a();
     product_ = {.big = s.big(),
@@ -329,28 +348,10 @@ class Gemv final : public Kernel {
                 .beta = s.beta};
   }
 
- public:
-  Code run(const Args& args, std::byte*, Executor& executor) const override {
-    if (shape_.batch == 0 || shape_.small() == 0) return Code::ok;
-    const void* w = args.in[shape_.weights_in_a() ? 0 : 1];
-    const void* x = args.in[shape_.weights_in_a() ? 1 : 0];
-    return with_kernel(
-        reinterpret_cast<uintptr_t>(w) % 16 == 0, [&]<typename In, typename Out>(auto kernel, int rows, int columns, In, Out) {
-          const int64_t split = tuning_["split"], tiles = (product_.big + rows - 1) / rows;
-          const Grid grid = {.blocks = dim3(static_cast<unsigned>(tiles * split), static_cast<unsigned>(shape_.batch)),
-                             .threads = static_cast<unsigned>(kWarp * tuning_["warps"]),
-                             .shared = sizeof(float) * static_cast<size_t>(rows * columns * tuning_["warps"]),
-                             .cluster = static_cast<unsigned>(split)};
-          return cuda::launch(kernel, grid, executor, product_, static_cast<const In*>(w), static_cast<const In*>(x),
-                              static_cast<Out*>(args.out), grid.cluster);
-        });
-  }
-
- private:
   MatmulShape shape_;
   DType dtype_, out_dtype_;
   bool mma_;
-  Tuning tuning_;
+  int64_t rows_, depth_, split_, warps_;  // the tuning
   Product product_;
 };
 

@@ -133,7 +133,7 @@ extern const Variant cuda_vec = {
       if (problem.softmax().rows() > int64_t{1} << 30) return "more rows than a grid has blocks";
       return std::nullopt;
     },
-    // Eight elements a thread, sixteen where rows are long: loads in flight for every lane, and few exchanges between warps.
+    // Sixteen elements a thread at most, 32 where rows are long: loads in flight for every lane, few exchanges between warps.
     .prefer = [](const Problem& problem, const DeviceFacts&) -> const Tuning& {
       const int64_t wanted = problem.softmax().seq_k > 2048 ? 32 : 16;
       for (const Tuning& tuning : kTunings)
