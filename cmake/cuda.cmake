@@ -14,8 +14,9 @@ if(CMAKE_CUDA_COMPILER)
 endif()
 option(METALLIC_CUDA "build the CUDA backend" ${nvcc_suffices})
 if(METALLIC_CUDA)
-  # Hopper's own instructions need its own code; other cards since Ampere run that of 8.0, later ones compile it when they start.
-  set(CMAKE_CUDA_ARCHITECTURES 80-real 90a-real 80-virtual CACHE STRING "compute capabilities to build for")
+  # Hopper's own instructions need its own code; Ampere and Ada run that of 8.0. Later cards compile that of 9.0 when they start,
+  # which has clusters and beginnings before the end: kernels are launched with them there.
+  set(CMAKE_CUDA_ARCHITECTURES 80-real 90a-real 90-virtual CACHE STRING "compute capabilities to build for")
   enable_language(CUDA)
   find_package(CUDAToolkit REQUIRED)
   # CMake 3.25 does not know how to ask nvcc 13 for C++20, and drops it silently where it need not be had. fmt 9 is not sure whether nvcc has constexpr.

@@ -34,6 +34,7 @@ inline constexpr int kChunk = 16 / static_cast<int>(sizeof(T));
 template <typename T>
 union alignas(16) Chunk {
   uint4 bits;
+  unsigned words[4];
   T at[kChunk<T>];
 };
 
@@ -43,37 +44,31 @@ __device__ inline void load_once(Chunk<T>& to, const T* from) {
   to.bits = __ldcs(reinterpret_cast<const uint4*>(from));
 }
 
-/// Elements [begin, begin + kChunk) of a row of `count`, one by one, `fill` where that is outside of it.
+/// A word of equal elements.
 template <typename T>
-__device__ inline void load_elements(Chunk<T>& to, const T* row, int64_t begin, int64_t count, T fill) {
-#pragma unroll
-  for (int i = 0; i < kChunk<T>; ++i) to.at[i] = begin + i >= 0 && begin + i < count ? row[begin + i] : fill;
-}
-
-/// The same in one load where all lie in the row; the address must be a multiple of 16 bytes there.
-template <typename T>
-__device__ inline void load_chunk(Chunk<T>& to, const T* row, int64_t begin, int64_t count, T fill) {
-  if (begin >= 0 && begin + kChunk<T> <= count)
-    load_once(to, row + begin);
+__device__ inline unsigned word_of(T element) {
+  if constexpr (sizeof(T) == 4)
+    return __float_as_uint(element);
   else
-    load_elements(to, row, begin, count, fill);
+    return 0x10001u * *reinterpret_cast<const unsigned short*>(&element);
 }
 
-/// The same where elements from `least` to `most` of the row are of the same tensor, neighbouring rows' too: one load there as
-/// well, since what lies outside of the row is not looked at.
+/// Of a chunk those elements stay whose places are in [from, to); the others become `none`.
 template <typename T>
-__device__ inline void load_chunk_within(Chunk<T>& to, const T* row, int64_t begin, int64_t count, int64_t least, int64_t most,
-                                         T fill) {
-  constexpr int kOf = kChunk<T>;
-  if (begin >= count || begin < least || begin + kOf > most) {
-    load_elements(to, row, begin, count, fill);
-    return;
-  }
-  load_once(to, row + begin);
-  if (begin < 0 || begin + kOf > count)
+__device__ inline void keep(Chunk<T>& chunk, int from, int to, T none) {
+  constexpr int kOfWord = 4 / static_cast<int>(sizeof(T)), kBits = 8 * static_cast<int>(sizeof(T));
+  const unsigned filled = word_of(none);
 #pragma unroll
-    for (int i = 0; i < kOf; ++i)
-      if (begin + i < 0 || begin + i >= count) to.at[i] = fill;
+  for (int w = 0; w < 4; ++w) {
+    // Shifts by 32 bits or more leave nothing.
+    const auto below = [&](int place) {
+      unsigned mask;
+      asm("shl.b32 %0, 0xffffffff, %1;" : "=r"(mask) : "r"(kBits * max(place - kOfWord * w, 0)));
+      return mask;
+    };
+    const unsigned kept = below(from) & ~below(to);
+    chunk.words[w] = (chunk.words[w] & kept) | (filled & ~kept);
+  }
 }
 
 /// The largest element of a chunk, NaN passed over.
@@ -100,28 +95,46 @@ __device__ inline void set_pair(T* to, float low, float high) {
     to[0] = low, to[1] = high;
 }
 
-/// Stores kCount floats as elements [begin, begin + kCount) of a row of `count`, in one or two stores where all lie in the row
-/// and the address allows it.
-template <int kCount, typename T>
-__device__ inline void store_floats(const float* values, T* row, int64_t begin, int64_t count) {
-  constexpr int kBytes = kCount * static_cast<int>(sizeof(T));
-  using Word = std::conditional_t<kBytes % 16 == 0, uint4, uint2>;
-  constexpr int kWords = kBytes / static_cast<int>(sizeof(Word));
-  static_assert(kWords * sizeof(Word) == kBytes);
-  if (begin >= 0 && begin + kCount <= count && reinterpret_cast<uintptr_t>(row + begin) % sizeof(Word) == 0) {
-    union {
-      Word words[kWords];
-      T at[kCount];
-    } all;
+/// Stores of a chunk, whose place is a multiple of 16 bytes, the elements [from, to), in whole words where it can.
+template <typename T>
+__device__ inline void store_some(const Chunk<T>& chunk, T* to_chunk, int from, int to) {
+  constexpr int kOfWord = 4 / static_cast<int>(sizeof(T));
 #pragma unroll
-    for (int i = 0; i < kCount; i += 2) set_pair(all.at + i, values[i], values[i + 1]);
-#pragma unroll
-    for (int i = 0; i < kWords; ++i) __stcs(reinterpret_cast<Word*>(row + begin) + i, all.words[i]);
-    return;
+  for (int w = 0; w < 4; ++w) {
+    const int begin = kOfWord * w;
+    if (begin >= from && begin + kOfWord <= to)
+      __stcs(reinterpret_cast<unsigned*>(to_chunk) + w, chunk.words[w]);
+    else if constexpr (kOfWord == 2) {
+      if (begin + 1 == from && from < to) to_chunk[begin + 1] = chunk.at[begin + 1];
+      if (begin + 1 == to && from < to) to_chunk[begin] = chunk.at[begin];
+    }
   }
+}
+
+/// What kCount elements are stored in at once.
+template <typename T, int kCount>
+using Word = std::conditional_t<kCount * sizeof(T) % 16 == 0, uint4, uint2>;
+
+/// Whether an address is a multiple of that.
+template <typename T, int kCount>
+__device__ inline bool is_wide_place(const T* to) {
+  return reinterpret_cast<uintptr_t>(to) % sizeof(Word<T, kCount>) == 0;
+}
+
+/// Stores floats as elements in one or two stores, at such an address.
+template <int kCount, typename T>
+__device__ inline void store_wide(const float (&values)[kCount], T* to) {
+  using Of = Word<T, kCount>;
+  constexpr int kWords = kCount * static_cast<int>(sizeof(T)) / static_cast<int>(sizeof(Of));
+  static_assert(kWords * sizeof(Of) == kCount * sizeof(T));
+  union {
+    Of words[kWords];
+    T at[kCount];
+  } all;
 #pragma unroll
-  for (int i = 0; i < kCount; ++i)
-    if (begin + i >= 0 && begin + i < count) row[begin + i] = from_float<T>(values[i]);
+  for (int i = 0; i < kCount; i += 2) set_pair(all.at + i, values[i], values[i + 1]);
+#pragma unroll
+  for (int i = 0; i < kWords; ++i) __stcs(reinterpret_cast<Of*>(to) + i, all.words[i]);
 }
 
 /// Calls function(In{}, Out{}) with the device's types of input and output, which are the same or one of them f32.

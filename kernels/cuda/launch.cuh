@@ -1,9 +1,11 @@
-// Launching a kernel on an executor's stream: clusters, dynamic shared memory, and errors as codes.
+// Launching a kernel on an executor's stream: clusters, dynamic shared memory, beginning before the kernel before has ended, and
+// errors as codes.
 #pragma once
 
 #include <cuda_runtime.h>
 
 #include "backends/cuda/check.h"
+#include "core/device.h"
 #include "core/executor.h"
 
 namespace metallic::cuda {
@@ -13,7 +15,20 @@ struct Grid {
   unsigned threads;
   size_t shared = 0;     ///< bytes of dynamic shared memory of a block
   unsigned cluster = 1;  ///< blocks along x that share theirs
+  bool early = false;    ///< blocks may begin while the stream's kernel before ends: each must call after_earlier first
 };
+
+/// Whether a device has such beginnings.
+inline bool can_begin_early(const DeviceFacts& facts) { return facts.isa_bit >= 90; }
+
+/// What a kernel that begins early does before it touches any memory: waits until what all kernels before wrote is there, and
+/// lets the next one begin, whose launching and first instructions then cost nothing; that one waits here for the end of this.
+__device__ inline void after_earlier() {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.wait;" ::: "memory");
+  asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+#endif
+}
 
 /// Lets a kernel be launched with up to so much dynamic shared memory and, beyond 8, with so large a cluster, on the current
 /// device. The last call for a kernel counts, so each must allow what all plans with it want.
@@ -21,6 +36,8 @@ template <typename... Parameters>
 Status allow(void (*kernel)(Parameters...), size_t shared, unsigned cluster = 1) {
   if (shared > 48 << 10)
     METALLIC_CUDA(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared)));
+  // Left to itself the driver may make room for one block of a multiprocessor.
+  METALLIC_CUDA(cudaFuncSetAttribute(kernel, cudaFuncAttributePreferredSharedMemoryCarveout, cudaSharedmemCarveoutMaxShared));
   if (cluster > 8) METALLIC_CUDA(cudaFuncSetAttribute(kernel, cudaFuncAttributeNonPortableClusterSizeAllowed, 1));
   return {};
 }
@@ -32,12 +49,17 @@ Code launch(void (*kernel)(Parameters...), const Grid& grid, Executor& executor,
   config.blockDim = dim3(grid.threads);
   config.dynamicSmemBytes = grid.shared;
   config.stream = static_cast<cudaStream_t>(executor.stream());
-  cudaLaunchAttribute cluster{};
+  cudaLaunchAttribute attributes[2] = {};
+  config.attrs = attributes;
   if (grid.cluster > 1) {
+    cudaLaunchAttribute& cluster = attributes[config.numAttrs++];
     cluster.id = cudaLaunchAttributeClusterDimension;
     cluster.val.clusterDim = {grid.cluster, 1, 1};
-    config.attrs = &cluster;
-    config.numAttrs = 1;
+  }
+  if (grid.early) {
+    cudaLaunchAttribute& early = attributes[config.numAttrs++];
+    early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+    early.val.programmaticStreamSerializationAllowed = 1;
   }
   return code_of(cudaLaunchKernelEx(&config, kernel, Parameters(arguments)...));
 }

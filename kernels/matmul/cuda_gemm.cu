@@ -8,135 +8,20 @@
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/mma.cuh"
 #include "kernels/matmul/contract.h"
+#include "kernels/matmul/tiles.cuh"
 
 namespace metallic::matmul {
 namespace {
-using cuda::from_float;
 using cuda::Grid;
 using cuda::multiply_add;
-using cuda::to_float;
-
-// An operand as rows of `rows` × K, or stored the other way round; strides in elements.
-struct Matrix {
-  int64_t rows, stride, batch;
-};
-
-struct Shape {
-  int64_t m, k, n;
-  Matrix a, b;
-  int64_t ldc, batch_c;
-  float alpha, beta;
-};
-
-template <typename Out>
-__device__ void store(const Shape& s, Out* c, int64_t i, int64_t j, float sum) {
-  if (i >= s.m || j >= s.n) return;
-  Out& to = c[i * s.ldc + j];
-  const float scaled = s.alpha * sum;
-  to = from_float<Out>(s.beta == 0 ? scaled : fmaf(s.beta, to_float(to), scaled));
-}
 
 // ---- 16-bit types ----
-
-constexpr int kDepth = 64;  // K of a stage
-constexpr int kOf = 8;      // elements of 16 bytes
 
 constexpr int kThreads = 128;  // four warps, each with a quarter of a tile
 
 // Tiles on their way or in use: as many as two blocks of a multiprocessor have shared memory for.
 template <int kTile>
 inline constexpr int kStages = kTile >= 128 ? 3 : 4;
-
-// A tile of kRows × kDepth in shared memory, as rows along K, or as kDepth rows along the other dimension where the operand is
-// stored so. 16-byte chunks are permuted within a row so that eight rows' chunks lie in different banks.
-template <int kRows, bool kAlongK>
-struct Tile {
-  static constexpr int kOuter = kAlongK ? kRows : kDepth, kChunks = (kAlongK ? kDepth : kRows) / kOf;
-  static constexpr int kElements = kRows * kDepth;
-  __device__ static int place(int outer, int chunk) { return (outer * kChunks + (chunk ^ outer % 8)) * kOf; }
-
-  // Four 8 × 8 fragments of 16 rows (lanes 0..15 name them) × 16 K, as the instruction wants the operand: for A rows 0..7 and
-  // 8..15 of the first eight K, then of the others.
-  __device__ static void fragments(unsigned (&to)[4], const void* tile, int row, int k) {
-    const int lane = static_cast<int>(threadIdx.x) % 32;
-    int outer, chunk;
-    if constexpr (kAlongK)
-      outer = row + lane % 16, chunk = k / kOf + lane / 16;
-    else
-      outer = k + lane % 8 + lane / 16 * 8, chunk = row / kOf + lane / 8 % 2;
-    const auto address = static_cast<unsigned>(__cvta_generic_to_shared(tile)) + 2 * static_cast<unsigned>(place(outer, chunk));
-    if constexpr (kAlongK)
-      asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
-                   : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3])
-                   : "r"(address));
-    else
-      asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];"
-                   : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3])
-                   : "r"(address));
-  }
-};
-
-// Copies an operand's tiles, one after the other along K; each thread has its chunks at the same places of all, one below the
-// other.
-template <typename T, int kRows, bool kAlongK>
-class Copier {
-  using Of = Tile<kRows, kAlongK>;
-  static constexpr int kApart = kThreads / Of::kChunks, kEach = Of::kOuter / kApart;
-  static_assert(kApart % 8 == 0 && kEach * kApart == Of::kOuter, "a thread's chunks are permuted alike");
-
- public:
-  // `width`: 16, 8 or 4 bytes, what the operand's place and stride allow at once, or 2, which are copied one by one.
-  __device__ Copier(const T* from, const Matrix& matrix, int64_t first, int64_t depth, int width)
-      : origin_(from), stride_(matrix.stride), depth_(depth), width_(width) {
-    const int64_t rows_left = matrix.rows - first;
-    from_ = from + (kAlongK ? (first + outer()) * stride_ + chunk() * kOf : outer() * stride_ + first + chunk() * kOf);
-    // Rows of the tile that there are, or elements of a chunk along them.
-    there_ = static_cast<int>(kAlongK ? min(rows_left, int64_t{kRows}) : clamp(rows_left - chunk() * kOf));
-  }
-
-  // Starts copying the next tile, which begins at `k`; zeros beyond the operand.
-  __device__ void copy(T* to, int64_t k) {
-    T* const place = to + Of::place(outer(), chunk());
-    const int of_chunk = kAlongK ? clamp(depth_ - k - chunk() * kOf) : there_;
-    const int outer_end = kAlongK ? there_ : static_cast<int>(min(depth_ - k, int64_t{kDepth}));
-#pragma unroll
-    for (int i = 0; i < kEach; ++i) {
-      const int count = outer() + i * kApart < outer_end ? of_chunk : 0;
-      copy_chunk(place + i * kApart * Of::kChunks * kOf, count > 0 ? from_ + i * kApart * stride_ : origin_, 2 * count);
-    }
-    from_ += kAlongK ? kDepth : kDepth * stride_;
-  }
-
- private:
-  __device__ static int outer() { return static_cast<int>(threadIdx.x) / Of::kChunks; }
-  __device__ static int chunk() { return static_cast<int>(threadIdx.x) % Of::kChunks; }
-  __device__ static int clamp(int64_t elements) { return static_cast<int>(max(int64_t{0}, min(int64_t{kOf}, elements))); }
-
-  __device__ void copy_chunk(T* to, const T* from, int bytes) const {
-    const auto address = static_cast<unsigned>(__cvta_generic_to_shared(to));
-    if (width_ == 16) {
-      asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(address), "l"(from), "r"(bytes));
-    } else if (width_ == 8) {
-#pragma unroll
-      for (int part = 0; part < 16; part += 8)
-        asm volatile("cp.async.ca.shared.global [%0], [%1], 8, %2;" ::"r"(address + part),
-                     "l"(bytes > part ? from + part / 2 : origin_), "r"(max(0, min(8, bytes - part))));
-    } else if (width_ == 4) {
-#pragma unroll
-      for (int part = 0; part < 16; part += 4)
-        asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(address + part),
-                     "l"(bytes > part ? from + part / 2 : origin_), "r"(max(0, min(4, bytes - part))));
-    } else {
-#pragma unroll
-      for (int e = 0; e < kOf; ++e) to[e] = 2 * e < bytes ? from[e] : from_float<T>(0);
-    }
-  }
-
-  const T* origin_;  // where it is safe to point
-  const T* from_;
-  int64_t stride_, depth_;
-  int width_, there_;
-};
 
 // A block has kTile × kTile of C, a warp half of that each way.
 template <typename In, typename Out, int kTile, bool kAAlongK, bool kBAlongK>
@@ -145,6 +30,7 @@ __global__ void __launch_bounds__(kThreads, 2)
   constexpr int kOfWarp = kTile / 2, kOfM = kOfWarp / 16, kOfN = kOfWarp / 8;
   using TileA = Tile<kTile, kAAlongK>;
   using TileB = Tile<kTile, kBAlongK>;
+  cuda::after_earlier();
   extern __shared__ __align__(16) unsigned char memory[];
   In* const tiles_a = reinterpret_cast<In*>(memory);
   In* const tiles_b = tiles_a + kStages<kTile> * TileA::kElements;
@@ -153,8 +39,8 @@ __global__ void __launch_bounds__(kThreads, 2)
   const int warp = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 32;
   const int warp_m = warp / 2 * kOfWarp, warp_n = warp % 2 * kOfWarp;
   const int64_t steps = (s.k + kDepth - 1) / kDepth;
-  Copier<In, kTile, kAAlongK> copier_a(a, s.a, first_m, s.k, width_a);
-  Copier<In, kTile, kBAlongK> copier_b(b, s.b, first_n, s.k, width_b);
+  Copier<In, kTile, kAAlongK, kThreads> copier_a(a, s.a, first_m, s.k, width_a);
+  Copier<In, kTile, kBAlongK, kThreads> copier_b(b, s.b, first_n, s.k, width_b);
   const auto start = [&](int64_t step) {
     if (step < steps) {
       const int64_t stage = step % kStages<kTile>;
@@ -203,6 +89,7 @@ constexpr int kFloatTile = 64, kFloatDepth = 16, kFloatThreads = 256;
 template <typename Out, bool kAAlongK, bool kBAlongK>
 __global__ void __launch_bounds__(kFloatThreads) float_tiles(const Shape s, const float* a, const float* b, Out* c) {
   constexpr int kEach = 4;  // a thread has so many rows and columns of the tile
+  cuda::after_earlier();
   __shared__ float tile_a[kFloatDepth][kFloatTile + 4], tile_b[kFloatDepth][kFloatTile + 4];
   a += blockIdx.z * s.a.batch, b += blockIdx.z * s.b.batch, c += blockIdx.z * s.batch_c;
   const int64_t first_m = int64_t{kFloatTile} * blockIdx.y, first_n = int64_t{kFloatTile} * blockIdx.x;
@@ -263,8 +150,8 @@ class Gemm final : public Kernel {
   }
 
  public:
-  static Result<std::unique_ptr<const Kernel>> make(const Problem& problem, const Tuning& tuning) {
-    auto kernel = std::unique_ptr<Gemm>(new Gemm(problem, tuning));
+  static Result<std::unique_ptr<const Kernel>> make(const Problem& problem, const Tuning& tuning, const DeviceFacts& facts) {
+    auto kernel = std::unique_ptr<Gemm>(new Gemm(problem, tuning, facts));
     if (problem.dtype != DType::f32)
       METALLIC_CHECK((kernel->with_mma([&](auto function, auto, auto) { return cuda::allow(function, kernel->shared_); })));
     return kernel;
@@ -284,46 +171,36 @@ class Gemm final : public Kernel {
       });
     return with_mma([&]<typename In, typename Out>(auto function, In, Out) {
       return cuda::launch(function, grid(tile_, kThreads, shared_), executor, shape_, static_cast<const In*>(args.in[0]),
-                          static_cast<const In*>(args.in[1]), static_cast<Out*>(args.out), width(args.in[0], shape_.a),
-                          width(args.in[1], shape_.b));
+                          static_cast<const In*>(args.in[1]), static_cast<Out*>(args.out),
+                          copied_width(args.in[0], shape_.a, batch_), copied_width(args.in[1], shape_.b, batch_));
     });
   }
 
  private:
-  Gemm(const Problem& problem, const Tuning& tuning)
-      : dtype_(problem.dtype), out_dtype_(problem.out_dtype), tile_(static_cast<int>(tuning["tile"])) {
+  Gemm(const Problem& problem, const Tuning& tuning, const DeviceFacts& facts)
+      : dtype_(problem.dtype),
+        out_dtype_(problem.out_dtype),
+        tile_(static_cast<int>(tuning["tile"])),
+        early_(cuda::can_begin_early(facts)),
+        shape_(problem.matmul()) {
     const MatmulShape& s = problem.matmul();
     batch_ = s.batch;
     a_along_k_ = !s.ta;
     b_along_k_ = s.tb;
-    shape_ = {.m = s.m,
-              .k = s.k,
-              .n = s.n,
-              .a = {s.m, s.lda, s.batch_stride_a},
-              .b = {s.n, s.ldb, s.batch_stride_b},
-              .ldc = s.ldc,
-              .batch_c = s.batch_stride_c,
-              .alpha = s.alpha,
-              .beta = s.beta};
     shared_ = static_cast<size_t>(2 * (tile_ == 128 ? kStages<128> : kStages<64>)*2 * tile_ * kDepth);
-  }
-
-  // The widest copies that every row's begin allows.
-  int width(const void* operand, const Matrix& matrix) const {
-    const auto bits = reinterpret_cast<uintptr_t>(operand) | static_cast<uintptr_t>(2 * matrix.stride) |
-                      (batch_ > 1 ? static_cast<uintptr_t>(2 * matrix.batch) : 0);
-    return bits % 16 == 0 ? 16 : bits % 8 == 0 ? 8 : bits % 4 == 0 ? 4 : 2;
   }
 
   Grid grid(int tile, unsigned threads, size_t shared) const {
     return {.blocks = dim3(static_cast<unsigned>((shape_.n + tile - 1) / tile),
                            static_cast<unsigned>((shape_.m + tile - 1) / tile), static_cast<unsigned>(batch_)),
             .threads = threads,
-            .shared = shared};
+            .shared = shared,
+            .early = early_};
   }
 
   DType dtype_, out_dtype_;
   int tile_;
+  bool early_;
   int64_t batch_;
   bool a_along_k_, b_along_k_;
   Shape shape_;
@@ -351,8 +228,8 @@ extern const Variant cuda_gemm = {
       const int64_t large = s.batch * ((s.m + 127) / 128) * ((s.n + 127) / 128);
       return kTunings[problem.dtype != DType::f32 && large >= facts.cores ? 1 : 0];
     },
-    .prepare = [](const Problem& problem, const Tuning& tuning, const DeviceFacts&,
-                  Planner&) { return Gemm::make(problem, tuning); },
+    .prepare = [](const Problem& problem, const Tuning& tuning, const DeviceFacts& facts,
+                  Planner&) { return Gemm::make(problem, tuning, facts); },
     .reduction_id = [](const Problem& problem, const Tuning&, const DeviceFacts& facts) -> std::optional<std::string> {
       return (problem.dtype == DType::f32 ? "rising;" : "rising_mma;") + facts.isa;
     },

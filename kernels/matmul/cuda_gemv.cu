@@ -88,54 +88,101 @@ __device__ void finish(const Product& p, Out* y, int64_t first_row, unsigned spl
 #endif
 }
 
+// Starts copying 16 bytes, of which `bytes` are read and the others zero.
+__device__ void copy_chunk(uint4* to, const void* from, int bytes) {
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(static_cast<unsigned>(__cvta_generic_to_shared(to))),
+               "l"(from), "r"(bytes)
+               : "memory");
+}
+
 // 16-bit rows along K that begin at multiples of 16 bytes, by tensor cores. A thread's 16 bytes of a row are not the elements
-// that the instruction has there, but the same in W and X: the order of K within a sum is free.
-template <typename In, typename Out, int kTiles, int kEights, int kDepth>
-__global__ void __launch_bounds__(512, kTiles* kEights* kDepth <= 2 ? 2 : 1)
+// that the instruction has there, but the same in W and X: the order of K within a sum is free. What is on its way is in a ring
+// of shared memory, kStages steps of a warp, and takes no registers: in bursts of what registers hold reading the weights took
+// 0.78 to 0.86 of the card's speed. Each thread reads what itself copied, so that nobody waits for others.
+constexpr int kStep = 64;  // K of a warp's step: 128 bytes of a row
+
+// Of a warp's ring: W's chunks and X's.
+constexpr int64_t bytes_of_step(int tiles, int eights) { return int64_t{kWarp} * 2 * kStep / 4 * (2 * tiles + eights); }
+
+template <typename In, typename Out, int kTiles, int kEights, int kStages>
+__global__ void __launch_bounds__(kWarp* kMostWarps)
     mma_rows(const Product p, const In* w, const In* x, Out* y, const unsigned split) {
-  constexpr int kOf = kChunk<In>;
-  constexpr int kStep = 32 * kDepth;  // K of a warp's step, whose loads are on their way together
+  constexpr int kOf = kChunk<In>, kRows = 2 * kTiles, kDepth = kStep / 32, kChunks = kDepth * (kRows + kEights);
+  cuda::after_earlier();
+  extern __shared__ uint4 memory[];
   const int lane = static_cast<int>(threadIdx.x) % kWarp, group = lane / 4, quarter = lane % 4;
   const int64_t first_row = blockIdx.x / split * int64_t{16 * kTiles};
   w += blockIdx.y * p.w_batch, x += blockIdx.y * p.x_batch, y += blockIdx.y * p.y_batch;
-  const In* rows[2 * kTiles];
-#pragma unroll
-  for (int r = 0; r < 2 * kTiles; ++r) rows[r] = w + min(first_row + 8 * r + group, p.big - 1) * p.w_row;
-  float sums[kTiles][kEights][4] = {};
-  const In zero = from_float<In>(0);
-
   const Turn mine = turn(split, kStep);
-  for (int64_t begin = mine.first; begin < p.k; begin += mine.stride) {
-    Chunk<In> of_w[kDepth][2 * kTiles], of_x[kDepth][kEights];
+  // This thread's chunk `c` of stage `s` is ring[(s·kChunks + c)·32].
+  uint4* const ring = memory + threadIdx.x / kWarp * (kStages * kChunks * kWarp) + lane;
+  const In* rows[kRows];
 #pragma unroll
-    for (int s = 0; s < kDepth; ++s)
+  for (int r = 0; r < kRows; ++r) rows[r] = w + min(first_row + 8 * r + group, p.big - 1) * p.w_row + kOf * quarter;
+  const In* columns[kEights];
+  bool there[kEights];
 #pragma unroll
-      for (int r = 0; r < 2 * kTiles; ++r) load_chunk(of_w[s][r], rows[r], begin + 32 * s + kOf * quarter, p.k, zero);
+  for (int e = 0; e < kEights; ++e) {
+    there[e] = 8 * e + group < p.n;
+    columns[e] = x + (there[e] ? 8 * e + group : 0) * p.x_column + kOf * quarter * p.x_k;
+  }
+  const bool x_is_wide = p.x_k == 1 && (reinterpret_cast<uintptr_t>(x) | static_cast<uintptr_t>(2 * p.x_column)) % 16 == 0;
+
+  const auto start = [&](int64_t begin, int stage) {
+    uint4* to = ring + stage * kChunks * kWarp;
+    if (begin < p.k) {
 #pragma unroll
-    for (int s = 0; s < kDepth; ++s)
+      for (int d = 0; d < kDepth; ++d) {
+        const int64_t k = begin + 32 * d, left = p.k - k - kOf * quarter;
+        const int count = left >= kOf ? kOf : left > 0 ? static_cast<int>(left) : 0;
 #pragma unroll
-      for (int e = 0; e < kEights; ++e) {
-        const int64_t column = 8 * e + group, k = begin + 32 * s + kOf * quarter;
-        const In* from = x + column * p.x_column + k * p.x_k;
-        if (column < p.n && p.x_k == 1 && k + kOf <= p.k && reinterpret_cast<uintptr_t>(from) % 16 == 0)
-          of_x[s][e].bits = __ldg(reinterpret_cast<const uint4*>(from));
-        else
+        for (int r = 0; r < kRows; ++r, to += kWarp) copy_chunk(to, count > 0 ? rows[r] + k : w, 2 * count);
 #pragma unroll
-          for (int i = 0; i < kOf; ++i) of_x[s][e].at[i] = column < p.n && k + i < p.k ? from[i * p.x_k] : zero;
+        for (int e = 0; e < kEights; ++e, to += kWarp) {
+          if (!there[e]) continue;
+          if (x_is_wide) {
+            copy_chunk(to, count > 0 ? columns[e] + k : x, 2 * count);
+          } else {
+            Chunk<In> chunk;
+#pragma unroll
+            for (int i = 0; i < kOf; ++i) chunk.at[i] = i < count ? columns[e][(k + i) * p.x_k] : from_float<In>(0);
+            *to = chunk.bits;
+          }
+        }
       }
+    }
+    asm volatile("cp.async.commit_group;" ::: "memory");
+  };
+  // Columns that are not there stay zero.
 #pragma unroll
-    for (int s = 0; s < kDepth; ++s)
+  for (int e = 0; e < kEights; ++e)
+    if (!there[e])
+      for (int i = 0; i < kStages * kDepth; ++i) ring[(i * (kRows + kEights) + kRows + e) * kWarp] = uint4{};
+  for (int s = 0; s < kStages; ++s) start(mine.first + s * mine.stride, s);
+
+  float sums[kTiles][kEights][4] = {};
+  int stage = 0;
+  for (int64_t begin = mine.first; begin < p.k; begin += mine.stride) {
+    asm volatile("cp.async.wait_group %0;" ::"n"(kStages - 1) : "memory");
+    uint4 chunks[kChunks];
+#pragma unroll
+    for (int c = 0; c < kChunks; ++c) chunks[c] = ring[(stage * kChunks + c) * kWarp];
+    start(begin + kStages * mine.stride, stage);
+    stage = stage + 1 == kStages ? 0 : stage + 1;
+#pragma unroll
+    for (int d = 0; d < kDepth; ++d)
 #pragma unroll
       for (int t = 0; t < kTiles; ++t)
 #pragma unroll
         for (int e = 0; e < kEights; ++e) {
-          const uint4 &low = of_w[s][2 * t].bits, &high = of_w[s][2 * t + 1].bits, &b = of_x[s][e].bits;
+          const uint4* const of_step = chunks + d * (kRows + kEights);
+          const uint4 &low = of_step[2 * t], &high = of_step[2 * t + 1], &b = of_step[kRows + e];
           multiply_add<In>(sums[t][e], low.x, high.x, low.y, high.y, b.x, b.y);
           multiply_add<In>(sums[t][e], low.z, high.z, low.w, high.w, b.z, b.w);
         }
   }
-  extern __shared__ float tiles[];
-  finish<16 * kTiles, 8 * kEights>(p, y, first_row, split, tiles, [&](float* to) {
+  asm volatile("cp.async.wait_all;" ::: "memory");
+  finish<16 * kTiles, 8 * kEights>(p, y, first_row, split, reinterpret_cast<float*>(memory), [&](float* to) {
 #pragma unroll
     for (int t = 0; t < kTiles; ++t)
 #pragma unroll
@@ -150,6 +197,7 @@ __global__ void __launch_bounds__(512, kTiles* kEights* kDepth <= 2 ? 2 : 1)
 template <typename In, typename Out, int kColumns>
 __global__ void __launch_bounds__(512) dot_rows(const Product p, const In* w, const In* x, Out* y, const unsigned split) {
   constexpr int kRows = 4, kOf = 4;  // elements that a lane takes at once
+  cuda::after_earlier();
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
   const int64_t first_row = blockIdx.x / split * int64_t{kRows};
   w += blockIdx.y * p.w_batch, x += blockIdx.y * p.x_batch, y += blockIdx.y * p.y_batch;
@@ -198,6 +246,7 @@ __global__ void __launch_bounds__(512) dot_rows(const Product p, const In* w, co
 template <typename In, typename Out, int kColumns>
 __global__ void __launch_bounds__(512) scaled_rows(const Product p, const In* w, const In* x, Out* y, const unsigned split) {
   constexpr int kOf = 4, kRows = kWarp * kOf, kStep = 8;
+  cuda::after_earlier();
   const int lane = static_cast<int>(threadIdx.x) % kWarp, warp = static_cast<int>(threadIdx.x) / kWarp;
   const int64_t first_row = blockIdx.x / split * int64_t{kRows}, at = first_row + kOf * lane;
   w += blockIdx.y * p.w_batch, x += blockIdx.y * p.x_batch, y += blockIdx.y * p.y_batch;
@@ -248,18 +297,50 @@ __global__ void __launch_bounds__(512) scaled_rows(const Product p, const In* w,
   });
 }
 
-constexpr Tuning kTunings[] = {
-    {{{{"depth", 2}, {"rows", 16}, {"split", 1}, {"warps", 4}}}},  {{{{"depth", 2}, {"rows", 16}, {"split", 1}, {"warps", 8}}}},
-    {{{{"depth", 2}, {"rows", 16}, {"split", 1}, {"warps", 16}}}}, {{{{"depth", 2}, {"rows", 16}, {"split", 2}, {"warps", 4}}}},
-    {{{{"depth", 2}, {"rows", 16}, {"split", 2}, {"warps", 8}}}},  {{{{"depth", 2}, {"rows", 16}, {"split", 4}, {"warps", 4}}}},
-    {{{{"depth", 2}, {"rows", 16}, {"split", 4}, {"warps", 8}}}},  {{{{"depth", 2}, {"rows", 16}, {"split", 8}, {"warps", 4}}}},
-    {{{{"depth", 4}, {"rows", 16}, {"split", 1}, {"warps", 4}}}},  {{{{"depth", 4}, {"rows", 16}, {"split", 1}, {"warps", 8}}}},
-    {{{{"depth", 4}, {"rows", 16}, {"split", 1}, {"warps", 16}}}}, {{{{"depth", 4}, {"rows", 16}, {"split", 2}, {"warps", 4}}}},
-    {{{{"depth", 4}, {"rows", 16}, {"split", 2}, {"warps", 8}}}},  {{{{"depth", 4}, {"rows", 16}, {"split", 4}, {"warps", 4}}}},
-    {{{{"depth", 4}, {"rows", 16}, {"split", 4}, {"warps", 8}}}},  {{{{"depth", 4}, {"rows", 16}, {"split", 8}, {"warps", 4}}}},
-    {{{{"depth", 2}, {"rows", 32}, {"split", 1}, {"warps", 4}}}},  {{{{"depth", 2}, {"rows", 32}, {"split", 1}, {"warps", 8}}}},
-    {{{{"depth", 2}, {"rows", 32}, {"split", 2}, {"warps", 4}}}},  {{{{"depth", 2}, {"rows", 32}, {"split", 2}, {"warps", 8}}}},
-    {{{{"depth", 2}, {"rows", 32}, {"split", 4}, {"warps", 8}}}}};
+constexpr Tuning kTunings[] = {{{{{"rows", 16}, {"split", 1}, {"stages", 2}, {"warps", 4}}}},
+                               {{{{"rows", 16}, {"split", 1}, {"stages", 4}, {"warps", 4}}}},
+                               {{{{"rows", 16}, {"split", 1}, {"stages", 8}, {"warps", 4}}}},
+                               {{{{"rows", 16}, {"split", 1}, {"stages", 2}, {"warps", 8}}}},
+                               {{{{"rows", 16}, {"split", 1}, {"stages", 4}, {"warps", 8}}}},
+                               {{{{"rows", 16}, {"split", 1}, {"stages", 2}, {"warps", 16}}}},
+                               {{{{"rows", 16}, {"split", 1}, {"stages", 4}, {"warps", 16}}}},
+                               {{{{"rows", 16}, {"split", 2}, {"stages", 2}, {"warps", 4}}}},
+                               {{{{"rows", 16}, {"split", 2}, {"stages", 4}, {"warps", 4}}}},
+                               {{{{"rows", 16}, {"split", 2}, {"stages", 8}, {"warps", 4}}}},
+                               {{{{"rows", 16}, {"split", 2}, {"stages", 2}, {"warps", 8}}}},
+                               {{{{"rows", 16}, {"split", 2}, {"stages", 4}, {"warps", 8}}}},
+                               {{{{"rows", 16}, {"split", 2}, {"stages", 2}, {"warps", 16}}}},
+                               {{{{"rows", 16}, {"split", 2}, {"stages", 4}, {"warps", 16}}}},
+                               {{{{"rows", 16}, {"split", 4}, {"stages", 2}, {"warps", 4}}}},
+                               {{{{"rows", 16}, {"split", 4}, {"stages", 4}, {"warps", 4}}}},
+                               {{{{"rows", 16}, {"split", 4}, {"stages", 8}, {"warps", 4}}}},
+                               {{{{"rows", 16}, {"split", 4}, {"stages", 2}, {"warps", 8}}}},
+                               {{{{"rows", 16}, {"split", 4}, {"stages", 4}, {"warps", 8}}}},
+                               {{{{"rows", 16}, {"split", 8}, {"stages", 2}, {"warps", 4}}}},
+                               {{{{"rows", 16}, {"split", 8}, {"stages", 4}, {"warps", 4}}}},
+                               {{{{"rows", 16}, {"split", 8}, {"stages", 8}, {"warps", 4}}}},
+                               {{{{"rows", 16}, {"split", 8}, {"stages", 2}, {"warps", 8}}}},
+                               {{{{"rows", 16}, {"split", 8}, {"stages", 4}, {"warps", 8}}}},
+                               {{{{"rows", 32}, {"split", 1}, {"stages", 4}, {"warps", 4}}}},
+                               {{{{"rows", 32}, {"split", 1}, {"stages", 8}, {"warps", 4}}}},
+                               {{{{"rows", 32}, {"split", 1}, {"stages", 2}, {"warps", 8}}}},
+                               {{{{"rows", 32}, {"split", 1}, {"stages", 4}, {"warps", 8}}}},
+                               {{{{"rows", 32}, {"split", 1}, {"stages", 2}, {"warps", 16}}}},
+                               {{{{"rows", 32}, {"split", 1}, {"stages", 4}, {"warps", 16}}}},
+                               {{{{"rows", 32}, {"split", 2}, {"stages", 4}, {"warps", 4}}}},
+                               {{{{"rows", 32}, {"split", 2}, {"stages", 8}, {"warps", 4}}}},
+                               {{{{"rows", 32}, {"split", 2}, {"stages", 2}, {"warps", 8}}}},
+                               {{{{"rows", 32}, {"split", 2}, {"stages", 4}, {"warps", 8}}}},
+                               {{{{"rows", 32}, {"split", 2}, {"stages", 2}, {"warps", 16}}}},
+                               {{{{"rows", 32}, {"split", 2}, {"stages", 4}, {"warps", 16}}}},
+                               {{{{"rows", 32}, {"split", 4}, {"stages", 4}, {"warps", 4}}}},
+                               {{{{"rows", 32}, {"split", 4}, {"stages", 8}, {"warps", 4}}}},
+                               {{{{"rows", 32}, {"split", 4}, {"stages", 2}, {"warps", 8}}}},
+                               {{{{"rows", 32}, {"split", 4}, {"stages", 4}, {"warps", 8}}}},
+                               {{{{"rows", 32}, {"split", 8}, {"stages", 4}, {"warps", 4}}}},
+                               {{{{"rows", 32}, {"split", 8}, {"stages", 8}, {"warps", 4}}}},
+                               {{{{"rows", 32}, {"split", 8}, {"stages", 2}, {"warps", 8}}}},
+                               {{{{"rows", 32}, {"split", 8}, {"stages", 4}, {"warps", 8}}}}};
 
 bool along_k(const MatmulShape& s) { return s.weights_in_a() ? !s.ta : s.tb; }
 
@@ -271,22 +352,29 @@ bool takes_mma(const Problem& problem) {
 }
 
 class Gemv final : public Kernel {
-  // Calls function(kernel, rows and columns of its tile, In{}, Out{}). Before what uses it: its type is deduced.
+  // Calls function(kernel, rows and columns of its tile, bytes of a warp's ring, In{}, Out{}). Before what uses it: its type is
+  // deduced.
   template <typename Function>
   auto with_kernel(bool aligned, const Function& function) const {
     return cuda::with_types(dtype_, out_dtype_, [&]<typename In, typename Out>(In in, Out out) {
       if constexpr (!std::is_same_v<In, float>)
         if (mma_ && aligned) {
           const auto with_eights = [&]<int kEights>() {
-            if (rows_ == 32) return function(mma_rows<In, Out, 2, kEights, 2>, 32, 8 * kEights, in, out);
-            return depth_ == 2 ? function(mma_rows<In, Out, 1, kEights, 2>, 16, 8 * kEights, in, out)
-                               : function(mma_rows<In, Out, 1, kEights, 4>, 16, 8 * kEights, in, out);
+            const auto with_tiles = [&]<int kTiles>() {
+              const int64_t ring = stages_ * bytes_of_step(kTiles, kEights);
+              switch (stages_) {
+                case 2: return function(mma_rows<In, Out, kTiles, kEights, 2>, 16 * kTiles, 8 * kEights, ring, in, out);
+                case 4: return function(mma_rows<In, Out, kTiles, kEights, 4>, 16 * kTiles, 8 * kEights, ring, in, out);
+                default: return function(mma_rows<In, Out, kTiles, kEights, 8>, 16 * kTiles, 8 * kEights, ring, in, out);
+              }
+            };
+            return rows_ == 32 ? with_tiles.template operator()<2>() : with_tiles.template operator()<1>();
           };
           return product_.n <= 8 ? with_eights.template operator()<1>() : with_eights.template operator()<2>();
         }
       const auto with_columns = [&]<int kColumns>() {
-        return along_k(shape_) ? function(dot_rows<In, Out, kColumns>, 4, kColumns, in, out)
-                               : function(scaled_rows<In, Out, kColumns>, 4 * kWarp, kColumns, in, out);
+        return along_k(shape_) ? function(dot_rows<In, Out, kColumns>, 4, kColumns, int64_t{0}, in, out)
+                               : function(scaled_rows<In, Out, kColumns>, 4 * kWarp, kColumns, int64_t{0}, in, out);
       };
       if (product_.n == 1) return with_columns.template operator()<1>();
       if (product_.n <= 4) return with_columns.template operator()<4>();
@@ -296,11 +384,12 @@ class Gemv final : public Kernel {
   }
 
  public:
-  static Result<std::unique_ptr<const Kernel>> make(const Problem& problem, const Tuning& tuning) {
-    auto kernel = std::unique_ptr<Gemv>(new Gemv(problem, tuning));
+  static Result<std::unique_ptr<const Kernel>> make(const Problem& problem, const Tuning& tuning, const DeviceFacts& facts) {
+    auto kernel = std::unique_ptr<Gemv>(new Gemv(problem, tuning, facts));
+    // As much as any plan wants: the limit is the kernel's, which other plans run too.
     for (const bool aligned : {true, false})
-      METALLIC_CHECK(kernel->with_kernel(aligned, [&](auto function, int rows, int columns, auto, auto) {
-        return cuda::allow(function, sizeof(float) * static_cast<size_t>(rows * columns * kMostWarps));
+      METALLIC_CHECK(kernel->with_kernel(aligned, [&](auto function, int, int, int64_t, auto, auto) {
+        return cuda::allow(function, static_cast<size_t>(facts.l1d_bytes));
       }));
     return kernel;
   }
@@ -309,28 +398,30 @@ class Gemv final : public Kernel {
     if (shape_.batch == 0 || shape_.small() == 0) return Code::ok;
     const void* w = args.in[shape_.weights_in_a() ? 0 : 1];
     const void* x = args.in[shape_.weights_in_a() ? 1 : 0];
-    return with_kernel(
-        reinterpret_cast<uintptr_t>(w) % 16 == 0, [&]<typename In, typename Out>(auto kernel, int rows, int columns, In, Out) {
-          const int64_t tiles = (product_.big + rows - 1) / rows;
-          const Grid grid = {.blocks = dim3(static_cast<unsigned>(tiles * split_), static_cast<unsigned>(shape_.batch)),
-                             .threads = static_cast<unsigned>(kWarp * warps_),
-                             .shared = sizeof(float) * static_cast<size_t>(rows * columns * warps_),
-                             .cluster = static_cast<unsigned>(split_)};
-          return cuda::launch(kernel, grid, executor, product_, static_cast<const In*>(w), static_cast<const In*>(x),
-                              static_cast<Out*>(args.out), grid.cluster);
-        });
+    return with_kernel(reinterpret_cast<uintptr_t>(w) % 16 == 0, [&]<typename In, typename Out>(
+                                                                     auto kernel, int rows, int columns, int64_t ring, In, Out) {
+      const int64_t tiles = (product_.big + rows - 1) / rows;
+      const Grid grid = {.blocks = dim3(static_cast<unsigned>(tiles * split_), static_cast<unsigned>(shape_.batch)),
+                         .threads = static_cast<unsigned>(kWarp * warps_),
+                         .shared = static_cast<size_t>(warps_ * std::max<int64_t>(ring, 4 * rows * columns)),
+                         .cluster = static_cast<unsigned>(split_),
+                         .early = early_};
+      return cuda::launch(kernel, grid, executor, product_, static_cast<const In*>(w), static_cast<const In*>(x),
+                          static_cast<Out*>(args.out), grid.cluster);
+    });
   }
 
  private:
-  Gemv(const Problem& problem, const Tuning& tuning)
+  Gemv(const Problem& problem, const Tuning& tuning, const DeviceFacts& facts)
       : shape_(problem.matmul()),
         dtype_(problem.dtype),
         out_dtype_(problem.out_dtype),
         mma_(takes_mma(problem)),
         rows_(tuning["rows"]),
-        depth_(tuning["depth"]),
+        stages_(tuning["stages"]),
         split_(tuning["split"]),
-        warps_(tuning["warps"]) {
+        warps_(tuning["warps"]),
+        early_(cuda::can_begin_early(facts)) {
     const MatmulShape& s = shape_;
     const bool in_a = s.weights_in_a();
     product_ = {.big = s.big(),
@@ -351,7 +442,8 @@ class Gemv final : public Kernel {
   MatmulShape shape_;
   DType dtype_, out_dtype_;
   bool mma_;
-  int64_t rows_, depth_, split_, warps_;  // the tuning
+  int64_t rows_, stages_, split_, warps_;  // the tuning
+  bool early_;
   Product product_;
 };
 
@@ -366,7 +458,12 @@ extern const Variant cuda_gemv = {
       if (auto reason = refuses_packed(problem)) return reason;
       if (s.small() > kMostColumns) return "takes up to 16 columns";
       if (tuning["split"] > 1 && facts.isa_bit < 90) return "clusters of blocks need compute capability 9.0";
-      if ((tuning["rows"] != 16 || tuning["depth"] != 2) && !takes_mma(problem)) return "only for tensor cores";
+      if (takes_mma(problem)) {
+        const int64_t step = bytes_of_step(static_cast<int>(tuning["rows"] / 16), s.small() <= 8 ? 1 : 2);
+        if (tuning["warps"] * tuning["stages"] * step > facts.l1d_bytes) return "a block has less shared memory";
+      } else if (tuning["rows"] != 16 || tuning["stages"] != 2) {
+        return "only for tensor cores";
+      }
       if (s.batch > 65535) return "more matrices than a grid has rows";
       if (s.big() > int64_t{1} << 30) return "more rows than a grid has blocks";
       return std::nullopt;
@@ -374,13 +471,16 @@ extern const Variant cuda_gemv = {
     // Two blocks for each multiprocessor, by sharing K where rows are few.
     .prefer = [](const Problem& problem, const DeviceFacts& facts) -> const Tuning& {
       const MatmulShape& s = problem.matmul();
-      const int64_t rows = takes_mma(problem) ? 16 : along_k(s) ? 4 : 4 * kWarp;
-      const int64_t tiles = s.batch * ((s.big() + rows - 1) / rows);
-      if (facts.isa_bit < 90 || tiles >= facts.cores) return kTunings[1];
-      return 2 * tiles >= facts.cores ? kTunings[4] : kTunings[6];
+      const bool mma = takes_mma(problem);
+      const int64_t rows = mma ? 16 : along_k(s) ? 4 : 4 * kWarp, tiles = s.batch * ((s.big() + rows - 1) / rows);
+      const int64_t split = facts.isa_bit < 90 || tiles >= facts.cores ? 1 : 2 * tiles >= facts.cores ? 2 : 4;
+      for (const Tuning& tuning : kTunings)
+        if (tuning["rows"] == 16 && tuning["split"] == split && tuning["warps"] == 8 && tuning["stages"] == (mma ? 4 : 2))
+          return tuning;
+      return kTunings[0];
     },
-    .prepare = [](const Problem& problem, const Tuning& tuning, const DeviceFacts&,
-                  Planner&) { return Gemv::make(problem, tuning); },
+    .prepare = [](const Problem& problem, const Tuning& tuning, const DeviceFacts& facts,
+                  Planner&) { return Gemv::make(problem, tuning, facts); },
     // Tensor cores or not depends on where operands lie, and so does the order.
     .reduction_id = [](const Problem& problem, const Tuning& tuning, const DeviceFacts& facts) -> std::optional<std::string> {
       return (takes_mma(problem)          ? "mma;"

@@ -39,109 +39,57 @@ __device__ MaxSum of_row(MaxSum mine, const Exponential& exponential) {
   return all;
 }
 
-// kFixed: chunks begin at the row's begin wherever that lies, so that a row's sums do not depend on its place.
-template <typename In, typename Out, bool kClustered, bool kFixed>
+template <typename In, typename Out, bool kClustered, Places kPlaces>
 __global__ void __launch_bounds__(1024)
-    block_rows(const Rows s, const In* in, Out* out, const int64_t kept_chunks, const unsigned blocks) {
+    block_rows(const Rows s, const In* in, Out* out, const int kept_chunks, const unsigned blocks) {
   constexpr int kOf = kChunk<In>;
   extern __shared__ uint4 kept[];
-  const int64_t row = blockIdx.x / blocks;
-  const int64_t part = blockIdx.x % blocks;
-  const In* x = in + row * s.in_stride;
-  Out* y = out + row * s.out_stride;
-  const int64_t visible = s.visible(row), skipped = kFixed ? 0 : before(x);
-  const bool aligned = !kFixed || before(x) == 0;
-  const int64_t chunks = (skipped + s.seq_k + kOf - 1) / kOf;
-  const int64_t of_block = (chunks + blocks - 1) / blocks, first = part * of_block;
-  const int64_t count = max(min(of_block, chunks - first), int64_t{0}), held = min(count, kept_chunks);
-  const auto begin_of = [&](int64_t chunk) { return (first + chunk) * kOf - skipped; };
-  const auto is_whole = [&](int64_t begin) { return aligned && begin >= 0 && begin + kOf <= visible; };
+  after_earlier();
+  const unsigned row = blockIdx.x / blocks;
+  const Part<In, kPlaces> part(s, in, row, blockIdx.x % blocks, blocks);
+  const int step = static_cast<int>(blockDim.x), held = min(part.chunks, kept_chunks);
 
   // What fits is on its way before anything is used. A thread reads its own chunks alone, so nobody need wait for others.
-  for (int64_t chunk = threadIdx.x; chunk < held; chunk += blockDim.x) {
-    const int64_t begin = begin_of(chunk);
-    if (is_whole(begin)) {
+  for (int chunk = static_cast<int>(threadIdx.x); chunk < held; chunk += step)
+    if (part.is_wide(chunk * kOf)) {
       const auto to = static_cast<unsigned>(__cvta_generic_to_shared(kept + chunk));
-      asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(to), "l"(x + begin));
-    } else {
-      Chunk<In> edge;
-      load_elements(edge, x, begin, visible, from_float<In>(-INFINITY));
-      kept[chunk] = edge.bits;
+      asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(to), "l"(part.at + chunk * kOf));
     }
-  }
   asm volatile("cp.async.wait_all;" ::: "memory");
-  const auto read = [&](int64_t chunk) {
+  const auto read = [&](int chunk) {
     Chunk<In> raw;
     if (chunk < held)
       raw.bits = kept[chunk];
-    else if (is_whole(begin_of(chunk)))
-      load_once(raw, x + begin_of(chunk));
-    else
-      load_elements(raw, x, begin_of(chunk), visible, from_float<In>(-INFINITY));
+    else if (part.is_wide(chunk * kOf))
+      load_once(raw, part.at + chunk * kOf);
+    part.complete(raw, chunk * kOf);
     return raw;
   };
-
-  float max = -INFINITY;
-  for (int64_t chunk = threadIdx.x; chunk < count; chunk += blockDim.x) max = fmaxf(max, max_of(read(chunk)));
-  // A thread's sum is made for its own maximum, so that nobody waits in between. −∞ and nothing else: terms are 0 to any base.
-  const float own = max == -INFINITY ? 0.0f : max;
-  float sum = 0;
-  for (int64_t chunk = threadIdx.x; chunk < count; chunk += blockDim.x) {
-    const Chunk<In> raw = read(chunk);
-#pragma unroll
-    for (int i = 0; i < kOf; ++i) sum += s.exponential.roughly(to_float(raw.at[i]) - own);
-  }
-  const MaxSum all = of_row<kClustered>({max, sum}, s.exponential);
-  const float factor = 1.0f / all.sum, base = all.max == -INFINITY ? 0.0f : all.max;
-
-  for (int64_t chunk = threadIdx.x; chunk < count; chunk += blockDim.x) {
-    const int64_t begin = begin_of(chunk);
-    float results[kOf];
-    const Chunk<In> raw = read(chunk);
-    const bool whole = begin >= 0 && begin + kOf <= visible;
-#pragma unroll
-    for (int i = 0; i < kOf; ++i)
-      results[i] = whole || begin + i < visible ? s.exponential(to_float(raw.at[i]) - base) * factor : 0.0f;
-    store_floats<kOf>(results, y, begin, s.seq_k);
-  }
+  MaxSum mine{-INFINITY, 0};
+  for (int chunk = static_cast<int>(threadIdx.x); chunk < part.chunks; chunk += step) add(mine, read(chunk), s.exponential);
+  const Normalization normalization(of_row<kClustered>(mine, s.exponential));
+  Out* const y = out + row * s.out_stride;
+  for (int chunk = static_cast<int>(threadIdx.x); chunk < part.chunks; chunk += step)
+    normalization.store(part, read(chunk), y, chunk * kOf, s.exponential);
 #if __CUDA_ARCH__ >= 900
   if constexpr (kClustered) cg::this_cluster().barrier_wait();
 #endif
 }
 
-// The chunks of a segment of a row, of which each thread has some.
-template <typename In>
-struct Segment {
-  static constexpr int kOf = kChunk<In>;
-  const In* x;
-  int64_t row, visible, skipped, first, count;
-
-  __device__ Segment(const Rows& s, const In* in, unsigned segments) : row(blockIdx.x / segments) {
-    x = in + row * s.in_stride;
-    visible = s.visible(row), skipped = before(x);
-    const int64_t chunks = (skipped + s.seq_k + kOf - 1) / kOf, of_segment = (chunks + segments - 1) / segments;
-    first = blockIdx.x % segments * of_segment;
-    count = max(min(of_segment, chunks - first), int64_t{0});
-  }
-  __device__ int64_t begin(int64_t chunk) const { return (first + chunk) * kOf - skipped; }
-  __device__ Chunk<In> read(int64_t chunk) const {
-    Chunk<In> raw;
-    load_chunk(raw, x, begin(chunk), visible, from_float<In>(-INFINITY));
-    return raw;
-  }
-};
+// Without clusters a row is split over blocks of a grid that know nothing of each other: one kernel adds, the next stores.
+constexpr int kAhead = 4;  // chunks of a thread that are on their way together
 
 template <typename In>
 __global__ void __launch_bounds__(1024) segment_sums(const Rows s, const In* in, MaxSum* sums, const unsigned segments) {
-  const Segment<In> segment(s, in, segments);
+  after_earlier();
+  const Part<In, Places::any> part(s, in, blockIdx.x / segments, blockIdx.x % segments, segments);
+  const int step = static_cast<int>(blockDim.x);
   MaxSum mine{-INFINITY, 0};
-  for (int64_t chunk = threadIdx.x; chunk < segment.count; chunk += blockDim.x) {
-    const Chunk<In> raw = segment.read(chunk);
-    const float max = fmaxf(mine.max, max_of(raw)), base = max == -INFINITY ? 0.0f : max;
-    float sum = mine.sum * rescale(mine.max, max, s.exponential);
+  for (int chunk = static_cast<int>(threadIdx.x); chunk < part.chunks; chunk += kAhead * step) {
+    Chunk<In> raw[kAhead];
+    part.load(raw, chunk, step);
 #pragma unroll
-    for (int i = 0; i < kChunk<In>; ++i) sum += s.exponential.roughly(to_float(raw.at[i]) - base);
-    mine = {max, sum};
+    for (int c = 0; c < kAhead; ++c) add(mine, raw[c], s.exponential);
   }
   __shared__ MaxSum of_warp[kWarp];
   const MaxSum all = combined_over_warps(combined(mine, s.exponential), s.exponential, of_warp);
@@ -151,24 +99,26 @@ __global__ void __launch_bounds__(1024) segment_sums(const Rows s, const In* in,
 template <typename In, typename Out>
 __global__ void __launch_bounds__(1024)
     segment_results(const Rows s, const In* in, Out* out, const MaxSum* sums, const unsigned segments) {
-  const Segment<In> segment(s, in, segments);
+  const unsigned row = blockIdx.x / segments;
+  const Part<In, Places::any> part(s, in, row, blockIdx.x % segments, segments);
+  const int step = static_cast<int>(blockDim.x);
+  // The sums' kernel let this one begin when what was before both had ended: of the two only the sums must be waited for.
+  Chunk<In> raw[kAhead];
+  part.load(raw, static_cast<int>(threadIdx.x), step);
+  after_earlier();
   MaxSum all{-INFINITY, 0};
   for (unsigned first = 0; first < segments; first += kWarp) {
     const unsigned at = first + threadIdx.x % kWarp;
-    const MaxSum some = combined(at < segments ? sums[segment.row * segments + at] : MaxSum{-INFINITY, 0}, s.exponential);
+    const MaxSum some = combined(at < segments ? sums[row * segments + at] : MaxSum{-INFINITY, 0}, s.exponential);
     const float max = fmaxf(all.max, some.max);
     all = {max, all.sum * rescale(all.max, max, s.exponential) + some.sum * rescale(some.max, max, s.exponential)};
   }
-  const float factor = 1.0f / all.sum, base = all.max == -INFINITY ? 0.0f : all.max;
-  Out* y = out + segment.row * s.out_stride;
-  for (int64_t chunk = threadIdx.x; chunk < segment.count; chunk += blockDim.x) {
-    const int64_t begin = segment.begin(chunk);
-    const Chunk<In> raw = segment.read(chunk);
-    float results[kChunk<In>];
+  const Normalization normalization(all);
+  Out* const y = out + row * s.out_stride;
+  for (int chunk = static_cast<int>(threadIdx.x); chunk < part.chunks; chunk += kAhead * step) {
+    if (chunk >= kAhead * step) part.load(raw, chunk, step);
 #pragma unroll
-    for (int i = 0; i < kChunk<In>; ++i)
-      results[i] = begin + i < segment.visible ? s.exponential(to_float(raw.at[i]) - base) * factor : 0.0f;
-    store_floats<kChunk<In>>(results, y, begin, s.seq_k);
+    for (int c = 0; c < kAhead; ++c) normalization.store(part, raw[c], y, (chunk + c * step) * kChunk<In>, s.exponential);
   }
 }
 
@@ -196,13 +146,19 @@ constexpr size_t kOneBlock = 5;  // of 512 threads, for rows of usual length
 static_assert(kTunings[kOneBlock]["cluster"] == 1 && kTunings[kOneBlock]["threads"] == 512);
 
 class Block final : public Kernel {
-  // Calls function(kernel, In{}, Out{}) with the problem's kernel. Before what uses it: its type is deduced.
+  // Calls function(kernel, In{}, Out{}) with the kernel for rows that lie so. Before what uses it: its type is deduced.
   template <typename Function>
-  auto with_kernel(const Function& function) const {
-    return with_types(dtype_, out_dtype_, [&]<typename In, typename Out>(In in, Out out) {
-      if (fixed_) return function(block_rows<In, Out, false, true>, in, out);
-      return grid_.cluster > 1 ? function(block_rows<In, Out, true, false>, in, out)
-                               : function(block_rows<In, Out, false, false>, in, out);
+  auto with_kernel(Places places, const Function& function) const {
+    return with_types(problem_.dtype, problem_.out_dtype, [&]<typename In, typename Out>(In in, Out out) {
+      switch (places) {
+        case Places::fixed: return function(block_rows<In, Out, false, Places::fixed>, in, out);
+        case Places::aligned:
+          return grid_.cluster > 1 ? function(block_rows<In, Out, true, Places::aligned>, in, out)
+                                   : function(block_rows<In, Out, false, Places::aligned>, in, out);
+        default:
+          return grid_.cluster > 1 ? function(block_rows<In, Out, true, Places::any>, in, out)
+                                   : function(block_rows<In, Out, false, Places::any>, in, out);
+      }
     });
   }
 
@@ -212,7 +168,8 @@ class Block final : public Kernel {
     const Grid& grid = kernel->grid_;
     // As much as any problem wants: the limit is the kernel's, which other plans run too.
     const auto most = static_cast<size_t>(facts.l1d_bytes - kBeside);
-    METALLIC_CHECK(kernel->with_kernel([&](auto function, auto, auto) { return allow(function, most, grid.cluster); }));
+    for (const Places places : {Places::aligned, Places::any, Places::fixed})
+      METALLIC_CHECK(kernel->with_kernel(places, [&](auto function, auto, auto) { return allow(function, most, grid.cluster); }));
     return kernel;
   }
 
@@ -221,7 +178,8 @@ class Block final : public Kernel {
   Code run(const Args& args, std::byte* workspace, Executor& executor) const override {
     if (rows_.rows == 0 || rows_.seq_k == 0) return Code::ok;
     if (segments_ > 0) return run_segments(args, reinterpret_cast<MaxSum*>(workspace), executor);
-    return with_kernel([&]<typename In, typename Out>(auto function, In, Out) {
+    const Places places = are_aligned(problem_, args) ? Places::aligned : fixed_ ? Places::fixed : Places::any;
+    return with_kernel(places, [&]<typename In, typename Out>(auto function, In, Out) {
       return launch(function, grid_, executor, rows_, static_cast<const In*>(args.in[0]), static_cast<Out*>(args.out), kept_,
                     grid_.cluster);
     });
@@ -229,31 +187,33 @@ class Block final : public Kernel {
 
  private:
   Block(const Problem& problem, const Tuning& tuning, const DeviceFacts& facts)
-      : dtype_(problem.dtype), out_dtype_(problem.out_dtype), fixed_(tuning["fixed"] == 1), rows_(problem.softmax()) {
+      : problem_(problem), fixed_(tuning["fixed"] == 1), rows_(problem.softmax()) {
     segments_ = static_cast<unsigned>(tuning["segments"]);
     const int64_t cluster = std::max<int64_t>(tuning["cluster"], 1);
     grid_.threads = static_cast<unsigned>(tuning["threads"]);
     grid_.cluster = static_cast<unsigned>(cluster);
     grid_.blocks = dim3(static_cast<unsigned>(rows_.rows * cluster));
+    grid_.early = can_begin_early(facts);
     const int64_t wanted = (most_chunks(rows_.seq_k, problem.dtype) + cluster - 1) / cluster;
-    kept_ = std::min(wanted, (facts.l1d_bytes - kBeside) / 16);
+    kept_ = static_cast<int>(std::min(wanted, (facts.l1d_bytes - kBeside) / 16));
     grid_.shared = static_cast<size_t>(kept_) * 16;
   }
 
   Code run_segments(const Args& args, MaxSum* sums, Executor& executor) const {
-    Grid grid{.blocks = dim3(static_cast<unsigned>(rows_.rows) * segments_), .threads = grid_.threads};
-    return with_types(dtype_, out_dtype_, [&]<typename In, typename Out>(In, Out) {
+    const Grid grid{
+        .blocks = dim3(static_cast<unsigned>(rows_.rows) * segments_), .threads = grid_.threads, .early = grid_.early};
+    return with_types(problem_.dtype, problem_.out_dtype, [&]<typename In, typename Out>(In, Out) {
       const auto* in = static_cast<const In*>(args.in[0]);
       if (const Code code = launch(segment_sums<In>, grid, executor, rows_, in, sums, segments_); code != Code::ok) return code;
       return launch(segment_results<In, Out>, grid, executor, rows_, in, static_cast<Out*>(args.out), sums, segments_);
     });
   }
 
-  DType dtype_, out_dtype_;
+  Problem problem_;
   bool fixed_;
   unsigned segments_;
   Rows rows_;
-  int64_t kept_;
+  int kept_;
   Grid grid_;
 };
 
@@ -271,8 +231,10 @@ extern const Variant cuda_block = {
       if (auto reason = cuda::refuses_device(facts)) return reason;
       const int64_t cluster = tuning["cluster"];
       if (cluster > 1 && facts.isa_bit < 90) return "clusters of blocks need compute capability 9.0";
-      if (problem.softmax().rows() * std::max<int64_t>(cluster, 1) > int64_t{1} << 30) return "more blocks than a grid has";
-      if (problem.softmax().rows() * tuning["segments"] > 8 * facts.cores) return "segments are for few rows";
+      const SoftmaxShape& s = problem.softmax();
+      if (s.rows() * std::max<int64_t>(cluster, 1) > kMostRows) return "more blocks than a grid has";
+      if (s.rows() * tuning["segments"] > 8 * facts.cores) return "segments are for few rows";
+      if (s.seq_k > kMostElements * std::max(cluster, tuning["segments"])) return "parts of rows are too long";
       return std::nullopt;
     },
     // As many blocks as multiprocessors, where rows are few; parts of rows small enough for several blocks on each, where long.

@@ -1,5 +1,6 @@
 // softmax cuda_vec: a row in the registers of a few lanes to a whole block, read and written once.
 #include <algorithm>
+#include <bit>
 
 #include "core/variant.h"
 #include "kernels/cuda/device.h"
@@ -14,58 +15,38 @@ using namespace cuda;
 
 constexpr int kWarp = 32;
 constexpr int kLeastBlock = 128;   // threads of a block where rows need part of a warp: several rows then
-constexpr int kMostElements = 32;  // of a row in a thread's registers
+constexpr int kMostOfThread = 32;  // elements of a row in a thread's registers
 
-// `lanes` threads have a row: part of a warp, or whole warps, which are the block then.
-template <typename In, typename Out, int kChunks>
-__global__ void __launch_bounds__(1024) vec_rows(const Rows s, const In* in, Out* out, const int lanes) {
+// 2 to the power of `log_lanes` threads have a row: part of a warp, or whole warps, which are the block then.
+template <typename In, typename Out, Places kPlaces, int kChunks>
+__global__ void __launch_bounds__(1024) vec_rows(const Rows s, const In* in, Out* out, const int log_lanes) {
   constexpr int kOf = kChunk<In>;
-  const int lane = static_cast<int>(threadIdx.x) % lanes;
-  const int64_t row = static_cast<int64_t>(blockIdx.x) * (blockDim.x / lanes) + threadIdx.x / lanes;
+  after_earlier();
+  const int lanes = 1 << log_lanes, lane = static_cast<int>(threadIdx.x) & (lanes - 1);
+  const unsigned row = blockIdx.x * (blockDim.x >> log_lanes) + (threadIdx.x >> log_lanes);
   const bool there = row < s.rows;
-  const In* x = in + (there ? row : 0) * s.in_stride;
-  Out* y = out + (there ? row : 0) * s.out_stride;
-  const int64_t visible = there ? s.visible(row) : 0, count = there ? s.seq_k : 0;
-  // Chunks begin at multiples of 16 bytes, so that the first may begin before the row.
-  const int64_t skipped = before(x);
-
+  const Part<In, kPlaces> part(s, in, there ? row : 0);
   Chunk<In> raw[kChunks];
-#pragma unroll
-  for (int c = 0; c < kChunks; ++c)
-    load_chunk_within(raw[c], x, static_cast<int64_t>(c * lanes + lane) * kOf - skipped, visible, -row * s.in_stride,
-                      (s.rows - 1 - row) * s.in_stride + s.seq_k, from_float<In>(-INFINITY));
+  part.load(raw, lane, lanes);
 
-  float max = -INFINITY;
+  MaxSum all{-INFINITY, 0};
 #pragma unroll
-  for (int c = 0; c < kChunks; ++c) max = fmaxf(max, max_of(raw[c]));
+  for (int c = 0; c < kChunks; ++c) all.max = fmaxf(all.max, max_of(raw[c]));
   // Exponentials for the warp's maximum: one exchange between warps suffices then.
-  max = max_over(max, lanes < kWarp ? lanes : kWarp);
-  // Where all terms are −∞ theirs are 0, which over a sum of 0 gives the NaN that such a row has.
-  const float base = max == -INFINITY ? 0.0f : max;
-  float terms[kChunks * kOf], sum = 0;
+  all.max = max_over(all.max, min(lanes, kWarp));
+  const float base = all.max == -INFINITY ? 0.0f : all.max;
 #pragma unroll
-  for (int i = 0; i < kChunks * kOf; ++i) {
-    terms[i] = s.exponential(to_float(raw[i / kOf].at[i % kOf]) - base);
-    sum += terms[i];
-  }
-  sum = sum_over(sum, lanes < kWarp ? lanes : kWarp);
-  float factor = 1.0f / sum;
+  for (int i = 0; i < kChunks * kOf; ++i) all.sum += s.exponential.roughly(to_float(raw[i / kOf].at[i % kOf]) - base);
+  all.sum = sum_over(all.sum, min(lanes, kWarp));
   if (lanes > kWarp) {
     __shared__ MaxSum of_warp[kWarp];
-    const MaxSum all = combined_over_warps({max, sum}, s.exponential, of_warp);
-    factor = rescale(max, all.max, s.exponential) / all.sum;
+    all = combined_over_warps(all, s.exponential, of_warp);
   }
+  if (!there) return;
+  const Normalization normalization(all);
+  Out* const y = out + row * s.out_stride;
 #pragma unroll
-  for (int c = 0; c < kChunks; ++c) {
-    const int64_t begin = static_cast<int64_t>(c * lanes + lane) * kOf - skipped;
-    if (begin >= count) continue;
-    float results[kOf];
-    // What is behind the mask is 0 in a row of NaN too.
-    const bool whole = begin + kOf <= visible;
-#pragma unroll
-    for (int i = 0; i < kOf; ++i) results[i] = whole || begin + i < visible ? terms[c * kOf + i] * factor : 0.0f;
-    store_floats<kOf>(results, y, begin, count);
-  }
+  for (int c = 0; c < kChunks; ++c) normalization.store(part, raw[c], y, (lane + c * lanes) * kOf, s.exponential);
 }
 
 constexpr Tuning kTunings[] = {{{{{"threads", 4}}}},   {{{{"threads", 8}}}},   {{{{"threads", 16}}}},
@@ -86,39 +67,40 @@ int64_t elements_of_thread(const Problem& problem, int64_t threads) {
 
 class Vec final : public Kernel {
  public:
-  Vec(const Problem& problem, int64_t threads)
-      : dtype_(problem.dtype), out_dtype_(problem.out_dtype), lanes_(static_cast<int>(threads)), rows_(problem.softmax()) {
-    usual_chunks_ = usual_chunks(problem);
-    most_chunks_ = most_chunks(rows_.seq_k, dtype_);
+  Vec(const Problem& problem, int64_t threads, const DeviceFacts& facts)
+      : problem_(problem), rows_(problem.softmax()), lanes_(static_cast<int>(threads)) {
     // What whole warps exchange is one row's.
     grid_.threads = static_cast<unsigned>(lanes_ > kWarp ? lanes_ : kLeastBlock);
     const int64_t of_block = grid_.threads / lanes_;
     grid_.blocks = dim3(static_cast<unsigned>((rows_.rows + of_block - 1) / of_block));
+    grid_.early = can_begin_early(facts);
   }
 
   Code run(const Args& args, std::byte*, Executor& executor) const override {
     if (rows_.rows == 0 || rows_.seq_k == 0) return Code::ok;
-    const bool usual = reinterpret_cast<uintptr_t>(args.in[0]) % 16 == 0;
-    const int64_t chunks = std::max<int64_t>(((usual ? usual_chunks_ : most_chunks_) + lanes_ - 1) / lanes_, 1);
-    return with_types(dtype_, out_dtype_, [&]<typename In, typename Out>(In, Out) {
-      return start<kMostElements / kChunk<In> + 1, In, Out>(chunks, args, executor);
+    const bool usual = reinterpret_cast<uintptr_t>(args.in[0]) % 16 == 0, aligned = are_aligned(problem_, args);
+    const int64_t chunks = usual ? usual_chunks(problem_) : most_chunks(rows_.seq_k, problem_.dtype);
+    const int64_t of_thread = std::max<int64_t>((chunks + lanes_ - 1) / lanes_, 1);
+    return with_types(problem_.dtype, problem_.out_dtype, [&]<typename In, typename Out>(In, Out) {
+      constexpr int kMost = kMostOfThread / kChunk<In> + 1;
+      return aligned ? start<kMost - 1, Places::aligned, In, Out>(of_thread, args, executor)
+                     : start<kMost, Places::any, In, Out>(of_thread, args, executor);
     });
   }
 
  private:
   // The kernel of so many chunks, kMost or fewer.
-  template <int kMost, typename In, typename Out>
+  template <int kMost, Places kPlaces, typename In, typename Out>
   Code start(int64_t chunks, const Args& args, Executor& executor) const {
     if constexpr (kMost > 1)
-      if (chunks < kMost) return start<kMost - 1, In, Out>(chunks, args, executor);
-    return launch(vec_rows<In, Out, kMost>, grid_, executor, rows_, static_cast<const In*>(args.in[0]),
-                  static_cast<Out*>(args.out), lanes_);
+      if (chunks < kMost) return start<kMost - 1, kPlaces, In, Out>(chunks, args, executor);
+    return launch(vec_rows<In, Out, kPlaces, kMost>, grid_, executor, rows_, static_cast<const In*>(args.in[0]),
+                  static_cast<Out*>(args.out), std::countr_zero(static_cast<unsigned>(lanes_)));
   }
 
-  DType dtype_, out_dtype_;
-  int lanes_;
+  Problem problem_;
   Rows rows_;
-  int64_t usual_chunks_, most_chunks_;
+  int lanes_;
   Grid grid_;
 };
 
@@ -129,8 +111,8 @@ extern const Variant cuda_vec = {
     .tunings = kTunings,
     .rejects = [](const Problem& problem, const Tuning& tuning, const DeviceFacts& facts) -> std::optional<std::string> {
       if (auto reason = cuda::refuses_device(facts)) return reason;
-      if (elements_of_thread(problem, tuning["threads"]) > kMostElements) return "a row does not fit in the threads' registers";
-      if (problem.softmax().rows() > int64_t{1} << 30) return "more rows than a grid has blocks";
+      if (elements_of_thread(problem, tuning["threads"]) > kMostOfThread) return "a row does not fit in the threads' registers";
+      if (problem.softmax().rows() > kMostRows) return "more rows than a grid has blocks";
       return std::nullopt;
     },
     // Sixteen elements a thread at most, 32 where rows are long: loads in flight for every lane, few exchanges between warps.
@@ -140,8 +122,8 @@ extern const Variant cuda_vec = {
         if (elements_of_thread(problem, tuning["threads"]) <= wanted) return tuning;
       return kTunings[std::size(kTunings) - 1];
     },
-    .prepare = [](const Problem& problem, const Tuning& tuning, const DeviceFacts&, Planner&)
-        -> Result<std::unique_ptr<const Kernel>> { return std::make_unique<Vec>(problem, tuning["threads"]); },
+    .prepare = [](const Problem& problem, const Tuning& tuning, const DeviceFacts& facts, Planner&)
+        -> Result<std::unique_ptr<const Kernel>> { return std::make_unique<Vec>(problem, tuning["threads"], facts); },
     .reduction_id = [](const Problem& problem, const Tuning& tuning, const DeviceFacts&) -> std::optional<std::string> {
       // Which thread has an element depends on where a row begins, unless all begin at multiples of 16 bytes.
       if (problem.softmax().in_stride * static_cast<int64_t>(size_of(problem.dtype)) % 16 != 0) return std::nullopt;

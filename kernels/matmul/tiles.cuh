@@ -1,0 +1,157 @@
+// Matrices in CUDA's tiled products: where operands lie, and tiles of 16-bit ones on their way through shared memory.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+#include "core/problem.h"
+#include "kernels/cuda/element.cuh"
+
+namespace metallic::matmul {
+
+/// An operand as rows of `rows` × K, or stored the other way round; strides in elements.
+struct Matrix {
+  int64_t rows, stride, batch;
+};
+
+struct Shape {
+  int64_t m, k, n;
+  Matrix a, b;
+  int64_t ldc, batch_c;
+  float alpha, beta;
+
+  explicit Shape(const MatmulShape& s)
+      : m(s.m),
+        k(s.k),
+        n(s.n),
+        a{s.m, s.lda, s.batch_stride_a},
+        b{s.n, s.ldb, s.batch_stride_b},
+        ldc(s.ldc),
+        batch_c(s.batch_stride_c),
+        alpha(s.alpha),
+        beta(s.beta) {}
+};
+
+/// The widest copies of 16-bit elements, in bytes, that the begins of all rows of all matrices allow: 16, 8, 4 or 2.
+inline int copied_width(const void* operand, const Matrix& matrix, int64_t batch) {
+  const auto bits = reinterpret_cast<uintptr_t>(operand) | static_cast<uintptr_t>(2 * matrix.stride) |
+                    (batch > 1 ? static_cast<uintptr_t>(2 * matrix.batch) : 0);
+  return bits % 16 == 0 ? 16 : bits % 8 == 0 ? 8 : bits % 4 == 0 ? 4 : 2;
+}
+
+/// C at (i, j) from its sum.
+template <typename Out>
+__device__ void store(const Shape& s, Out* c, int64_t i, int64_t j, float sum) {
+  if (i >= s.m || j >= s.n) return;
+  Out& to = c[i * s.ldc + j];
+  const float scaled = s.alpha * sum;
+  to = cuda::from_float<Out>(s.beta == 0 ? scaled : fmaf(s.beta, cuda::to_float(to), scaled));
+}
+
+/// Two neighbours along a row, `j` even, in one store where the address allows it.
+template <typename Out>
+__device__ void store_pair(const Shape& s, Out* c, int64_t i, int64_t j, float first, float second) {
+  Out* const to = c + i * s.ldc + j;
+  if (sizeof(Out) == 2 && s.beta == 0 && i < s.m && j + 1 < s.n && reinterpret_cast<uintptr_t>(to) % 4 == 0) {
+    cuda::set_pair(to, s.alpha * first, s.alpha * second);
+  } else {
+    store(s, c, i, j, first);
+    store(s, c, i, j + 1, second);
+  }
+}
+
+inline constexpr int kDepth = 64;  // K of a stage
+inline constexpr int kOf = 8;      // elements of 16 bytes
+
+/// A tile of kRows × kDepth in shared memory, as rows along K, or as kDepth rows along the other dimension where the operand is
+//// stored so. 16-byte chunks are permuted within a row so that eight rows' chunks lie in different banks.
+template <int kRows, bool kAlongK>
+struct Tile {
+  static constexpr int kOuter = kAlongK ? kRows : kDepth, kChunks = (kAlongK ? kDepth : kRows) / kOf;
+  static constexpr int kElements = kRows * kDepth;
+  __device__ static int place(int outer, int chunk) { return (outer * kChunks + (chunk ^ outer % 8)) * kOf; }
+
+  // Four 8 × 8 fragments of 16 rows (lanes 0..15 name them) × 16 K, as the instruction wants the operand: for A rows 0..7 and
+  // 8..15 of the first eight K, then of the others.
+  __device__ static void fragments(unsigned (&to)[4], const void* tile, int row, int k) {
+    const int lane = static_cast<int>(threadIdx.x) % 32;
+    int outer, chunk;
+    if constexpr (kAlongK)
+      outer = row + lane % 16, chunk = k / kOf + lane / 16;
+    else
+      outer = k + lane % 8 + lane / 16 * 8, chunk = row / kOf + lane / 8 % 2;
+    const auto address = static_cast<unsigned>(__cvta_generic_to_shared(tile)) + 2 * static_cast<unsigned>(place(outer, chunk));
+    if constexpr (kAlongK)
+      asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
+                   : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3])
+                   : "r"(address));
+    else
+      asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];"
+                   : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3])
+                   : "r"(address));
+  }
+};
+
+/// Copies an operand's tiles, one after the other along K; each thread has its chunks at the same places of all, one below the
+/// other.
+template <typename T, int kRows, bool kAlongK, int kThreads>
+class Copier {
+  using Of = Tile<kRows, kAlongK>;
+  static constexpr int kApart = kThreads / Of::kChunks, kEach = Of::kOuter / kApart;
+  static_assert(kApart % 8 == 0 && kEach * kApart == Of::kOuter, "a thread's chunks are permuted alike");
+
+ public:
+  // `width`: 16, 8 or 4 bytes, what the operand's place and stride allow at once, or 2, which are copied one by one.
+  __device__ Copier(const T* from, const Matrix& matrix, int64_t first, int64_t depth, int width)
+      : origin_(from), stride_(matrix.stride), depth_(depth), width_(width) {
+    const int64_t rows_left = matrix.rows - first;
+    from_ = from + (kAlongK ? (first + outer()) * stride_ + chunk() * kOf : outer() * stride_ + first + chunk() * kOf);
+    // Rows of the tile that there are, or elements of a chunk along them.
+    there_ = static_cast<int>(kAlongK ? min(rows_left, int64_t{kRows}) : clamp(rows_left - chunk() * kOf));
+  }
+
+  // Starts copying the next tile, which begins at `k`; zeros beyond the operand.
+  __device__ void copy(T* to, int64_t k) {
+    T* const place = to + Of::place(outer(), chunk());
+    const int of_chunk = kAlongK ? clamp(depth_ - k - chunk() * kOf) : there_;
+    const int outer_end = kAlongK ? there_ : static_cast<int>(min(depth_ - k, int64_t{kDepth}));
+#pragma unroll
+    for (int i = 0; i < kEach; ++i) {
+      const int count = outer() + i * kApart < outer_end ? of_chunk : 0;
+      copy_chunk(place + i * kApart * Of::kChunks * kOf, count > 0 ? from_ + i * kApart * stride_ : origin_, 2 * count);
+    }
+    from_ += kAlongK ? kDepth : kDepth * stride_;
+  }
+
+ private:
+  __device__ static int outer() { return static_cast<int>(threadIdx.x) / Of::kChunks; }
+  __device__ static int chunk() { return static_cast<int>(threadIdx.x) % Of::kChunks; }
+  __device__ static int clamp(int64_t elements) { return static_cast<int>(max(int64_t{0}, min(int64_t{kOf}, elements))); }
+
+  __device__ void copy_chunk(T* to, const T* from, int bytes) const {
+    const auto address = static_cast<unsigned>(__cvta_generic_to_shared(to));
+    if (width_ == 16) {
+      asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(address), "l"(from), "r"(bytes));
+    } else if (width_ == 8) {
+#pragma unroll
+      for (int part = 0; part < 16; part += 8)
+        asm volatile("cp.async.ca.shared.global [%0], [%1], 8, %2;" ::"r"(address + part),
+                     "l"(bytes > part ? from + part / 2 : origin_), "r"(max(0, min(8, bytes - part))));
+    } else if (width_ == 4) {
+#pragma unroll
+      for (int part = 0; part < 16; part += 4)
+        asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(address + part),
+                     "l"(bytes > part ? from + part / 2 : origin_), "r"(max(0, min(4, bytes - part))));
+    } else {
+#pragma unroll
+      for (int e = 0; e < kOf; ++e) to[e] = 2 * e < bytes ? from[e] : cuda::from_float<T>(0);
+    }
+  }
+
+  const T* origin_;  // where it is safe to point
+  const T* from_;
+  int64_t stride_, depth_;
+  int width_, there_;
+};
+
+}  // namespace metallic::matmul
