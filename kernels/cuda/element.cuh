@@ -44,6 +44,21 @@ __device__ inline void load_once(Chunk<T>& to, const T* from) {
   to.bits = __ldcs(reinterpret_cast<const uint4*>(from));
 }
 
+/// For copies of what nobody reads again soon: leaves the L2 cache first.
+__device__ inline uint64_t once() {
+  uint64_t policy;
+  asm("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(policy));
+  return policy;
+}
+
+/// Starts copying 16 bytes to shared memory, of which `bytes` are read and the others zero.
+__device__ inline void copy_once(uint4* to, const void* from, int bytes, uint64_t policy) {
+  asm volatile("cp.async.cg.shared.global.L2::cache_hint [%0], [%1], 16, %2, %3;" ::"r"(
+                   static_cast<unsigned>(__cvta_generic_to_shared(to))),
+               "l"(from), "r"(bytes), "l"(policy)
+               : "memory");
+}
+
 /// A word of equal elements.
 template <typename T>
 __device__ inline unsigned word_of(T element) {

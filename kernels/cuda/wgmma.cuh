@@ -10,6 +10,8 @@
 
 namespace metallic::cuda {
 
+#ifdef __CUDA_ARCH_FEAT_SM90_ALL  // no other card has them, later ones neither
+
 /// What the instruction is told of rows along K in shared memory: 128 bytes each, of which 16-byte chunks are permuted by the
 /// row's number modulo 8; groups of eight rows, 1024 bytes, lie one behind the other. `rows` is such a group's begin, or as many
 /// bytes behind it as K goes on. Source: PTX ISA, matrix descriptor.
@@ -52,16 +54,16 @@ __device__ inline void settle(float (&sums)[kCount]) {
 /// each warp having 16 of the rows.
 template <typename T>
 __device__ inline void add_product(float (&sums)[64], uint64_t a, uint64_t b) {
-#ifdef __CUDA_ARCH_FEAT_SM90_ALL
   if constexpr (std::is_same_v<T, __half>)
     METALLIC_PRODUCT("f16");
   else
     METALLIC_PRODUCT("bf16");
-#endif
 }
 
 #undef METALLIC_PRODUCT
 #undef METALLIC_16
 #undef METALLIC_4
+
+#endif
 
 }  // namespace metallic::cuda

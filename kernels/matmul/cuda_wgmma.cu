@@ -27,6 +27,7 @@ inline constexpr size_t kShared = size_t{2} * kStages<kRows>*(kRows + kColumns) 
 template <typename In, typename Out, int kRows>
 __global__ void __launch_bounds__(kThreads, 1)
     wgmma_tiles(const Shape s, const In* a, const In* b, Out* c, const int width_a, const int width_b) {
+#ifdef __CUDA_ARCH_FEAT_SM90_ALL
   constexpr int kOfGroup = kRows / 128;  // products of 64 rows
   using TileA = Tile<kRows, true>;
   using TileB = Tile<kColumns, true>;
@@ -82,6 +83,7 @@ __global__ void __launch_bounds__(kThreads, 1)
 #pragma unroll
       for (int half = 0; half < 2; ++half)
         store_pair(s, c, row + 64 * i + 8 * half, column + 8 * j, sums[i][4 * j + 2 * half], sums[i][4 * j + 2 * half + 1]);
+#endif
 }
 
 constexpr Tuning kTunings[] = {{{{{"rows", 128}}}}, {{{{"rows", 256}}}}};

@@ -49,12 +49,10 @@ __global__ void __launch_bounds__(1024)
   const Part<In, kPlaces> part(s, in, row, blockIdx.x % blocks, blocks);
   const int step = static_cast<int>(blockDim.x), held = min(part.chunks, kept_chunks);
 
+  const uint64_t policy = once();
   // What fits is on its way before anything is used. A thread reads its own chunks alone, so nobody need wait for others.
   for (int chunk = static_cast<int>(threadIdx.x); chunk < held; chunk += step)
-    if (part.is_wide(chunk * kOf)) {
-      const auto to = static_cast<unsigned>(__cvta_generic_to_shared(kept + chunk));
-      asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(to), "l"(part.at + chunk * kOf));
-    }
+    if (part.is_wide(chunk * kOf)) copy_once(kept + chunk, part.at + chunk * kOf, 16, policy);
   asm volatile("cp.async.wait_all;" ::: "memory");
   const auto read = [&](int chunk) {
     Chunk<In> raw;
