@@ -128,7 +128,6 @@ __global__ void __launch_bounds__(kWarp* kMostWarps)
   }
   const bool x_is_wide = p.x_k == 1 && (reinterpret_cast<uintptr_t>(x) | static_cast<uintptr_t>(2 * p.x_column)) % 16 == 0;
 
-  const uint64_t policy = cuda::once();
   const auto start = [&](int64_t begin, int stage) {
     uint4* to = ring + stage * kChunks * kWarp;
     if (begin < p.k) {
@@ -137,7 +136,7 @@ __global__ void __launch_bounds__(kWarp* kMostWarps)
         const int64_t k = begin + 32 * d, left = p.k - k - kOf * quarter;
         const int count = left >= kOf ? kOf : left > 0 ? static_cast<int>(left) : 0;
 #pragma unroll
-        for (int r = 0; r < kRows; ++r, to += kWarp) cuda::copy_once(to, count > 0 ? rows[r] + k : w, 2 * count, policy);
+        for (int r = 0; r < kRows; ++r, to += kWarp) copy_chunk(to, count > 0 ? rows[r] + k : w, 2 * count);
 #pragma unroll
         for (int e = 0; e < kEights; ++e, to += kWarp) {
           if (!there[e]) continue;
