@@ -44,21 +44,6 @@ __device__ inline void load_once(Chunk<T>& to, const T* from) {
   to.bits = __ldcs(reinterpret_cast<const uint4*>(from));
 }
 
-/// For copies of what nobody reads again soon: leaves the L2 cache first.
-__device__ inline uint64_t once() {
-  uint64_t policy;
-  asm("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(policy));
-  return policy;
-}
-
-/// Starts copying 16 bytes to shared memory, of which `bytes` are read and the others zero.
-__device__ inline void copy_once(uint4* to, const void* from, int bytes, uint64_t policy) {
-  asm volatile("cp.async.cg.shared.global.L2::cache_hint [%0], [%1], 16, %2, %3;" ::"r"(
-                   static_cast<unsigned>(__cvta_generic_to_shared(to))),
-               "l"(from), "r"(bytes), "l"(policy)
-               : "memory");
-}
-
 /// A word of equal elements.
 template <typename T>
 __device__ inline unsigned word_of(T element) {
@@ -152,15 +137,17 @@ __device__ inline void store_wide(const float (&values)[kCount], T* to) {
   for (int i = 0; i < kWords; ++i) __stcs(reinterpret_cast<Of*>(to) + i, all.words[i]);
 }
 
-/// Calls function(In{}, Out{}) with the device's types of input and output, which are the same or one of them f32.
+/// Calls function(In{}, Out{}) with the device's types of 16-bit inputs and of the output, which is the same or f32.
+template <typename Function>
+decltype(auto) with_16_bit_types(DType dtype, DType out_dtype, const Function& function) {
+  if (dtype == DType::f16) return out_dtype == DType::f32 ? function(__half{}, float{}) : function(__half{}, __half{});
+  return out_dtype == DType::f32 ? function(__nv_bfloat16{}, float{}) : function(__nv_bfloat16{}, __nv_bfloat16{});
+}
+
+/// The same with inputs that may be f32, whose output may be any.
 template <typename Function>
 decltype(auto) with_types(DType dtype, DType out_dtype, const Function& function) {
-  switch (dtype) {
-    case DType::f16: return out_dtype == DType::f32 ? function(__half{}, float{}) : function(__half{}, __half{});
-    case DType::bf16:
-      return out_dtype == DType::f32 ? function(__nv_bfloat16{}, float{}) : function(__nv_bfloat16{}, __nv_bfloat16{});
-    default: break;
-  }
+  if (dtype != DType::f32) return with_16_bit_types(dtype, out_dtype, function);
   switch (out_dtype) {
     case DType::f16: return function(float{}, __half{});
     case DType::bf16: return function(float{}, __nv_bfloat16{});

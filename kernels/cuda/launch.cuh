@@ -36,8 +36,6 @@ template <typename... Parameters>
 Status allow(void (*kernel)(Parameters...), size_t shared, unsigned cluster = 1) {
   if (shared > 48 << 10)
     METALLIC_CUDA(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared)));
-  // Left to itself the driver may make room for one block of a multiprocessor.
-  METALLIC_CUDA(cudaFuncSetAttribute(kernel, cudaFuncAttributePreferredSharedMemoryCarveout, cudaSharedmemCarveoutMaxShared));
   if (cluster > 8) METALLIC_CUDA(cudaFuncSetAttribute(kernel, cudaFuncAttributeNonPortableClusterSizeAllowed, 1));
   return {};
 }

@@ -20,6 +20,9 @@ __device__ inline uint64_t rows_of_128_bytes(const void* rows) {
   return kPermuted | kGroup | kUnused | (static_cast<unsigned>(__cvta_generic_to_shared(rows)) & 0x3ffffu) >> 4;
 }
 
+/// Lets products see what this thread wrote or copied to shared memory; a barrier follows.
+__device__ inline void show_to_products() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
+
 /// Before a warpgroup's first product, and where it touched sums in between.
 __device__ inline void begin_products() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
 

@@ -23,47 +23,37 @@ constexpr int kThreads = 128;  // four warps, each with a quarter of a tile
 template <int kTile>
 inline constexpr int kStages = kTile >= 128 ? 3 : 4;
 
+template <typename T, int kTile, bool kAAlongK, bool kBAlongK>
+using TilesOf = Tiles<T, kTile, kAAlongK, kTile, kBAlongK, kStages<kTile>, kThreads>;
+
 // A block has kTile × kTile of C, a warp half of that each way.
 template <typename In, typename Out, int kTile, bool kAAlongK, bool kBAlongK>
 __global__ void __launch_bounds__(kThreads, 2)
     mma_tiles(const Shape s, const In* a, const In* b, Out* c, const int width_a, const int width_b) {
   constexpr int kOfWarp = kTile / 2, kOfM = kOfWarp / 16, kOfN = kOfWarp / 8;
-  using TileA = Tile<kTile, kAAlongK>;
-  using TileB = Tile<kTile, kBAlongK>;
+  using Of = TilesOf<In, kTile, kAAlongK, kBAlongK>;
   cuda::after_earlier();
   extern __shared__ __align__(16) unsigned char memory[];
-  In* const tiles_a = reinterpret_cast<In*>(memory);
-  In* const tiles_b = tiles_a + kStages<kTile> * TileA::kElements;
   a += blockIdx.z * s.a.batch, b += blockIdx.z * s.b.batch, c += blockIdx.z * s.batch_c;
   const int64_t first_m = int64_t{kTile} * blockIdx.y, first_n = int64_t{kTile} * blockIdx.x;
   const int warp = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 32;
   const int warp_m = warp / 2 * kOfWarp, warp_n = warp % 2 * kOfWarp;
   const int64_t steps = (s.k + kDepth - 1) / kDepth;
-  Copier<In, kTile, kAAlongK, kThreads> copier_a(a, s.a, first_m, s.k, width_a);
-  Copier<In, kTile, kBAlongK, kThreads> copier_b(b, s.b, first_n, s.k, width_b);
-  const auto start = [&](int64_t step) {
-    if (step < steps) {
-      const int64_t stage = step % kStages<kTile>;
-      copier_a.copy(tiles_a + stage * TileA::kElements, step * kDepth);
-      copier_b.copy(tiles_b + stage * TileB::kElements, step * kDepth);
-    }
-    asm volatile("cp.async.commit_group;" ::: "memory");
-  };
+  Of tiles(s, a, first_m, width_a, b, first_n, width_b, memory);
   float sums[kOfM][kOfN][4] = {};
-  for (int64_t step = 0; step < kStages<kTile> - 1; ++step) start(step);
+  for (int64_t step = 0; step < kStages<kTile> - 1; ++step) tiles.start(step, steps);
   for (int64_t step = 0; step < steps; ++step) {
-    asm volatile("cp.async.wait_group %0;" ::"n"(kStages<kTile> - 2) : "memory");
+    cuda::wait_for_copies<kStages<kTile> - 2>();
     __syncthreads();  // the tiles of this step are there, and those of the step before are free
-    start(step + kStages<kTile> - 1);
-    const In* const tile_a = tiles_a + step % kStages<kTile> * TileA::kElements;
-    const In* const tile_b = tiles_b + step % kStages<kTile> * TileB::kElements;
+    tiles.start(step + kStages<kTile> - 1, steps);
+    const In *const tile_a = tiles.a(step), *const tile_b = tiles.b(step);
 #pragma unroll
     for (int k = 0; k < kDepth; k += 16) {
       unsigned of_a[kOfM][4], of_b[kOfN / 2][4];
 #pragma unroll
-      for (int i = 0; i < kOfM; ++i) TileA::fragments(of_a[i], tile_a, warp_m + 16 * i, k);
+      for (int i = 0; i < kOfM; ++i) Of::A::fragments(of_a[i], tile_a, warp_m + 16 * i, k);
 #pragma unroll
-      for (int j = 0; j < kOfN / 2; ++j) TileB::fragments(of_b[j], tile_b, warp_n + 16 * j, k);
+      for (int j = 0; j < kOfN / 2; ++j) Of::B::fragments(of_b[j], tile_b, warp_n + 16 * j, k);
 #pragma unroll
       for (int i = 0; i < kOfM; ++i)
 #pragma unroll
@@ -77,9 +67,9 @@ __global__ void __launch_bounds__(kThreads, 2)
 #pragma unroll
     for (int j = 0; j < kOfN; ++j)
 #pragma unroll
-      for (int e = 0; e < 4; ++e)
-        store(s, c, first_m + warp_m + 16 * i + lane / 4 + 8 * (e / 2), first_n + warp_n + 8 * j + lane % 4 * 2 + e % 2,
-              sums[i][j][e]);
+      for (int half = 0; half < 2; ++half)
+        store_pair(s, c, first_m + warp_m + 16 * i + lane / 4 + 8 * half, first_n + warp_n + 8 * j + lane % 4 * 2,
+                   sums[i][j][2 * half], sums[i][j][2 * half + 1]);
 }
 
 // ---- f32 ----
@@ -140,12 +130,10 @@ class Gemm final : public Kernel {
   template <typename Function>
   auto with_mma(const Function& function) const {
     return with_order([&](auto a_along_k, auto b_along_k) {
-      const auto of_types = [&]<typename In, typename Out>(In in, Out out) {
+      return cuda::with_16_bit_types(dtype_, out_dtype_, [&]<typename In, typename Out>(In in, Out out) {
         return tile_ == 128 ? function(mma_tiles<In, Out, 128, a_along_k.value, b_along_k.value>, in, out)
                             : function(mma_tiles<In, Out, 64, a_along_k.value, b_along_k.value>, in, out);
-      };
-      if (dtype_ == DType::f16) return out_dtype_ == DType::f32 ? of_types(__half{}, float{}) : of_types(__half{}, __half{});
-      return out_dtype_ == DType::f32 ? of_types(__nv_bfloat16{}, float{}) : of_types(__nv_bfloat16{}, __nv_bfloat16{});
+      });
     });
   }
 
@@ -187,7 +175,7 @@ class Gemm final : public Kernel {
     batch_ = s.batch;
     a_along_k_ = !s.ta;
     b_along_k_ = s.tb;
-    shared_ = static_cast<size_t>(2 * (tile_ == 128 ? kStages<128> : kStages<64>)*2 * tile_ * kDepth);
+    shared_ = tile_ == 128 ? TilesOf<__half, 128, true, true>::kBytes : TilesOf<__half, 64, true, true>::kBytes;
   }
 
   Grid grid(int tile, unsigned threads, size_t shared) const {

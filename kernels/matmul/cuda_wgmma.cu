@@ -20,8 +20,8 @@ constexpr int kColumns = 128;
 template <int kRows>
 inline constexpr int kStages = kRows == 256 ? 4 : 6;
 
-template <int kRows>
-inline constexpr size_t kShared = size_t{2} * kStages<kRows>*(kRows + kColumns) * kDepth;
+template <typename T, int kRows>
+using TilesOf = Tiles<T, kRows, true, kColumns, true, kStages<kRows>, kThreads>;
 
 // A block has kRows × 128 of C. What it reads from the L2 cache bounds it: for 256 rows 85 operations a byte, for 128 64.
 template <typename In, typename Out, int kRows>
@@ -29,36 +29,21 @@ __global__ void __launch_bounds__(kThreads, 1)
     wgmma_tiles(const Shape s, const In* a, const In* b, Out* c, const int width_a, const int width_b) {
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
   constexpr int kOfGroup = kRows / 128;  // products of 64 rows
-  using TileA = Tile<kRows, true>;
-  using TileB = Tile<kColumns, true>;
   cuda::after_earlier();
   extern __shared__ __align__(1024) unsigned char memory[];
-  In* const tiles_a = reinterpret_cast<In*>(memory);
-  In* const tiles_b = tiles_a + kStages<kRows> * TileA::kElements;
   a += blockIdx.z * s.a.batch, b += blockIdx.z * s.b.batch, c += blockIdx.z * s.batch_c;
   const int64_t first_m = int64_t{kRows} * blockIdx.y, first_n = int64_t{kColumns} * blockIdx.x;
   const int thread = static_cast<int>(threadIdx.x), group_m = thread / 128 * (kRows / 2);
   const int64_t steps = (s.k + kDepth - 1) / kDepth;
-  Copier<In, kRows, true, kThreads> copier_a(a, s.a, first_m, s.k, width_a);
-  Copier<In, kColumns, true, kThreads> copier_b(b, s.b, first_n, s.k, width_b);
-  const auto start = [&](int64_t step) {
-    if (step < steps) {
-      const int64_t stage = step % kStages<kRows>;
-      copier_a.copy(tiles_a + stage * TileA::kElements, step * kDepth);
-      copier_b.copy(tiles_b + stage * TileB::kElements, step * kDepth);
-    }
-    asm volatile("cp.async.commit_group;" ::: "memory");
-  };
+  TilesOf<In, kRows> tiles(s, a, first_m, width_a, b, first_n, width_b, memory);
   float sums[kOfGroup][64] = {};
-  for (int64_t step = 0; step < kStages<kRows> - 2; ++step) start(step);
+  for (int64_t step = 0; step < kStages<kRows> - 2; ++step) tiles.start(step, steps);
   for (int64_t step = 0; step < steps; ++step) {
-    asm volatile("cp.async.wait_group %0;" ::"n"(kStages<kRows> - 3) : "memory");
-    asm volatile("fence.proxy.async.shared::cta;" ::: "memory");  // what threads wrote is what tensor cores read
+    cuda::wait_for_copies<kStages<kRows> - 3>();
+    cuda::show_to_products();
     // The tiles of this step are there, and nobody reads those of two steps ago: who comes here has waited for them.
     __syncthreads();
-    const int64_t stage = step % kStages<kRows>;
-    const In* const tile_a = tiles_a + stage * TileA::kElements + group_m * kDepth;
-    const In* const tile_b = tiles_b + stage * TileB::kElements;
+    const In *const tile_a = tiles.a(step) + group_m * kDepth, *const tile_b = tiles.b(step);
     cuda::begin_products();
 #pragma unroll
     for (int k = 0; k < kDepth; k += 16) {
@@ -68,7 +53,7 @@ __global__ void __launch_bounds__(kThreads, 1)
         cuda::add_product<In>(sums[i], cuda::rows_of_128_bytes(tile_a + 64 * i * kDepth + k), of_b);
     }
     cuda::end_products();
-    start(step + kStages<kRows> - 2);
+    tiles.start(step + kStages<kRows> - 2, steps);
     cuda::wait_for_products<1>();
   }
   cuda::wait_for_products<0>();
@@ -92,12 +77,10 @@ class Wgmma final : public Kernel {
   // Calls function(kernel, bytes of shared memory, In{}, Out{}). Before what uses it: its type is deduced.
   template <typename Function>
   auto with_kernel(const Function& function) const {
-    const auto of_types = [&]<typename In, typename Out>(In in, Out out) {
-      return rows_ == 256 ? function(wgmma_tiles<In, Out, 256>, kShared<256>, in, out)
-                          : function(wgmma_tiles<In, Out, 128>, kShared<128>, in, out);
-    };
-    if (dtype_ == DType::f16) return out_dtype_ == DType::f32 ? of_types(__half{}, float{}) : of_types(__half{}, __half{});
-    return out_dtype_ == DType::f32 ? of_types(__nv_bfloat16{}, float{}) : of_types(__nv_bfloat16{}, __nv_bfloat16{});
+    return cuda::with_16_bit_types(dtype_, out_dtype_, [&]<typename In, typename Out>(In in, Out out) {
+      return rows_ == 256 ? function(wgmma_tiles<In, Out, 256>, TilesOf<In, 256>::kBytes, in, out)
+                          : function(wgmma_tiles<In, Out, 128>, TilesOf<In, 128>::kBytes, in, out);
+    });
   }
 
  public:

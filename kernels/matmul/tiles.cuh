@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "core/problem.h"
+#include "kernels/cuda/copy.cuh"
 #include "kernels/cuda/element.cuh"
 
 namespace metallic::matmul {
@@ -64,7 +65,7 @@ inline constexpr int kDepth = 64;  // K of a stage
 inline constexpr int kOf = 8;      // elements of 16 bytes
 
 /// A tile of kRows × kDepth in shared memory, as rows along K, or as kDepth rows along the other dimension where the operand is
-//// stored so. 16-byte chunks are permuted within a row so that eight rows' chunks lie in different banks.
+/// stored so. 16-byte chunks are permuted within a row so that eight rows' chunks lie in different banks.
 template <int kRows, bool kAlongK>
 struct Tile {
   static constexpr int kOuter = kAlongK ? kRows : kDepth, kChunks = (kAlongK ? kDepth : kRows) / kOf;
@@ -129,29 +130,62 @@ class Copier {
   __device__ static int clamp(int64_t elements) { return static_cast<int>(max(int64_t{0}, min(int64_t{kOf}, elements))); }
 
   __device__ void copy_chunk(T* to, const T* from, int bytes) const {
-    const auto address = static_cast<unsigned>(__cvta_generic_to_shared(to));
-    if (width_ == 16) {
-      asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(address), "l"(from), "r"(bytes));
-    } else if (width_ == 8) {
-#pragma unroll
-      for (int part = 0; part < 16; part += 8)
-        asm volatile("cp.async.ca.shared.global [%0], [%1], 8, %2;" ::"r"(address + part),
-                     "l"(bytes > part ? from + part / 2 : origin_), "r"(max(0, min(8, bytes - part))));
-    } else if (width_ == 4) {
-#pragma unroll
-      for (int part = 0; part < 16; part += 4)
-        asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(address + part),
-                     "l"(bytes > part ? from + part / 2 : origin_), "r"(max(0, min(4, bytes - part))));
-    } else {
+    if (width_ == 16)
+      cuda::start_copy<16>(to, from, bytes);
+    else if (width_ == 8)
+      copy_parts<8>(to, from, bytes);
+    else if (width_ == 4)
+      copy_parts<4>(to, from, bytes);
+    else
 #pragma unroll
       for (int e = 0; e < kOf; ++e) to[e] = 2 * e < bytes ? from[e] : cuda::from_float<T>(0);
-    }
+  }
+
+  template <int kBytes>
+  __device__ void copy_parts(T* to, const T* from, int bytes) const {
+#pragma unroll
+    for (int part = 0; part < 16; part += kBytes)
+      cuda::start_copy<kBytes>(to + part / 2, bytes > part ? from + part / 2 : origin_, max(0, min(kBytes, bytes - part)));
   }
 
   const T* origin_;  // where it is safe to point
   const T* from_;
   int64_t stride_, depth_;
   int width_, there_;
+};
+
+/// The tiles of both operands that a block goes through, kStages of which are on their way or in use.
+template <typename T, int kRowsA, bool kAAlongK, int kRowsB, bool kBAlongK, int kStages, int kThreads>
+class Tiles {
+ public:
+  using A = Tile<kRowsA, kAAlongK>;
+  using B = Tile<kRowsB, kBAlongK>;
+  static constexpr size_t kBytes = size_t{sizeof(T)} * kStages * (A::kElements + B::kElements);
+
+  /// In kBytes of shared memory, from rows `first_a` and `first_b` on; copies as wide as copied_width says.
+  __device__ Tiles(const Shape& s, const T* a, int64_t first_a, int width_a, const T* b, int64_t first_b, int width_b,
+                   void* memory)
+      : copier_a_(a, s.a, first_a, s.k, width_a), copier_b_(b, s.b, first_b, s.k, width_b), memory_(static_cast<T*>(memory)) {}
+
+  /// Starts copying the tiles of the next step, whose number it is, or nothing behind K; a group of copies for each step.
+  __device__ void start(int64_t step, int64_t steps) {
+    if (step < steps) {
+      copier_a_.copy(place_a(step), step * kDepth);
+      copier_b_.copy(place_b(step), step * kDepth);
+    }
+    cuda::end_copies();
+  }
+
+  __device__ const T* a(int64_t step) const { return place_a(step); }
+  __device__ const T* b(int64_t step) const { return place_b(step); }
+
+ private:
+  __device__ T* place_a(int64_t step) const { return memory_ + step % kStages * A::kElements; }
+  __device__ T* place_b(int64_t step) const { return memory_ + kStages * A::kElements + step % kStages * B::kElements; }
+
+  Copier<T, kRowsA, kAAlongK, kThreads> copier_a_;
+  Copier<T, kRowsB, kBAlongK, kThreads> copier_b_;
+  T* memory_;
 };
 
 }  // namespace metallic::matmul

@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "core/variant.h"
+#include "kernels/cuda/copy.cuh"
 #include "kernels/cuda/device.h"
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/reduce.cuh"
@@ -48,12 +49,11 @@ __global__ void __launch_bounds__(1024)
   const unsigned row = blockIdx.x / blocks;
   const Part<In, kPlaces> part(s, in, row, blockIdx.x % blocks, blocks);
   const int step = static_cast<int>(blockDim.x), held = min(part.chunks, kept_chunks);
-
-  const uint64_t policy = once();
   // What fits is on its way before anything is used. A thread reads its own chunks alone, so nobody need wait for others.
   for (int chunk = static_cast<int>(threadIdx.x); chunk < held; chunk += step)
-    if (part.is_wide(chunk * kOf)) copy_once(kept + chunk, part.at + chunk * kOf, 16, policy);
-  asm volatile("cp.async.wait_all;" ::: "memory");
+    if (part.is_wide(chunk * kOf)) start_copy<16>(kept + chunk, part.at + chunk * kOf);
+  end_copies();
+  wait_for_copies<0>();
   const auto read = [&](int chunk) {
     Chunk<In> raw;
     if (chunk < held)

@@ -1,5 +1,5 @@
-// What CUDA's softmax kernels know of a problem: where rows lie, how much of each is visible, and parts of rows as 16-byte
-// chunks.
+// Rows as CUDA's softmax kernels go through them: where they lie, how much of each is visible, parts of them as 16-byte chunks,
+// a chunk's share of the sum and its results.
 #pragma once
 
 #include <algorithm>
