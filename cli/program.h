@@ -62,7 +62,7 @@ class Program : public testing::Test {
     if (child == 0) {
       dup2(open(out.c_str(), O_CREAT | O_TRUNC | O_WRONLY, 0600), STDOUT_FILENO);
       dup2(open(err.c_str(), O_CREAT | O_TRUNC | O_WRONLY, 0600), STDERR_FILENO);
-      alarm(60);  // survives exec: what hangs is killed
+      alarm(300);  // survives exec: what hangs is killed; sanitized and beside busy threads, a tune takes a minute
       if (chdir(work.c_str()) == 0) execve(METALLIC_PROGRAM, arguments.data(), envp.data());
       _exit(127);
     }
