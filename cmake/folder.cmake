@@ -28,7 +28,7 @@ function(metallic_folder folder)
     add_executable(${target}_test ${tests})
     target_link_libraries(${target}_test PRIVATE ${target} GTest::gtest_main GTest::gmock)
     # What a test waits for is compilation: these headers, which the first folder with tests compiles for all, and optimisation.
-    target_compile_options(${target}_test PRIVATE -O0)
+    target_compile_options(${target}_test PRIVATE -O1)
     get_property(first GLOBAL PROPERTY metallic_first_test)
     if(first)
       target_precompile_headers(${target}_test REUSE_FROM ${first})
