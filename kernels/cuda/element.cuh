@@ -38,6 +38,15 @@ union alignas(16) Chunk {
   T at[kChunk<T>];
 };
 
+/// Element `i` of a chunk. Of a pair of bf16 each takes one instruction so, the upper two otherwise.
+template <typename T>
+__device__ inline float element(const Chunk<T>& chunk, int i) {
+  if constexpr (std::is_same_v<T, __nv_bfloat16>)
+    return __uint_as_float(i % 2 == 0 ? chunk.words[i / 2] << 16 : chunk.words[i / 2] & 0xffff0000u);
+  else
+    return to_float(chunk.at[i]);
+}
+
 /// 16 bytes that nobody reads again soon.
 template <typename T>
 __device__ inline void load_once(Chunk<T>& to, const T* from) {
@@ -71,15 +80,20 @@ __device__ inline void keep(Chunk<T>& chunk, int from, int to, T none) {
   }
 }
 
-/// The largest element of a chunk, NaN passed over.
-template <typename T>
-__device__ inline float max_of(const Chunk<T>& chunk) {
+/// The largest element of some chunks, NaN passed over.
+template <typename T, int kCount>
+__device__ inline float max_of(const Chunk<T> (&chunks)[kCount]) {
   if constexpr (std::is_same_v<T, float>) {
-    return fmaxf(fmaxf(chunk.at[0], chunk.at[1]), fmaxf(chunk.at[2], chunk.at[3]));
+    float max = -INFINITY;
+#pragma unroll
+    for (int i = 0; i < kCount * kChunk<T>; ++i) max = fmaxf(max, chunks[i / kChunk<T>].at[i % kChunk<T>]);
+    return max;
   } else {
     using Pair = std::conditional_t<std::is_same_v<T, __half>, __half2, __nv_bfloat162>;
-    const Pair* pairs = reinterpret_cast<const Pair*>(&chunk);
-    const Pair both = __hmax2(__hmax2(pairs[0], pairs[1]), __hmax2(pairs[2], pairs[3]));
+    const auto pair = [&](int i) { return *reinterpret_cast<const Pair*>(&chunks[i / 4].words[i % 4]); };
+    Pair both = pair(0);
+#pragma unroll
+    for (int i = 1; i < 4 * kCount; ++i) both = __hmax2(both, pair(i));
     return fmaxf(to_float(both.x), to_float(both.y));
   }
 }

@@ -4,6 +4,8 @@
 
 #include <cuda_runtime.h>
 
+#include <algorithm>
+
 #include "backends/cuda/check.h"
 #include "core/device.h"
 #include "core/executor.h"
@@ -12,7 +14,7 @@ namespace metallic::cuda {
 
 struct Grid {
   dim3 blocks;
-  unsigned threads;
+  dim3 threads;          ///< of a block
   size_t shared = 0;     ///< bytes of dynamic shared memory of a block
   unsigned cluster = 1;  ///< blocks along x that share theirs
   bool early = false;    ///< blocks may begin while the stream's kernel before ends: each must call after_earlier first
@@ -40,26 +42,49 @@ Status allow(void (*kernel)(Parameters...), size_t shared, unsigned cluster = 1)
   return {};
 }
 
+/// A launch's configuration, with the attributes that it refers to.
+struct Launch {
+  cudaLaunchConfig_t config{};
+  cudaLaunchAttribute attributes[2] = {};
+
+  Launch(const Grid& grid, cudaStream_t stream) {
+    config.gridDim = grid.blocks;
+    config.blockDim = grid.threads;
+    config.dynamicSmemBytes = grid.shared;
+    config.stream = stream;
+    config.attrs = attributes;
+    if (grid.cluster > 1) {
+      cudaLaunchAttribute& cluster = attributes[config.numAttrs++];
+      cluster.id = cudaLaunchAttributeClusterDimension;
+      cluster.val.clusterDim = {grid.cluster, 1, 1};
+    }
+    if (grid.early) {
+      cudaLaunchAttribute& early = attributes[config.numAttrs++];
+      early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+      early.val.programmaticStreamSerializationAllowed = 1;
+    }
+  }
+  Launch(const Launch&) = delete;
+};
+
+/// How many clusters, or blocks without, of a grid run at once on the current device.
+template <typename... Parameters>
+Result<unsigned> at_once(void (*kernel)(Parameters...), const Grid& grid, const DeviceFacts& facts) {
+  int count = 0;
+  if (grid.cluster > 1) {
+    const Launch launch(grid, nullptr);
+    METALLIC_CUDA(cudaOccupancyMaxActiveClusters(&count, kernel, &launch.config));
+  } else {
+    METALLIC_CUDA(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&count, kernel, static_cast<int>(grid.threads.x), grid.shared));
+    count *= static_cast<int>(facts.cores);
+  }
+  return static_cast<unsigned>(std::max(count, 1));
+}
+
 template <typename... Parameters, typename... Arguments>
 Code launch(void (*kernel)(Parameters...), const Grid& grid, Executor& executor, const Arguments&... arguments) {
-  cudaLaunchConfig_t config{};
-  config.gridDim = grid.blocks;
-  config.blockDim = dim3(grid.threads);
-  config.dynamicSmemBytes = grid.shared;
-  config.stream = static_cast<cudaStream_t>(executor.stream());
-  cudaLaunchAttribute attributes[2] = {};
-  config.attrs = attributes;
-  if (grid.cluster > 1) {
-    cudaLaunchAttribute& cluster = attributes[config.numAttrs++];
-    cluster.id = cudaLaunchAttributeClusterDimension;
-    cluster.val.clusterDim = {grid.cluster, 1, 1};
-  }
-  if (grid.early) {
-    cudaLaunchAttribute& early = attributes[config.numAttrs++];
-    early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
-    early.val.programmaticStreamSerializationAllowed = 1;
-  }
-  return code_of(cudaLaunchKernelEx(&config, kernel, Parameters(arguments)...));
+  const Launch launch(grid, static_cast<cudaStream_t>(executor.stream()));
+  return code_of(cudaLaunchKernelEx(&launch.config, kernel, Parameters(arguments)...));
 }
 
 }  // namespace metallic::cuda

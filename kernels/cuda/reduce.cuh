@@ -1,4 +1,4 @@
-// Reductions in a fixed order: over part of a warp, and of a softmax' maximum and sum over warps and blocks.
+// Reductions in a fixed order: over part of a warp, and of a softmax' maximum and sum over warps.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -66,13 +66,18 @@ __device__ inline MaxSum combined(MaxSum mine, const Exponential& exponential, i
   return {max, sum_over(mine.sum * rescale(mine.max, max, exponential), width)};
 }
 
+/// Those of `count` neighbours in shared or global memory, at most 32, combined alike by every warp.
+__device__ inline MaxSum combined_of(const MaxSum* some, unsigned count, const Exponential& exponential) {
+  const unsigned lane = threadIdx.x % 32;
+  return combined(lane < count ? some[lane] : MaxSum{-INFINITY, 0}, exponential);
+}
+
 /// Those of a block's warps, each of which has its own in every lane; `of_warp` is shared memory for 32. One barrier, after which
 /// every warp combines them alike.
 __device__ inline MaxSum combined_over_warps(MaxSum of_mine, const Exponential& exponential, MaxSum* of_warp) {
-  const int lane = static_cast<int>(threadIdx.x) % 32, warps = static_cast<int>(blockDim.x) / 32;
-  if (lane == 0) of_warp[threadIdx.x / 32] = of_mine;
+  if (threadIdx.x % 32 == 0) of_warp[threadIdx.x / 32] = of_mine;
   __syncthreads();
-  return combined(lane < warps ? of_warp[lane] : MaxSum{-INFINITY, 0}, exponential);
+  return combined_of(of_warp, blockDim.x / 32, exponential);
 }
 
 }  // namespace metallic::cuda

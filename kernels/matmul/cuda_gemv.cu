@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "core/variant.h"
+#include "kernels/cuda/cluster.cuh"
 #include "kernels/cuda/copy.cuh"
 #include "kernels/cuda/device.h"
 #include "kernels/cuda/element.cuh"
@@ -84,9 +85,7 @@ __device__ void finish(const Product& p, Out* y, int64_t first_row, unsigned spl
     const float scaled = p.alpha * sum_at(i);
     to = from_float<Out>(p.beta == 0 ? scaled : fmaf(p.beta, to_float(to), scaled));
   }
-#if __CUDA_ARCH__ >= 900
-  if (split > 1) cg::this_cluster().sync();  // who ends waits until the others have read
-#endif
+  if (split > 1) cuda::leave_cluster();
 }
 
 constexpr int kStep = 64;  // K of a warp's step with tensor cores: 128 bytes of a row
@@ -158,22 +157,22 @@ __global__ void __launch_bounds__(kWarp* kMostWarps)
   int stage = 0;
   for (int64_t begin = mine.first; begin < p.k; begin += mine.stride) {
     cuda::wait_for_copies<kStages - 1>();
-    uint4 chunks[kChunks];
 #pragma unroll
-    for (int c = 0; c < kChunks; ++c) chunks[c] = ring[(stage * kChunks + c) * kWarp];
-    start(begin + kStages * mine.stride, stage);
-    stage = stage + 1 == kStages ? 0 : stage + 1;
+    for (int d = 0; d < kDepth; ++d) {
+      uint4 chunks[kRows + kEights];
 #pragma unroll
-    for (int d = 0; d < kDepth; ++d)
+      for (int c = 0; c < kRows + kEights; ++c) chunks[c] = ring[(stage * kChunks + d * (kRows + kEights) + c) * kWarp];
+      if (d == kDepth - 1) start(begin + kStages * mine.stride, stage);
 #pragma unroll
       for (int t = 0; t < kTiles; ++t)
 #pragma unroll
         for (int e = 0; e < kEights; ++e) {
-          const uint4* const of_step = chunks + d * (kRows + kEights);
-          const uint4 &low = of_step[2 * t], &high = of_step[2 * t + 1], &b = of_step[kRows + e];
+          const uint4 &low = chunks[2 * t], &high = chunks[2 * t + 1], &b = chunks[kRows + e];
           multiply_add<In>(sums[t][e], low.x, high.x, low.y, high.y, b.x, b.y);
           multiply_add<In>(sums[t][e], low.z, high.z, low.w, high.w, b.z, b.w);
         }
+    }
+    stage = stage + 1 == kStages ? 0 : stage + 1;
   }
   cuda::wait_for_copies<0>();
   finish<16 * kTiles, 8 * kEights>(p, y, first_row, split, reinterpret_cast<float*>(memory), [&](float* to) {

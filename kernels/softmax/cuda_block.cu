@@ -1,12 +1,11 @@
 // softmax cuda_block: a row shared by a cluster of blocks, each with its part in shared memory, or by segments all over the
 // device in two launches where rows are few; what does not fit is read twice.
-#include <cooperative_groups.h>
-
 #include <fmt/format.h>
 
 #include <algorithm>
 
 #include "core/variant.h"
+#include "kernels/cuda/cluster.cuh"
 #include "kernels/cuda/copy.cuh"
 #include "kernels/cuda/device.h"
 #include "kernels/cuda/launch.cuh"
@@ -16,78 +15,105 @@
 namespace metallic::softmax {
 namespace {
 using namespace cuda;
-namespace cg = cooperative_groups;
 
 constexpr int kWarp = 32;
 constexpr int64_t kBeside = 1024;  // bytes of a block's shared memory that hold no chunks
 
-// Sums and maxima of all threads of all blocks of a row, combined in a fixed order; in every thread.
-template <bool kClustered>
-__device__ MaxSum of_row(MaxSum mine, const Exponential& exponential) {
-  __shared__ MaxSum of_warp[kWarp];
-  MaxSum all = combined_over_warps(combined(mine, exponential), exponential, of_warp);
-#if __CUDA_ARCH__ >= 900
-  if constexpr (kClustered) {
-    __shared__ MaxSum of_block;
-    const auto cluster = cg::this_cluster();
-    if (threadIdx.x == 0) of_block = all;
-    cluster.sync();
-    const unsigned lane = threadIdx.x % kWarp;
-    all = combined(lane < cluster.num_blocks() ? *cluster.map_shared_rank(&of_block, lane) : MaxSum{-INFINITY, 0}, exponential);
-    cluster.barrier_arrive();  // who ends waits until the others have read
-  }
-#endif
-  return all;
-}
+// A grid as large as runs at once goes through the rows: each block, or cluster of `blocks`, has kStages rows in shared memory or
+// on their way there. A row is added up before the one before it is stored, so that neither reading nor a cluster's exchange of
+// sums need be waited for. With a block for each row, which read, added and stored in turn, this kernel moved at 0.55 of a copy.
+constexpr int kStages = 3;
+constexpr int kTogether = 2;  // chunks that a thread looks at together
+
+constexpr int kMostBlocks = 16;  // of a cluster
 
 template <typename In, typename Out, bool kClustered, Places kPlaces>
 __global__ void __launch_bounds__(1024)
-    block_rows(const Rows s, const In* in, Out* out, const int kept_chunks, const unsigned blocks) {
+    block_rows(const Rows s, const In* in, Out* out, const int each, const int kept_chunks, const unsigned blocks) {
   constexpr int kOf = kChunk<In>;
-  extern __shared__ uint4 kept[];
+  extern __shared__ uint4 memory[];
+  // Two, in turn: who writes the one knows that all have read it before they arrived at the other's barrier.
+  __shared__ MaxSum of_warp[2][kWarp];
+  __shared__ ClusterRounds<MaxSum, kMostBlocks> cluster;
+  if constexpr (kClustered) cluster.begin();
   after_earlier();
-  const unsigned row = blockIdx.x / blocks;
-  const Part<In, kPlaces> part(s, in, row, blockIdx.x % blocks, blocks);
-  const int step = static_cast<int>(blockDim.x), held = min(part.chunks, kept_chunks);
-  // What fits is on its way before anything is used. A thread reads its own chunks alone, so nobody need wait for others.
-  for (int chunk = static_cast<int>(threadIdx.x); chunk < held; chunk += step)
-    if (part.is_wide(chunk * kOf)) start_copy<16>(kept + chunk, part.at + chunk * kOf);
-  end_copies();
-  wait_for_copies<0>();
-  const auto read = [&](int chunk) {
-    Chunk<In> raw;
-    if (chunk < held)
-      raw.bits = kept[chunk];
-    else if (part.is_wide(chunk * kOf))
-      load_once(raw, part.at + chunk * kOf);
-    part.complete(raw, chunk * kOf);
-    return raw;
+  const unsigned of_turn = gridDim.x / blocks, rank = blockIdx.x % blocks;
+  const int step = static_cast<int>(blockDim.x), thread = static_cast<int>(threadIdx.x);
+  const auto stage_of = [&](int turn) { return memory + turn % kStages * kept_chunks; };
+  // A thread reads its own chunks alone, so nobody need wait for others.
+  const auto start = [&](unsigned row, int turn) {
+    if (row < s.rows) {
+      const Part<In, kPlaces> part(s, in, row, rank, each);
+      uint4* const to = stage_of(turn);
+      for (int chunk = thread; chunk < min(part.chunks, kept_chunks); chunk += step)
+        if (part.is_wide(chunk * kOf)) start_copy<16>(to + chunk, part.at + chunk * kOf);
+    }
+    end_copies();
   };
-  MaxSum mine{-INFINITY, 0};
-  for (int chunk = static_cast<int>(threadIdx.x); chunk < part.chunks; chunk += step) add(mine, read(chunk), s.exponential);
-  const Normalization normalization(of_row<kClustered>(mine, s.exponential));
-  Out* const y = out + row * s.out_stride;
-  for (int chunk = static_cast<int>(threadIdx.x); chunk < part.chunks; chunk += step)
-    normalization.store(part, read(chunk), y, chunk * kOf, s.exponential);
-#if __CUDA_ARCH__ >= 900
-  if constexpr (kClustered) cg::this_cluster().barrier_wait();
-#endif
+  // A part's chunks, kTogether at once: those that are kept, whose number is a multiple of what the threads take at once, and the
+  // others.
+  const auto for_chunks = [&](const Part<In, kPlaces>& part, int turn, const auto& function) {
+    const uint4* const kept = stage_of(turn);
+    Chunk<In> raw[kTogether];
+    int chunk = thread;
+    for (const int end = min(part.chunks, kept_chunks); chunk < end; chunk += kTogether * step) {
+#pragma unroll
+      for (int c = 0; c < kTogether; ++c) raw[c].bits = kept[chunk + c * step];
+#pragma unroll
+      for (int c = 0; c < kTogether; ++c) part.complete(raw[c], (chunk + c * step) * kOf);
+      function(raw, chunk);
+    }
+    for (; chunk < part.chunks; chunk += kTogether * step) {
+      part.load(raw, chunk, step);
+      function(raw, chunk);
+    }
+  };
+  const auto sums = [&](unsigned row, int turn) {
+    const Part<In, kPlaces> part(s, in, row, rank, each);
+    wait_for_copies<kStages - 2>();
+    MaxSum mine{-INFINITY, 0};
+    for_chunks(part, turn, [&](const Chunk<In>(&raw)[kTogether], int) { add(mine, raw, s.exponential); });
+    return combined_over_warps(combined(mine, s.exponential), s.exponential, of_warp[turn % 2]);
+  };
+
+  unsigned row = blockIdx.x / blocks;
+  for (int turn = 0; turn < kStages; ++turn) start(row + turn * of_turn, turn);
+  MaxSum all = sums(row, 0);
+  if constexpr (kClustered) cluster.begun(), cluster.send(all, 0, rank, blocks);
+  for (int turn = 0; row < s.rows; row += of_turn, ++turn) {
+    const unsigned next = row + of_turn;
+    MaxSum of_next{-INFINITY, 0};
+    if (next < s.rows) of_next = sums(next, turn + 1);
+    if constexpr (kClustered) {
+      all = combined_of(cluster.receive(turn), blocks, s.exponential);
+      if (next < s.rows) cluster.send(of_next, turn + 1, rank, blocks);
+    }
+    const Normalization normalization(all);
+    const Part<In, kPlaces> part(s, in, row, rank, each);
+    Out* const y = out + row * s.out_stride;
+    for_chunks(part, turn, [&](const Chunk<In>(&raw)[kTogether], int chunk) {
+#pragma unroll
+      for (int c = 0; c < kTogether; ++c) normalization.store(part, raw[c], y, (chunk + c * step) * kOf, s.exponential);
+    });
+    start(row + kStages * of_turn, turn + kStages);
+    all = of_next;
+  }
 }
 
 // Without clusters a row is split over blocks of a grid that know nothing of each other: one kernel adds, the next stores.
 constexpr int kAhead = 4;  // chunks of a thread that are on their way together
 
 template <typename In>
-__global__ void __launch_bounds__(1024) segment_sums(const Rows s, const In* in, MaxSum* sums, const unsigned segments) {
+__global__ void __launch_bounds__(512)
+    segment_sums(const Rows s, const In* in, MaxSum* sums, const int each, const unsigned segments) {
   after_earlier();
-  const Part<In, Places::any> part(s, in, blockIdx.x / segments, blockIdx.x % segments, segments);
+  const Part<In, Places::any> part(s, in, blockIdx.x / segments, blockIdx.x % segments, each);
   const int step = static_cast<int>(blockDim.x);
   MaxSum mine{-INFINITY, 0};
   for (int chunk = static_cast<int>(threadIdx.x); chunk < part.chunks; chunk += kAhead * step) {
     Chunk<In> raw[kAhead];
     part.load(raw, chunk, step);
-#pragma unroll
-    for (int c = 0; c < kAhead; ++c) add(mine, raw[c], s.exponential);
+    add(mine, raw, s.exponential);
   }
   __shared__ MaxSum of_warp[kWarp];
   const MaxSum all = combined_over_warps(combined(mine, s.exponential), s.exponential, of_warp);
@@ -95,10 +121,10 @@ __global__ void __launch_bounds__(1024) segment_sums(const Rows s, const In* in,
 }
 
 template <typename In, typename Out>
-__global__ void __launch_bounds__(1024)
-    segment_results(const Rows s, const In* in, Out* out, const MaxSum* sums, const unsigned segments) {
+__global__ void __launch_bounds__(512)
+    segment_results(const Rows s, const In* in, Out* out, const MaxSum* sums, const int each, const unsigned segments) {
   const unsigned row = blockIdx.x / segments;
-  const Part<In, Places::any> part(s, in, row, blockIdx.x % segments, segments);
+  const Part<In, Places::any> part(s, in, row, blockIdx.x % segments, each);
   const int step = static_cast<int>(blockDim.x);
   // The sums' kernel let this one begin when what was before both had ended: of the two only the sums must be waited for.
   Chunk<In> raw[kAhead];
@@ -124,23 +150,18 @@ constexpr Tuning kTunings[] = {{{{{"cluster", 1}, {"fixed", 1}, {"threads", 256}
                                {{{{"segments", 8}, {"threads", 256}}}},
                                {{{{"segments", 32}, {"threads", 256}}}},
                                {{{{"segments", 128}, {"threads", 256}}}},
-                               {{{{"cluster", 1}, {"threads", 256}}}},
                                {{{{"cluster", 1}, {"threads", 512}}}},
                                {{{{"cluster", 1}, {"threads", 1024}}}},
-                               {{{{"cluster", 2}, {"threads", 256}}}},
                                {{{{"cluster", 2}, {"threads", 512}}}},
                                {{{{"cluster", 2}, {"threads", 1024}}}},
-                               {{{{"cluster", 4}, {"threads", 256}}}},
                                {{{{"cluster", 4}, {"threads", 512}}}},
                                {{{{"cluster", 4}, {"threads", 1024}}}},
-                               {{{{"cluster", 8}, {"threads", 256}}}},
                                {{{{"cluster", 8}, {"threads", 512}}}},
                                {{{{"cluster", 8}, {"threads", 1024}}}},
-                               {{{{"cluster", 16}, {"threads", 256}}}},
                                {{{{"cluster", 16}, {"threads", 512}}}},
                                {{{{"cluster", 16}, {"threads", 1024}}}}};
 
-constexpr size_t kOneBlock = 5;  // of 512 threads, for rows of usual length
+constexpr size_t kOneBlock = 4;  // of 512 threads, for rows of usual length
 static_assert(kTunings[kOneBlock]["cluster"] == 1 && kTunings[kOneBlock]["threads"] == 512);
 
 class Block final : public Kernel {
@@ -167,7 +188,11 @@ class Block final : public Kernel {
     // As much as any problem wants: the limit is the kernel's, which other plans run too.
     const auto most = static_cast<size_t>(facts.l1d_bytes - kBeside);
     for (const Places places : {Places::aligned, Places::any, Places::fixed})
-      METALLIC_CHECK(kernel->with_kernel(places, [&](auto function, auto, auto) { return allow(function, most, grid.cluster); }));
+      METALLIC_CHECK(kernel->with_kernel(places, [&](auto function, auto, auto) -> Status {
+        METALLIC_CHECK(allow(function, most, grid.cluster));
+        METALLIC_TRY(kernel->at_once_[static_cast<int>(places)], at_once(function, grid, facts));
+        return {};
+      }));
     return kernel;
   }
 
@@ -178,8 +203,10 @@ class Block final : public Kernel {
     if (segments_ > 0) return run_segments(args, reinterpret_cast<MaxSum*>(workspace), executor);
     const Places places = are_aligned(problem_, args) ? Places::aligned : fixed_ ? Places::fixed : Places::any;
     return with_kernel(places, [&]<typename In, typename Out>(auto function, In, Out) {
-      return launch(function, grid_, executor, rows_, static_cast<const In*>(args.in[0]), static_cast<Out*>(args.out), kept_,
-                    grid_.cluster);
+      Grid grid = grid_;
+      grid.blocks.x = std::min(grid.blocks.x, at_once_[static_cast<int>(places)] * grid.cluster);
+      return launch(function, grid, executor, rows_, static_cast<const In*>(args.in[0]), static_cast<Out*>(args.out), each_,
+                    kept_, grid.cluster);
     });
   }
 
@@ -192,9 +219,11 @@ class Block final : public Kernel {
     grid_.cluster = static_cast<unsigned>(cluster);
     grid_.blocks = dim3(static_cast<unsigned>(rows_.rows * cluster));
     grid_.early = can_begin_early(facts);
-    const int64_t wanted = (most_chunks(rows_.seq_k, problem.dtype) + cluster - 1) / cluster;
-    kept_ = static_cast<int>(std::min(wanted, (facts.l1d_bytes - kBeside) / 16));
-    grid_.shared = static_cast<size_t>(kept_) * 16;
+    const auto split = [](int64_t x, int64_t by) { return (x + by - 1) / by; };
+    each_ = static_cast<int>(split(most_chunks(rows_.seq_k, problem.dtype), segments_ > 0 ? segments_ : cluster));
+    const int64_t at_once = kTogether * tuning["threads"], fit = (facts.l1d_bytes - kBeside) / 16 / kStages / at_once;
+    kept_ = static_cast<int>(std::min<int64_t>(split(each_, at_once), fit) * at_once);
+    grid_.shared = static_cast<size_t>(kStages * kept_) * 16;
   }
 
   Code run_segments(const Args& args, MaxSum* sums, Executor& executor) const {
@@ -202,8 +231,9 @@ class Block final : public Kernel {
         .blocks = dim3(static_cast<unsigned>(rows_.rows) * segments_), .threads = grid_.threads, .early = grid_.early};
     return with_types(problem_.dtype, problem_.out_dtype, [&]<typename In, typename Out>(In, Out) {
       const auto* in = static_cast<const In*>(args.in[0]);
-      if (const Code code = launch(segment_sums<In>, grid, executor, rows_, in, sums, segments_); code != Code::ok) return code;
-      return launch(segment_results<In, Out>, grid, executor, rows_, in, static_cast<Out*>(args.out), sums, segments_);
+      if (const Code code = launch(segment_sums<In>, grid, executor, rows_, in, sums, each_, segments_); code != Code::ok)
+        return code;
+      return launch(segment_results<In, Out>, grid, executor, rows_, in, static_cast<Out*>(args.out), sums, each_, segments_);
     });
   }
 
@@ -211,8 +241,9 @@ class Block final : public Kernel {
   bool fixed_;
   unsigned segments_;
   Rows rows_;
-  int kept_;
+  int each_, kept_;  // chunks of a part, and of a stage
   Grid grid_;
+  unsigned at_once_[3] = {};  // rows, of each Places
 };
 
 // Bytes of a row that a block of a cluster would hold.

@@ -1,8 +1,9 @@
-// softmax cuda_vec: a row in the registers of a few lanes to a whole block, read and written once.
+// softmax cuda_vec: a row in the registers of a few lanes, of a whole block or of a cluster of blocks, read and written once.
 #include <algorithm>
 #include <bit>
 
 #include "core/variant.h"
+#include "kernels/cuda/cluster.cuh"
 #include "kernels/cuda/device.h"
 #include "kernels/cuda/element.cuh"
 #include "kernels/cuda/launch.cuh"
@@ -14,119 +15,203 @@ namespace {
 using namespace cuda;
 
 constexpr int kWarp = 32;
-constexpr int kLeastBlock = 128;   // threads of a block where rows need part of a warp: several rows then
+constexpr int kLeastLanes = 4;     // threads of a row
+constexpr int kSharedBlock = 128;  // threads of a block that has several rows
+constexpr int kMostBlocks = 16;    // of a cluster
 constexpr int kMostOfThread = 32;  // elements of a row in a thread's registers
 
-// 2 to the power of `log_lanes` threads have a row: part of a warp, or whole warps, which are the block then.
-template <typename In, typename Out, Places kPlaces, int kChunks>
-__global__ void __launch_bounds__(1024) vec_rows(const Rows s, const In* in, Out* out, const int log_lanes) {
+// A row's threads are a power of two that is part of a warp, of which blocks have several along y, or a block's, or those of
+// the `blocks` of a cluster.
+template <typename In, typename Out, Places kPlaces, int kChunks, bool kClustered>
+__global__ void __launch_bounds__(1024) vec_rows(const Rows s, const In* in, Out* out, const unsigned blocks) {
   constexpr int kOf = kChunk<In>;
+  constexpr bool kTermsStay = sizeof(Out) == 2;  // a factor makes results of them: 16 bits show no difference
+  __shared__ ClusterRounds<MaxSum, kMostBlocks> cluster;
+  if constexpr (kClustered) cluster.begin();
   after_earlier();
-  const int lanes = 1 << log_lanes, lane = static_cast<int>(threadIdx.x) & (lanes - 1);
-  const unsigned row = blockIdx.x * (blockDim.x >> log_lanes) + (threadIdx.x >> log_lanes);
+  int lane = static_cast<int>(threadIdx.x), lanes = static_cast<int>(blockDim.x);
+  unsigned row = blockIdx.x * blockDim.y + threadIdx.y;
+  if constexpr (kClustered) {
+    row = blockIdx.x / blocks;
+    lane += static_cast<int>(blockIdx.x % blocks) * lanes;
+    lanes *= static_cast<int>(blocks);
+  }
   const bool there = row < s.rows;
   const Part<In, kPlaces> part(s, in, there ? row : 0);
   Chunk<In> raw[kChunks];
   part.load(raw, lane, lanes);
 
-  MaxSum all{-INFINITY, 0};
-#pragma unroll
-  for (int c = 0; c < kChunks; ++c) all.max = fmaxf(all.max, max_of(raw[c]));
   // Exponentials for the warp's maximum: one exchange between warps suffices then.
-  all.max = max_over(all.max, min(lanes, kWarp));
-  const float base = all.max == -INFINITY ? 0.0f : all.max;
+  MaxSum mine{max_over(max_of(raw), min(lanes, kWarp)), 0};
+  const float base = mine.max == -INFINITY ? 0.0f : mine.max;
+  float terms[kTermsStay ? kChunks : 1][kOf];
+  // Warps pass over what no lane of theirs has: the last chunk is often few lanes'.
+  const auto for_chunks = [&](const auto& function) {
 #pragma unroll
-  for (int i = 0; i < kChunks * kOf; ++i) all.sum += s.exponential.roughly(to_float(raw[i / kOf].at[i % kOf]) - base);
-  all.sum = sum_over(all.sum, min(lanes, kWarp));
+    for (int c = 0; c < kChunks; ++c)
+      if (const int begin = (lane + c * lanes) * kOf; c == 0 || part.has(begin))
+        function(raw[c], terms[kTermsStay ? c : 0], begin);
+  };
+  for_chunks([&](const Chunk<In>& chunk, float(&term)[kOf], int) {
+#pragma unroll
+    for (int i = 0; i < kOf; ++i) {
+      term[i] = s.exponential.roughly(element(chunk, i) - base);
+      mine.sum += term[i];
+    }
+  });
+  mine.sum = sum_over(mine.sum, min(lanes, kWarp));
+  MaxSum all = mine;
   if (lanes > kWarp) {
     __shared__ MaxSum of_warp[kWarp];
-    all = combined_over_warps(all, s.exponential, of_warp);
+    all = combined_over_warps(mine, s.exponential, of_warp);
+    if constexpr (kClustered) {
+      cluster.begun();
+      cluster.send(all, 0, blockIdx.x % blocks, blocks);
+      all = combined_of(cluster.receive(0), blocks, s.exponential);
+    }
   }
   if (!there) return;
-  const Normalization normalization(all);
   Out* const y = out + row * s.out_stride;
+  if constexpr (kTermsStay) {
+    const float factor = rescale(mine.max, all.max, s.exponential) / all.sum;
+    for_chunks([&](const Chunk<In>&, float(&term)[kOf], int begin) {
 #pragma unroll
-  for (int c = 0; c < kChunks; ++c) normalization.store(part, raw[c], y, (lane + c * lanes) * kOf, s.exponential);
+      for (int i = 0; i < kOf; ++i) term[i] *= factor;
+      part.store(term, y, begin);
+    });
+  } else {
+    const Normalization normalization(all);
+    for_chunks(
+        [&](const Chunk<In>& chunk, float(&)[kOf], int begin) { normalization.store(part, chunk, y, begin, s.exponential); });
+  }
 }
 
-constexpr Tuning kTunings[] = {{{{{"threads", 4}}}},   {{{{"threads", 8}}}},   {{{{"threads", 16}}}},
-                               {{{{"threads", 32}}}},  {{{{"threads", 64}}}},  {{{{"threads", 128}}}},
-                               {{{{"threads", 256}}}}, {{{{"threads", 512}}}}, {{{{"threads", 1024}}}}};
+// Chunks of 16 bytes that a thread has of a row; most threads that a block has, beyond which a cluster of blocks has the row.
+constexpr Tuning kTunings[] = {{{{{"block", 512}, {"chunks", 1}}}},  {{{{"block", 512}, {"chunks", 2}}}},
+                               {{{{"block", 512}, {"chunks", 4}}}},  {{{{"block", 512}, {"chunks", 8}}}},
+                               {{{{"block", 1024}, {"chunks", 1}}}}, {{{{"block", 1024}, {"chunks", 2}}}},
+                               {{{{"block", 1024}, {"chunks", 4}}}}, {{{{"block", 1024}, {"chunks", 8}}}}};
 
-// Chunks that rows have where tensors begin at multiples of 16 bytes; elsewhere some have one more.
-int64_t usual_chunks(const Problem& problem) {
-  const SoftmaxShape& s = problem.softmax();
-  const auto size = static_cast<int64_t>(size_of(problem.dtype)), chunk = 16 / size;
-  return s.in_stride % chunk == 0 ? (s.seq_k + chunk - 1) / chunk : most_chunks(s.seq_k, problem.dtype);
-}
+int64_t elements_of_chunk(const Problem& problem) { return 16 / static_cast<int64_t>(size_of(problem.dtype)); }
+int64_t rounded_up(int64_t x, int64_t to) { return (x + to - 1) / to * to; }
 
-// Elements that a thread has of those.
-int64_t elements_of_thread(const Problem& problem, int64_t threads) {
-  return (usual_chunks(problem) + threads - 1) / threads * 16 / static_cast<int64_t>(size_of(problem.dtype));
-}
+// How the threads of a row lie.
+struct Threads {
+  int64_t of_block, blocks;
+  int64_t chunks, chunks_anywhere;  // of a thread where tensors begin at multiples of 16 bytes, and elsewhere
+
+  Threads(const Problem& problem, const Tuning& tuning) {
+    const SoftmaxShape& s = problem.softmax();
+    const int64_t of = elements_of_chunk(problem), most = most_chunks(s.seq_k, problem.dtype);
+    const bool aligned = s.in_stride % of == 0;
+    const int64_t usual = aligned ? (s.seq_k + of - 1) / of : most;
+    // Rows that begin anywhere may have a chunk more than fits: one of several warps takes it.
+    const int64_t spare = !aligned && usual > 2 * kWarp * tuning["chunks"] ? kWarp : 0;
+    const int64_t wanted = std::max<int64_t>((usual - spare + tuning["chunks"] - 1) / tuning["chunks"], kLeastLanes);
+    const auto least_power = [](int64_t x) { return static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(x))); };
+    blocks = least_power((wanted + tuning["block"] - 1) / tuning["block"]);
+    of_block = wanted <= kWarp ? least_power(wanted) : rounded_up((wanted + blocks - 1) / blocks, kWarp);
+    const int64_t lanes = of_block * blocks;
+    chunks = std::max<int64_t>((usual + lanes - 1) / lanes, 1),
+    chunks_anywhere = std::max<int64_t>((most + lanes - 1) / lanes, 1);
+  }
+};
 
 class Vec final : public Kernel {
+  // Calls function(kernel, In{}, Out{}) with the kernel for so many chunks of a thread, or the next that has more, which are
+  // fewer for clusters: there are many of them. Before what uses it: its type is deduced.
+  template <Places kPlaces, typename Function>
+  auto with_kernel(int64_t chunks, const Function& function) const {
+    return with_types(problem_.dtype, problem_.out_dtype, [&]<typename In, typename Out>(In, Out) {
+      constexpr int kMost = kMostOfThread / kChunk<In> + (kPlaces == Places::aligned ? 0 : 1);
+      return grid_.cluster > 1 ? with_chunks<In, Out, kPlaces, kMost, true>(chunks, function)
+                               : with_chunks<In, Out, kPlaces, kMost, false>(chunks, function);
+    });
+  }
+
+  template <typename In, typename Out, Places kPlaces, int kChunks, bool kClustered, typename Function>
+  static auto with_chunks(int64_t chunks, const Function& function) {
+    constexpr int kFewer = kClustered ? (kChunks + 1) / 2 : kChunks - 1;
+    if constexpr (kChunks > 1)
+      if (chunks <= kFewer) return with_chunks<In, Out, kPlaces, kFewer, kClustered>(chunks, function);
+    return function(vec_rows<In, Out, kPlaces, kChunks, kClustered>, In{}, Out{});
+  }
+
  public:
-  Vec(const Problem& problem, int64_t threads, const DeviceFacts& facts)
-      : problem_(problem), rows_(problem.softmax()), lanes_(static_cast<int>(threads)) {
-    // What whole warps exchange is one row's.
-    grid_.threads = static_cast<unsigned>(lanes_ > kWarp ? lanes_ : kLeastBlock);
-    const int64_t of_block = grid_.threads / lanes_;
-    grid_.blocks = dim3(static_cast<unsigned>((rows_.rows + of_block - 1) / of_block));
-    grid_.early = can_begin_early(facts);
+  static Result<std::unique_ptr<const Kernel>> make(const Problem& problem, const Tuning& tuning, const DeviceFacts& facts) {
+    auto kernel = std::unique_ptr<Vec>(new Vec(problem, tuning, facts));
+    const auto allow_it = [&](auto function, auto, auto) { return allow(function, 0, kernel->grid_.cluster); };
+    for (const int64_t chunks : {kernel->threads_.chunks, kernel->threads_.chunks_anywhere}) {
+      METALLIC_CHECK(kernel->with_kernel<Places::aligned>(chunks, allow_it));
+      METALLIC_CHECK(kernel->with_kernel<Places::any>(chunks, allow_it));
+    }
+    return kernel;
   }
 
   Code run(const Args& args, std::byte*, Executor& executor) const override {
     if (rows_.rows == 0 || rows_.seq_k == 0) return Code::ok;
-    const bool usual = reinterpret_cast<uintptr_t>(args.in[0]) % 16 == 0, aligned = are_aligned(problem_, args);
-    const int64_t chunks = usual ? usual_chunks(problem_) : most_chunks(rows_.seq_k, problem_.dtype);
-    const int64_t of_thread = std::max<int64_t>((chunks + lanes_ - 1) / lanes_, 1);
-    return with_types(problem_.dtype, problem_.out_dtype, [&]<typename In, typename Out>(In, Out) {
-      constexpr int kMost = kMostOfThread / kChunk<In> + 1;
-      return aligned ? start<kMost - 1, Places::aligned, In, Out>(of_thread, args, executor)
-                     : start<kMost, Places::any, In, Out>(of_thread, args, executor);
-    });
+    const bool usual = reinterpret_cast<uintptr_t>(args.in[0]) % 16 == 0;
+    const int64_t chunks = usual ? threads_.chunks : threads_.chunks_anywhere;
+    const auto start = [&]<typename In, typename Out>(auto function, In, Out) {
+      return launch(function, grid_, executor, rows_, static_cast<const In*>(args.in[0]), static_cast<Out*>(args.out),
+                    grid_.cluster);
+    };
+    return are_aligned(problem_, args) ? with_kernel<Places::aligned>(chunks, start) : with_kernel<Places::any>(chunks, start);
   }
 
  private:
-  // The kernel of so many chunks, kMost or fewer.
-  template <int kMost, Places kPlaces, typename In, typename Out>
-  Code start(int64_t chunks, const Args& args, Executor& executor) const {
-    if constexpr (kMost > 1)
-      if (chunks < kMost) return start<kMost - 1, kPlaces, In, Out>(chunks, args, executor);
-    return launch(vec_rows<In, Out, kPlaces, kMost>, grid_, executor, rows_, static_cast<const In*>(args.in[0]),
-                  static_cast<Out*>(args.out), std::countr_zero(static_cast<unsigned>(lanes_)));
+  Vec(const Problem& problem, const Tuning& tuning, const DeviceFacts& facts)
+      : problem_(problem), rows_(problem.softmax()), threads_(problem, tuning) {
+    const int64_t of_block = threads_.of_block, rows = std::max<int64_t>(of_block <= kWarp ? kSharedBlock / of_block : 1, 1);
+    grid_.threads = dim3(static_cast<unsigned>(of_block), static_cast<unsigned>(rows));
+    grid_.cluster = static_cast<unsigned>(threads_.blocks);
+    grid_.blocks = dim3(static_cast<unsigned>((rows_.rows + rows - 1) / rows * threads_.blocks));
+    grid_.early = can_begin_early(facts);
   }
 
   Problem problem_;
   Rows rows_;
-  int lanes_;
+  Threads threads_;
   Grid grid_;
 };
+
+std::optional<std::string> refuses(const Problem& problem, const Tuning& tuning, const DeviceFacts& facts) {
+  if (auto reason = cuda::refuses_device(facts)) return reason;
+  const Threads threads(problem, tuning);
+  if (threads.blocks > 1 && facts.isa_bit < 90) return "clusters of blocks need compute capability 9.0";
+  if (tuning["chunks"] * elements_of_chunk(problem) > kMostOfThread) return "a thread has fewer registers";
+  if (threads.blocks > kMostBlocks) return "a row does not fit in the registers of a cluster's threads";
+  if (tuning["block"] > kTunings[0]["block"] && threads.blocks * threads.of_block <= kTunings[0]["block"])
+    return "smaller blocks suffice";
+  if (problem.softmax().rows() * threads.blocks > kMostRows) return "more rows than a grid has blocks";
+  return std::nullopt;
+}
 
 }  // namespace
 
 extern const Variant cuda_vec = {
     .family = "vec",
     .tunings = kTunings,
-    .rejects = [](const Problem& problem, const Tuning& tuning, const DeviceFacts& facts) -> std::optional<std::string> {
-      if (auto reason = cuda::refuses_device(facts)) return reason;
-      if (elements_of_thread(problem, tuning["threads"]) > kMostOfThread) return "a row does not fit in the threads' registers";
-      if (problem.softmax().rows() > kMostRows) return "more rows than a grid has blocks";
-      return std::nullopt;
+    .rejects = refuses,
+    // As many chunks as leave every multiprocessor a block's worth of threads, of sixteen elements where rows are short: loads in
+    // flight for every lane, few exchanges between warps.
+    .prefer = [](const Problem& problem, const DeviceFacts& facts) -> const Tuning& {
+      const SoftmaxShape& s = problem.softmax();
+      const Tuning* best = nullptr;
+      for (const Tuning& tuning : kTunings) {
+        if (refuses(problem, tuning, facts)) continue;
+        const Threads threads(problem, tuning);
+        const bool fits = tuning["chunks"] * elements_of_chunk(problem) <= (s.seq_k > 2048 ? 32 : 16);
+        const bool fills = s.rows() * threads.blocks * threads.of_block >= 1024 * facts.cores;
+        if (!best || (tuning["block"] == (*best)["block"] && fits && fills)) best = &tuning;
+      }
+      return best ? *best : kTunings[0];
     },
-    // Sixteen elements a thread at most, 32 where rows are long: loads in flight for every lane, few exchanges between warps.
-    .prefer = [](const Problem& problem, const DeviceFacts&) -> const Tuning& {
-      const int64_t wanted = problem.softmax().seq_k > 2048 ? 32 : 16;
-      for (const Tuning& tuning : kTunings)
-        if (elements_of_thread(problem, tuning["threads"]) <= wanted) return tuning;
-      return kTunings[std::size(kTunings) - 1];
-    },
-    .prepare = [](const Problem& problem, const Tuning& tuning, const DeviceFacts& facts, Planner&)
-        -> Result<std::unique_ptr<const Kernel>> { return std::make_unique<Vec>(problem, tuning["threads"], facts); },
+    .prepare = [](const Problem& problem, const Tuning& tuning, const DeviceFacts& facts,
+                  Planner&) { return Vec::make(problem, tuning, facts); },
     .reduction_id = [](const Problem& problem, const Tuning& tuning, const DeviceFacts&) -> std::optional<std::string> {
       // Which thread has an element depends on where a row begins, unless all begin at multiples of 16 bytes.
-      if (problem.softmax().in_stride * static_cast<int64_t>(size_of(problem.dtype)) % 16 != 0) return std::nullopt;
+      if (problem.softmax().in_stride % elements_of_chunk(problem) != 0) return std::nullopt;
       return "row;" + to_string(tuning);
     },
 };

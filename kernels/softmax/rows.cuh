@@ -78,20 +78,27 @@ struct Part {
     }
   }
 
-  /// Part `part` of `parts`.
-  __device__ Part(const Rows& s, const In* in, unsigned row, unsigned part, unsigned parts) : at(in + row * s.in_stride) {
-    const int misplaced_by = misplaced(), skipped = kFixed ? 0 : misplaced_by;
-    const int64_t all = (skipped + s.seq_k + kOf - 1) / kOf, each = parts == 1 ? all : (all + parts - 1) / parts;
-    chunks = static_cast<int>(max(min(each, all - part * each), int64_t{0}));
-    offset = part * each * kOf - skipped, at += offset;
+  /// Part `part` of those that have `each` chunks, the last with what is left.
+  __device__ Part(const Rows& s, const In* in, unsigned row, unsigned part, int each) : at(in + row * s.in_stride) {
+    const int misplaced_by = kAligned ? 0 : misplaced(), skipped = kFixed ? 0 : misplaced_by;
+    const int64_t before = int64_t{part} * each, all = (skipped + s.seq_k + kOf - 1) / kOf;
+    chunks = static_cast<int>(max(min(int64_t{each}, all - before), int64_t{0}));
+    offset = before * kOf - skipped, at += offset;
+    const int64_t own = int64_t{kOf} * chunks;
     const auto place = [&](int64_t element, int64_t limit) {
       return static_cast<int>(max(min(element - offset, limit), int64_t{0}));
     };
-    const int64_t own = int64_t{kOf} * chunks;
-    first = place(0, own), visible = place(s.visible(row), own), end = place(s.seq_k, own);
-    least = place(-(row * s.in_stride), own), most = place((s.rows - 1 - row) * s.in_stride + s.seq_k, own);
-    if (kFixed && misplaced_by != 0) most = 0;
+    if constexpr (kAligned) {
+      first = 0, visible = end = static_cast<int>(own);
+    } else {
+      first = place(0, own), visible = place(s.visible(row), own), end = place(s.seq_k, own);
+      least = place(-(row * s.in_stride), own), most = place((s.rows - 1 - row) * s.in_stride + s.seq_k, own);
+      if (kFixed && misplaced_by != 0) most = 0;
+    }
   }
+
+  /// Whether the tensor has anything of a chunk.
+  __device__ bool has(int begin) const { return begin < end; }
 
   /// Whether a chunk is read at once.
   __device__ bool is_wide(int begin) const { return begin < visible && (kAligned || (begin >= least && begin + kOf <= most)); }
@@ -160,10 +167,10 @@ struct Part {
   }
 };
 
-/// The largest of a chunk's terms and of those before, and the sum for it.
-template <typename In>
-__device__ void add(cuda::MaxSum& all, const cuda::Chunk<In>& chunk, const cuda::Exponential& exponential) {
-  const float max = cuda::max_of(chunk);
+/// The largest of some chunks' terms and of those before, and the sum for it.
+template <typename In, int kCount>
+__device__ void add(cuda::MaxSum& all, const cuda::Chunk<In> (&chunks)[kCount], const cuda::Exponential& exponential) {
+  const float max = cuda::max_of(chunks);
   if (max > all.max) {
     all.sum *= cuda::rescale(all.max, max, exponential);
     all.max = max;
@@ -171,7 +178,9 @@ __device__ void add(cuda::MaxSum& all, const cuda::Chunk<In>& chunk, const cuda:
   const float base = all.max == -INFINITY ? 0.0f : all.max;
   float sum = 0;
 #pragma unroll
-  for (int i = 0; i < cuda::kChunk<In>; ++i) sum += exponential.roughly(cuda::to_float(chunk.at[i]) - base);
+  for (const cuda::Chunk<In>& chunk : chunks)
+#pragma unroll
+    for (int i = 0; i < cuda::kChunk<In>; ++i) sum += exponential.roughly(cuda::element(chunk, i) - base);
   all.sum += sum;
 }
 
@@ -188,7 +197,7 @@ class Normalization {
     float results[cuda::kChunk<In>];
 #pragma unroll
     for (int i = 0; i < cuda::kChunk<In>; ++i)
-      results[i] = exponential.for_result<Out>(cuda::to_float(chunk.at[i]) - base_) * factor_;
+      results[i] = exponential.for_result<Out>(cuda::element(chunk, i) - base_) * factor_;
     part.store(results, y, begin);
   }
 

@@ -1,0 +1,90 @@
+// What the blocks of a cluster tell each other: values that each sends to all, and that they have read what they wanted.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <cstdint>
+
+namespace metallic::cuda {
+
+/// Rounds in which each block of a cluster sends 8 bytes to all. In shared memory, at the same place in each block. There is no
+/// barrier of the cluster in a round: its release would wait until all that the block has stored is in the device's memory, which
+/// for softmax cost 1.3 µs (2 blocks) to 3.2 µs (8 blocks) a row on an H200. Two places each, in turn: who sends for one round
+/// has what all sent in the round before, thus nobody reads what they sent in the round before that. A block may end when it has
+/// all.
+template <typename T, int kMostBlocks>
+class ClusterRounds {
+  static_assert(sizeof(T) == 8);
+
+ public:
+  /// Every thread, once; others may send behind the wait in `begun`.
+  __device__ void begin() {
+#if __CUDA_ARCH__ >= 900
+    if (threadIdx.x == 0) {
+      for (uint64_t& arrived : arrived_) asm volatile("mbarrier.init.shared::cta.b64 [%0], 1;" ::"r"(place(&arrived)) : "memory");
+      asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
+    }
+    asm volatile("barrier.cluster.arrive.relaxed.aligned;" ::: "memory");
+#endif
+  }
+  __device__ void begun() {
+#if __CUDA_ARCH__ >= 900
+    asm volatile("barrier.cluster.wait.acquire.aligned;" ::: "memory");
+#endif
+  }
+
+  /// Sends `mine`, which at least the first `blocks` threads have, for a round; `rank` is the block's number in the cluster.
+  __device__ void send(const T& mine, int round, unsigned rank, unsigned blocks) {
+#if __CUDA_ARCH__ >= 900
+    const uint32_t arrived = place(&arrived_[round % 2]);
+    if (threadIdx.x == 0)
+      asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(arrived), "r"(8 * blocks) : "memory");
+    if (threadIdx.x < blocks)
+      asm volatile("st.async.shared::cluster.mbarrier::complete_tx::bytes.b64 [%0], %1, [%2];" ::"r"(
+                       of_block(place(&sent_[round % 2][rank]), threadIdx.x)),
+                   "l"(*reinterpret_cast<const uint64_t*>(&mine)), "r"(of_block(arrived, threadIdx.x))
+                   : "memory");
+#endif
+  }
+
+  /// Waits until all have sent for a round, and gives what each did.
+  __device__ const T* receive(int round) {
+#if __CUDA_ARCH__ >= 900
+    const uint32_t arrived = place(&arrived_[round % 2]), parity = round / 2 % 2;
+    asm volatile(
+        "{\n"
+        ".reg .pred there;\n"
+        "again: mbarrier.try_wait.parity.shared::cta.b64 there, [%0], %1;\n"
+        "@!there bra again;\n"
+        "}\n" ::"r"(arrived),
+        "r"(parity)
+        : "memory");
+#endif
+    return sent_[round % 2];
+  }
+
+ private:
+  __device__ static uint32_t place(const void* in_shared) { return static_cast<uint32_t>(__cvta_generic_to_shared(in_shared)); }
+
+#if __CUDA_ARCH__ >= 900
+  // The same place in block `rank` of the cluster.
+  __device__ static uint32_t of_block(uint32_t place, unsigned rank) {
+    uint32_t there;
+    asm("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(there) : "r"(place), "r"(rank));
+    return there;
+  }
+#endif
+
+  T sent_[2][kMostBlocks];
+  uint64_t arrived_[2];
+};
+
+/// Waits until all threads of the cluster came here and thus have what they read of others' shared memory, which may end then.
+/// What was stored may still be on its way.
+__device__ inline void leave_cluster() {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("barrier.cluster.arrive.relaxed.aligned;\nbarrier.cluster.wait.aligned;" ::: "memory");
+#endif
+}
+
+}  // namespace metallic::cuda
