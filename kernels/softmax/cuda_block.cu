@@ -50,15 +50,15 @@ __global__ void __launch_bounds__(1024)
     }
     end_copies();
   };
-  // A part's chunks, kTogether at once: those that are kept, whose number is a multiple of what the threads take at once, and the
-  // others.
+  // A part's chunks, kTogether at once: those that are kept, as far as all of a turn's are, and the others.
   const auto for_chunks = [&](const Part<In, kPlaces>& part, int turn, const auto& function) {
     const uint4* const kept = stage_of(turn);
     Chunk<In> raw[kTogether];
     int chunk = thread;
-    for (const int end = min(part.chunks, kept_chunks); chunk < end; chunk += kTogether * step) {
+    const int end = part.chunks <= kept_chunks ? part.chunks : kept_chunks / (kTogether * step) * (kTogether * step);
+    for (; chunk < end; chunk += kTogether * step) {
 #pragma unroll
-      for (int c = 0; c < kTogether; ++c) raw[c].bits = kept[chunk + c * step];
+      for (int c = 0; c < kTogether; ++c) raw[c].bits = kept[min(chunk + c * step, kept_chunks - 1)];
 #pragma unroll
       for (int c = 0; c < kTogether; ++c) part.complete(raw[c], (chunk + c * step) * kOf);
       function(raw, chunk);
@@ -205,8 +205,8 @@ class Block final : public Kernel {
     return with_kernel(places, [&]<typename In, typename Out>(auto function, In, Out) {
       Grid grid = grid_;
       grid.blocks.x = std::min(grid.blocks.x, at_once_[static_cast<int>(places)] * grid.cluster);
-      return launch(function, grid, executor, rows_, static_cast<const In*>(args.in[0]), static_cast<Out*>(args.out), each_,
-                    kept_, grid.cluster);
+      return launch(function, grid, executor, rows_, static_cast<const In*>(args.in[0]), static_cast<Out*>(args.out),
+                    places == Places::aligned ? each_ : each_anywhere_, kept_, grid.cluster);
     });
   }
 
@@ -219,21 +219,22 @@ class Block final : public Kernel {
     grid_.cluster = static_cast<unsigned>(cluster);
     grid_.blocks = dim3(static_cast<unsigned>(rows_.rows * cluster));
     grid_.early = can_begin_early(facts);
-    const auto split = [](int64_t x, int64_t by) { return (x + by - 1) / by; };
-    each_ = static_cast<int>(split(most_chunks(rows_.seq_k, problem.dtype), segments_ > 0 ? segments_ : cluster));
-    const int64_t at_once = kTogether * tuning["threads"], fit = (facts.l1d_bytes - kBeside) / 16 / kStages / at_once;
-    kept_ = static_cast<int>(std::min<int64_t>(split(each_, at_once), fit) * at_once);
+    const int64_t of = 16 / static_cast<int64_t>(size_of(problem.dtype)), parts = segments_ > 0 ? segments_ : cluster;
+    each_ = static_cast<int>((rows_.seq_k + of * parts - 1) / (of * parts));
+    each_anywhere_ = static_cast<int>((most_chunks(rows_.seq_k, problem.dtype) + parts - 1) / parts);
+    kept_ = std::min(each_anywhere_, static_cast<int>((facts.l1d_bytes - kBeside) / 16 / kStages));
     grid_.shared = static_cast<size_t>(kStages * kept_) * 16;
   }
 
   Code run_segments(const Args& args, MaxSum* sums, Executor& executor) const {
+    const int each = are_aligned(problem_, args) ? each_ : each_anywhere_;
     const Grid grid{
         .blocks = dim3(static_cast<unsigned>(rows_.rows) * segments_), .threads = grid_.threads, .early = grid_.early};
     return with_types(problem_.dtype, problem_.out_dtype, [&]<typename In, typename Out>(In, Out) {
       const auto* in = static_cast<const In*>(args.in[0]);
-      if (const Code code = launch(segment_sums<In>, grid, executor, rows_, in, sums, each_, segments_); code != Code::ok)
+      if (const Code code = launch(segment_sums<In>, grid, executor, rows_, in, sums, each, segments_); code != Code::ok)
         return code;
-      return launch(segment_results<In, Out>, grid, executor, rows_, in, static_cast<Out*>(args.out), sums, each_, segments_);
+      return launch(segment_results<In, Out>, grid, executor, rows_, in, static_cast<Out*>(args.out), sums, each, segments_);
     });
   }
 
@@ -241,7 +242,8 @@ class Block final : public Kernel {
   bool fixed_;
   unsigned segments_;
   Rows rows_;
-  int each_, kept_;  // chunks of a part, and of a stage
+  int each_, each_anywhere_;  // chunks of a part of rows that are aligned, and of others
+  int kept_;                  // chunks of a stage
   Grid grid_;
   unsigned at_once_[3] = {};  // rows, of each Places
 };
