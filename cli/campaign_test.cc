@@ -106,7 +106,7 @@ TEST_F(Campaign, AShortBudgetEndsSoon) {
   const auto begin = std::chrono::steady_clock::now();
   const Ended ended = run(tune("1s", "rows4_seqk64..65536"));
   EXPECT_EQ(ended.code, 0) << said(tune("1s"), ended);
-  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(60)) << "others may use the cores";
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(240)) << "others may use the cores";
   EXPECT_FALSE(fs::exists(journal_));
   EXPECT_TRUE(has(ended.out, "expected residual regret")) << ended.out;
 }

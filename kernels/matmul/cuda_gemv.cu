@@ -436,12 +436,15 @@ extern const Variant cuda_gemv = {
       if (s.big() > int64_t{1} << 30) return "more rows than a grid has blocks";
       return std::nullopt;
     },
-    // Two blocks for each multiprocessor, by sharing K where rows are few.
+    // Two blocks for each multiprocessor, by sharing K where rows are few: among more where each goes through K alone.
     .prefer = [](const Problem& problem, const DeviceFacts& facts) -> const Tuning& {
       const MatmulShape& s = problem.matmul();
       const bool mma = takes_mma(problem);
       const int64_t rows = mma ? 16 : along_k(s) ? 4 : 4 * kWarp, tiles = s.batch * ((s.big() + rows - 1) / rows);
-      const int64_t split = facts.isa_bit < 90 || tiles >= facts.cores ? 1 : 2 * tiles >= facts.cores ? 2 : 4;
+      const int64_t split = facts.isa_bit < 90 || tiles >= facts.cores ? 1
+                            : 2 * tiles >= facts.cores                 ? 2
+                            : along_k(s) || 4 * tiles >= facts.cores   ? 4
+                                                                       : 8;
       for (const Tuning& tuning : kTunings)
         if (tuning["rows"] == 16 && tuning["split"] == split && tuning["warps"] == 8 && tuning["stages"] == (mma ? 4 : 2))
           return tuning;

@@ -28,7 +28,7 @@ constexpr int kTogether = 2;  // chunks that a thread looks at together
 constexpr int kMostBlocks = 16;  // of a cluster
 
 template <typename In, typename Out, bool kClustered, Places kPlaces>
-__global__ void __launch_bounds__(1024)
+__global__ void __launch_bounds__(512, 2)
     block_rows(const Rows s, const In* in, Out* out, const int each, const int kept_chunks, const unsigned blocks) {
   constexpr int kOf = kChunk<In>;
   extern __shared__ uint4 memory[];
@@ -58,7 +58,7 @@ __global__ void __launch_bounds__(1024)
     const int end = part.chunks <= kept_chunks ? part.chunks : kept_chunks / (kTogether * step) * (kTogether * step);
     for (; chunk < end; chunk += kTogether * step) {
 #pragma unroll
-      for (int c = 0; c < kTogether; ++c) raw[c].bits = kept[min(chunk + c * step, kept_chunks - 1)];
+      for (int c = 0; c < kTogether; ++c) raw[c].bits = kept[chunk + c * step < end ? chunk + c * step : chunk];
 #pragma unroll
       for (int c = 0; c < kTogether; ++c) part.complete(raw[c], (chunk + c * step) * kOf);
       function(raw, chunk);
@@ -151,15 +151,10 @@ constexpr Tuning kTunings[] = {{{{{"cluster", 1}, {"fixed", 1}, {"threads", 256}
                                {{{{"segments", 32}, {"threads", 256}}}},
                                {{{{"segments", 128}, {"threads", 256}}}},
                                {{{{"cluster", 1}, {"threads", 512}}}},
-                               {{{{"cluster", 1}, {"threads", 1024}}}},
                                {{{{"cluster", 2}, {"threads", 512}}}},
-                               {{{{"cluster", 2}, {"threads", 1024}}}},
                                {{{{"cluster", 4}, {"threads", 512}}}},
-                               {{{{"cluster", 4}, {"threads", 1024}}}},
                                {{{{"cluster", 8}, {"threads", 512}}}},
-                               {{{{"cluster", 8}, {"threads", 1024}}}},
-                               {{{{"cluster", 16}, {"threads", 512}}}},
-                               {{{{"cluster", 16}, {"threads", 1024}}}}};
+                               {{{{"cluster", 16}, {"threads", 512}}}}};
 
 constexpr size_t kOneBlock = 4;  // of 512 threads, for rows of usual length
 static_assert(kTunings[kOneBlock]["cluster"] == 1 && kTunings[kOneBlock]["threads"] == 512);
@@ -248,6 +243,11 @@ class Block final : public Kernel {
   unsigned at_once_[3] = {};  // rows, of each Places
 };
 
+// Whether rows of a tensor that begins at a multiple of 16 bytes do.
+bool begins_evenly(const Problem& problem) {
+  return problem.softmax().in_stride * static_cast<int64_t>(size_of(problem.dtype)) % 16 == 0;
+}
+
 // Bytes of a row that a block of a cluster would hold.
 int64_t part_bytes(const Problem& problem, int64_t cluster) {
   return 16 * most_chunks(problem.softmax().seq_k, problem.dtype) / cluster;
@@ -263,6 +263,8 @@ extern const Variant cuda_block = {
       const int64_t cluster = tuning["cluster"];
       if (cluster > 1 && facts.isa_bit < 90) return "clusters of blocks need compute capability 9.0";
       const SoftmaxShape& s = problem.softmax();
+      if (cluster > 1 && part_bytes(problem, cluster) < 4 << 10) return "clusters are for long rows";
+      if (tuning["fixed"] == 1 && begins_evenly(problem)) return "rows begin at multiples of 16 bytes anyway";
       if (s.rows() * std::max<int64_t>(cluster, 1) > kMostRows) return "more blocks than a grid has";
       if (s.rows() * tuning["segments"] > 8 * facts.cores) return "segments are for few rows";
       if (s.seq_k > kMostElements * std::max(cluster, tuning["segments"])) return "parts of rows are too long";
@@ -279,7 +281,7 @@ extern const Variant cuda_block = {
           best = &tuning;
       if (best != &kTunings[kOneBlock]) return *best;
       for (const Tuning& tuning : kTunings) {
-        if (tuning["threads"] != 512 || tuning["segments"] > 0) continue;
+        if (tuning["segments"] > 0 || tuning["fixed"] > 0) continue;
         best = &tuning;
         const int64_t cluster = tuning["cluster"];
         const bool fills = rows * cluster >= facts.cores || part_bytes(problem, cluster) <= 8 << 10;
@@ -291,8 +293,7 @@ extern const Variant cuda_block = {
                   Planner&) { return Block::make(problem, tuning, facts); },
     .reduction_id = [](const Problem& problem, const Tuning& tuning, const DeviceFacts&) -> std::optional<std::string> {
       // Which thread has an element depends on where a row begins, unless all begin at multiples of 16 bytes, as tensors do.
-      const bool aligned = problem.softmax().in_stride * static_cast<int64_t>(size_of(problem.dtype)) % 16 == 0;
-      if (!aligned && tuning["fixed"] == 0) return std::nullopt;
+      if (!begins_evenly(problem) && tuning["fixed"] == 0) return std::nullopt;
       if (tuning["segments"] > 0) return fmt::format("row;segments={};threads={}", tuning["segments"], tuning["threads"]);
       return fmt::format("row;cluster={};threads={}", tuning["cluster"], tuning["threads"]);
     },

@@ -105,9 +105,11 @@ struct Threads {
     const int64_t of = elements_of_chunk(problem), most = most_chunks(s.seq_k, problem.dtype);
     const bool aligned = s.in_stride % of == 0;
     const int64_t usual = aligned ? (s.seq_k + of - 1) / of : most;
-    // Rows that begin anywhere may have a chunk more than fits: one of several warps takes it.
-    const int64_t spare = !aligned && usual > 2 * kWarp * tuning["chunks"] ? kWarp : 0;
-    const int64_t wanted = std::max<int64_t>((usual - spare + tuning["chunks"] - 1) / tuning["chunks"], kLeastLanes);
+    // Rows that begin anywhere may have a chunk more than fits: of several warps one takes it, all of less than a warp.
+    const int64_t of_lane = tuning["chunks"], most_of_lane = of_lane + (aligned ? 0 : 1);
+    const auto split = [](int64_t x, int64_t by) { return (x + by - 1) / by; };
+    const int64_t of_warps = split(usual - (aligned ? 0 : kWarp), of_lane);
+    const int64_t wanted = std::max<int64_t>(of_warps > 2 * kWarp ? of_warps : split(usual, most_of_lane), kLeastLanes);
     const auto least_power = [](int64_t x) { return static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(x))); };
     blocks = least_power((wanted + tuning["block"] - 1) / tuning["block"]);
     of_block = wanted <= kWarp ? least_power(wanted) : rounded_up((wanted + blocks - 1) / blocks, kWarp);
@@ -193,17 +195,15 @@ extern const Variant cuda_vec = {
     .family = "vec",
     .tunings = kTunings,
     .rejects = refuses,
-    // As many chunks as leave every multiprocessor a block's worth of threads, of sixteen elements where rows are short: loads in
-    // flight for every lane, few exchanges between warps.
+    // As many chunks as leave each multiprocessor 256 threads: loads in flight for every lane, few exchanges between warps. Of
+    // rules of this form the best on an H200: it loses 2.2 % on average against the best tuning of each of 1492 problems.
     .prefer = [](const Problem& problem, const DeviceFacts& facts) -> const Tuning& {
-      const SoftmaxShape& s = problem.softmax();
       const Tuning* best = nullptr;
       for (const Tuning& tuning : kTunings) {
         if (refuses(problem, tuning, facts)) continue;
         const Threads threads(problem, tuning);
-        const bool fits = tuning["chunks"] * elements_of_chunk(problem) <= (s.seq_k > 2048 ? 32 : 16);
-        const bool fills = s.rows() * threads.blocks * threads.of_block >= 1024 * facts.cores;
-        if (!best || (tuning["block"] == (*best)["block"] && fits && fills)) best = &tuning;
+        const bool fills = problem.softmax().rows() * threads.blocks * threads.of_block >= 256 * facts.cores;
+        if (!best || (tuning["block"] == (*best)["block"] && fills)) best = &tuning;
       }
       return best ? *best : kTunings[0];
     },
