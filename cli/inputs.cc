@@ -160,7 +160,7 @@ tune::AnalysisOptions analysis_options(const DeviceFacts& facts) {
     const Variant* found = find_variant(problem.op(), variant);
     return found ? to_string(found->prefer(problem, facts)) : "";
   };
-  options.default_rules = [facts](const RuleKey& key) { return default_rules(key, Thresholds{}, facts); };
+  options.default_rules = [facts](const RuleKey& key) { return default_rules(key, Thresholds(facts), facts); };
   return options;
 }
 

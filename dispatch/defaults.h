@@ -9,12 +9,15 @@
 
 namespace metallic {
 
-/// The guide's constants.
+/// The guide's constants, where the device has no better.
 struct Thresholds {
-  int64_t softmax_vec_block = 1024;  ///< vec up to this seq_k, block beyond
-  int64_t smalln_max_n = 16;         ///< gemv up to this min(M, N)
-  int64_t simd_m_min = 64;           ///< packed GEMM from this max(M, N) …
-  int64_t simd_n_min = 16;           ///< … and this min(M, N) on
+  /// On a GPU `vec` beats `block` as long as a row fits the registers of a block: on an H200 with bf16 and f32 alike.
+  explicit Thresholds(const DeviceFacts& facts) : softmax_vec_block(facts.backend == "cpu" ? 1024 : 32768) {}
+
+  int64_t softmax_vec_block;  ///< vec up to this seq_k, block beyond
+  int64_t smalln_max_n = 16;  ///< gemv up to this min(M, N)
+  int64_t simd_m_min = 64;    ///< packed GEMM from this max(M, N) …
+  int64_t simd_n_min = 16;    ///< … and this min(M, N) on
 };
 
 /// The rules of a key's operation, type and layout on a device. Their tunings are the variants' own preference, but for

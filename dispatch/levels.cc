@@ -27,7 +27,7 @@ Forcing forcing(Op op) {
 
 std::vector<Level> threshold_levels(const RuleKey& key, const SelectionInputs& in) {
   const Environment& e = in.environment;
-  Thresholds thresholds;
+  Thresholds thresholds(in.facts);
   std::string set;
   const auto apply = [&](std::string_view variable, const std::optional<int64_t>& value, int64_t& threshold) {
     if (!value) return;
@@ -82,7 +82,8 @@ std::vector<Level> unforced_levels(const RuleKey& key, const SelectionInputs& in
   // Of several machines of the family, the one with the nearest number of threads comes first.
   std::ranges::stable_sort(family, {}, &std::pair<double, Level>::first);
   for (auto& [distance, level] : family) levels.push_back(std::move(level));
-  levels.push_back({.source = Source::defaults, .origin = "built-in", .rules = default_rules(key, {}, in.facts)});
+  levels.push_back(
+      {.source = Source::defaults, .origin = "built-in", .rules = default_rules(key, Thresholds(in.facts), in.facts)});
   return levels;
 }
 

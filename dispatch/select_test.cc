@@ -298,14 +298,15 @@ TEST(Select, KnowsWhatAGpuRuns) {
     for (const Candidate& candidate : decision->candidates) EXPECT_EQ(candidate.variant->backend(), "cuda");
     return std::string(decision->variant->name);
   };
-  EXPECT_EQ(chosen("rows64_seqk1000"), "cuda_vec");
+  for (const char* text : {"rows64_seqk1000", "rows64_seqk32768"}) EXPECT_EQ(chosen(text), "cuda_vec");
   EXPECT_EQ(chosen("rows2_seqk100000"), "cuda_block");
   EXPECT_EQ(chosen("8x4096x4096_tb"), "cuda_gemv");
   EXPECT_EQ(chosen("100x4096x4096_tb"), "cuda_gemm");
   const CallOptions invariant{.variant = "", .numerics = Numerics::batch_invariant};
   for (const char* text : {"1x4096x4097_tb", "16x4096x4097_tb", "200x4096x4097_tb"})
     EXPECT_EQ(chosen(text, invariant), "cuda_gemm");
-  for (const char* text : {"rows1_seqk1001", "rows256_seqk1001"}) EXPECT_EQ(chosen(text, invariant), "cuda_block");
+  for (const char* text : {"rows1_seqk1001", "rows256_seqk1001", "rows1_seqk4096", "rows256_seqk4096"})
+    EXPECT_EQ(chosen(text, invariant), "cuda_block");
   DeviceFacts old = h200;
   old.isa = "sm_75", old.isa_bit = 75;
   EXPECT_FALSE(select(*parse_label("8x64x64"), {old, Environment{}, CallOptions{}, {}}));

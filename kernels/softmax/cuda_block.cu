@@ -264,7 +264,6 @@ extern const Variant cuda_block = {
       if (cluster > 1 && facts.isa_bit < 90) return "clusters of blocks need compute capability 9.0";
       const SoftmaxShape& s = problem.softmax();
       if (cluster > 1 && part_bytes(problem, cluster) < 4 << 10) return "clusters are for long rows";
-      if (tuning["fixed"] == 1 && begins_evenly(problem)) return "rows begin at multiples of 16 bytes anyway";
       if (s.rows() * std::max<int64_t>(cluster, 1) > kMostRows) return "more blocks than a grid has";
       if (s.rows() * tuning["segments"] > 8 * facts.cores) return "segments are for few rows";
       if (s.seq_k > kMostElements * std::max(cluster, tuning["segments"])) return "parts of rows are too long";
