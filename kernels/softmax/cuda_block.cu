@@ -1,5 +1,5 @@
-// softmax cuda_block: a row shared by a cluster of blocks, each with its part in shared memory, or by segments all over the
-// device in two launches where rows are few; what does not fit is read twice.
+// softmax cuda_block: a row in the shared memory of a block or of a cluster of blocks, the next rows on their way there, or, in
+// two launches, shared by segments all over the device where rows are few; what does not fit is read twice.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -25,8 +25,6 @@ constexpr int64_t kBeside = 1024;  // bytes of a block's shared memory that hold
 constexpr int kStages = 3;
 constexpr int kTogether = 2;  // chunks that a thread looks at together
 
-constexpr int kMostBlocks = 16;  // of a cluster
-
 template <typename In, typename Out, bool kClustered, Places kPlaces>
 __global__ void __launch_bounds__(512, 2)
     block_rows(const Rows s, const In* in, Out* out, const int each, const int kept_chunks, const unsigned blocks) {
@@ -34,7 +32,7 @@ __global__ void __launch_bounds__(512, 2)
   extern __shared__ uint4 memory[];
   // Two, in turn: who writes the one knows that all have read it before they arrived at the other's barrier.
   __shared__ MaxSum of_warp[2][kWarp];
-  __shared__ ClusterRounds<MaxSum, kMostBlocks> cluster;
+  __shared__ ClusterRounds<MaxSum> cluster;
   if constexpr (kClustered) cluster.begin();
   after_earlier();
   const unsigned of_turn = gridDim.x / blocks, rank = blockIdx.x % blocks;

@@ -17,7 +17,6 @@ using namespace cuda;
 constexpr int kWarp = 32;
 constexpr int kLeastLanes = 4;     // threads of a row
 constexpr int kSharedBlock = 128;  // threads of a block that has several rows
-constexpr int kMostBlocks = 16;    // of a cluster
 constexpr int kMostOfThread = 32;  // elements of a row in a thread's registers
 
 // A row's threads are a power of two that is part of a warp, of which blocks have several along y, or a block's, or those of
@@ -26,7 +25,7 @@ template <typename In, typename Out, Places kPlaces, int kChunks, bool kClustere
 __global__ void __launch_bounds__(1024) vec_rows(const Rows s, const In* in, Out* out, const unsigned blocks) {
   constexpr int kOf = kChunk<In>;
   constexpr bool kTermsStay = sizeof(Out) == 2;  // a factor makes results of them: 16 bits show no difference
-  __shared__ ClusterRounds<MaxSum, kMostBlocks> cluster;
+  __shared__ ClusterRounds<MaxSum> cluster;
   if constexpr (kClustered) cluster.begin();
   after_earlier();
   int lane = static_cast<int>(threadIdx.x), lanes = static_cast<int>(blockDim.x);
@@ -93,7 +92,6 @@ constexpr Tuning kTunings[] = {{{{{"block", 512}, {"chunks", 1}}}},  {{{{"block"
                                {{{{"block", 1024}, {"chunks", 4}}}}, {{{{"block", 1024}, {"chunks", 8}}}}};
 
 int64_t elements_of_chunk(const Problem& problem) { return 16 / static_cast<int64_t>(size_of(problem.dtype)); }
-int64_t rounded_up(int64_t x, int64_t to) { return (x + to - 1) / to * to; }
 
 // How the threads of a row lie.
 struct Threads {
@@ -111,11 +109,10 @@ struct Threads {
     const int64_t of_warps = split(usual - (aligned ? 0 : kWarp), of_lane);
     const int64_t wanted = std::max<int64_t>(of_warps > 2 * kWarp ? of_warps : split(usual, most_of_lane), kLeastLanes);
     const auto least_power = [](int64_t x) { return static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(x))); };
-    blocks = least_power((wanted + tuning["block"] - 1) / tuning["block"]);
-    of_block = wanted <= kWarp ? least_power(wanted) : rounded_up((wanted + blocks - 1) / blocks, kWarp);
-    const int64_t lanes = of_block * blocks;
-    chunks = std::max<int64_t>((usual + lanes - 1) / lanes, 1),
-    chunks_anywhere = std::max<int64_t>((most + lanes - 1) / lanes, 1);
+    blocks = least_power(split(wanted, tuning["block"]));
+    of_block = wanted <= kWarp ? least_power(wanted) : split(split(wanted, blocks), kWarp) * kWarp;
+    chunks = std::max<int64_t>(split(usual, of_block * blocks), 1);
+    chunks_anywhere = std::max<int64_t>(split(most, of_block * blocks), 1);
   }
 };
 
