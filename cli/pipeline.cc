@@ -141,6 +141,8 @@ Status write_out(const std::string& out, std::span<const SampleRow> samples, con
 Analyzed run_analysis(const Loaded& loaded, const Profile* earlier) {
   tune::AnalysisOptions options = analysis_options(loaded.device.facts);
   if (earlier) options.earlier = *earlier;
+  Progress progress("analysing");
+  options.progress = [&progress](double share, const std::string& what) { progress.update(share, what); };
   Analyzed analyzed{.analysis = tune::analyze(loaded.measurements, options), .profile = {}};
   Profile& profile = analyzed.profile;
   profile.device = loaded.device.facts;

@@ -1,5 +1,7 @@
 #include "tune/analysis.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 #include <iterator>
@@ -176,7 +178,13 @@ Analysis analyze(const Measurements& measurements, const AnalysisOptions& option
     if (group == groups.end()) group = groups.insert(groups.end(), {key, {}});
     group->second.push_back(point);
   }
-  for (auto& [key, of_key] : groups) analyze_key(key, std::move(of_key), effects_of, options, analysis);
+  for (size_t done = 0; auto& [key, of_key] : groups) {
+    options.progress(static_cast<double>(done) / static_cast<double>(points.size()),
+                     fmt::format("{} {} {}", name(key.op), name(key.dtype), key.layout));
+    done += of_key.size();
+    analyze_key(key, std::move(of_key), effects_of, options, analysis);
+  }
+  options.progress(1, "curves");
   analysis.regret = summary_of(analysis.verdicts, &Verdict::regret);
   analysis.unseen_regret = summary_of(analysis.verdicts, &Verdict::unseen_regret);
   analysis.default_regret = summary_of(analysis.verdicts, &Verdict::default_regret);

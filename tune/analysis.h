@@ -24,13 +24,15 @@ struct AnalysisOptions {
   std::function<std::vector<Rule>(const RuleKey&)> default_rules;
   /// What was found before: its rules and thresholds stay where the new ones are no better. Empty: nothing.
   Profile earlier;
-  /// The guide's thresholds, kept where the samples do not speak clearly against them.
+  /// The device's built-in thresholds, kept where the samples do not speak clearly against them.
   int64_t softmax_vec_block = 1024;
   int64_t smalln_max_n = 16;
   int64_t simd_m_min = 64;
   int64_t simd_n_min = 16;
   int bootstraps = 200;
   uint64_t seed = 1;
+  /// Told what share of the series is done, and what is next.
+  std::function<void(double share, const std::string& what)> progress = [](double, const std::string&) {};
 };
 
 /// How two families compare along an axis: the trimmed mean of log(time_a / time_b) over blocks, positive where b wins.
