@@ -212,9 +212,9 @@ class Block final : public Kernel {
     grid_.cluster = static_cast<unsigned>(cluster);
     grid_.blocks = dim3(static_cast<unsigned>(rows_.rows * cluster));
     grid_.early = can_begin_early(facts);
-    const int64_t of = 16 / static_cast<int64_t>(size_of(problem.dtype)), parts = segments_ > 0 ? segments_ : cluster;
-    each_ = static_cast<int>((rows_.seq_k + of * parts - 1) / (of * parts));
-    each_anywhere_ = static_cast<int>((most_chunks(rows_.seq_k, problem.dtype) + parts - 1) / parts);
+    const int64_t parts = segments_ > 0 ? segments_ : cluster;
+    each_ = static_cast<int>((least_chunks(problem) + parts - 1) / parts);
+    each_anywhere_ = static_cast<int>((most_chunks(problem) + parts - 1) / parts);
     kept_ = std::min(each_anywhere_, static_cast<int>((facts.l1d_bytes - kBeside) / 16 / kStages));
     grid_.shared = static_cast<size_t>(kStages * kept_) * 16;
   }
@@ -241,15 +241,8 @@ class Block final : public Kernel {
   unsigned at_once_[3] = {};  // rows, of each Places
 };
 
-// Whether rows of a tensor that begins at a multiple of 16 bytes do.
-bool begins_evenly(const Problem& problem) {
-  return problem.softmax().in_stride * static_cast<int64_t>(size_of(problem.dtype)) % 16 == 0;
-}
-
 // Bytes of a row that a block of a cluster would hold.
-int64_t part_bytes(const Problem& problem, int64_t cluster) {
-  return 16 * most_chunks(problem.softmax().seq_k, problem.dtype) / cluster;
-}
+int64_t part_bytes(const Problem& problem, int64_t cluster) { return 16 * most_chunks(problem) / cluster; }
 
 }  // namespace
 

@@ -91,18 +91,14 @@ constexpr Tuning kTunings[] = {{{{{"block", 512}, {"chunks", 1}}}},  {{{{"block"
                                {{{{"block", 1024}, {"chunks", 1}}}}, {{{{"block", 1024}, {"chunks", 2}}}},
                                {{{{"block", 1024}, {"chunks", 4}}}}, {{{{"block", 1024}, {"chunks", 8}}}}};
 
-int64_t elements_of_chunk(const Problem& problem) { return 16 / static_cast<int64_t>(size_of(problem.dtype)); }
-
 // How the threads of a row lie.
 struct Threads {
   int64_t of_block, blocks;
   int64_t chunks, chunks_anywhere;  // of a thread where tensors begin at multiples of 16 bytes, and elsewhere
 
   Threads(const Problem& problem, const Tuning& tuning) {
-    const SoftmaxShape& s = problem.softmax();
-    const int64_t of = elements_of_chunk(problem), most = most_chunks(s.seq_k, problem.dtype);
-    const bool aligned = s.in_stride % of == 0;
-    const int64_t usual = aligned ? (s.seq_k + of - 1) / of : most;
+    const bool aligned = begins_evenly(problem);
+    const int64_t most = most_chunks(problem), usual = aligned ? least_chunks(problem) : most;
     // Rows that begin anywhere may have a chunk more than fits: of several warps one takes it, all of less than a warp.
     const int64_t of_lane = tuning["chunks"], most_of_lane = of_lane + (aligned ? 0 : 1);
     const auto split = [](int64_t x, int64_t by) { return (x + by - 1) / by; };
@@ -208,7 +204,7 @@ extern const Variant cuda_vec = {
                   Planner&) { return Vec::make(problem, tuning, facts); },
     .reduction_id = [](const Problem& problem, const Tuning& tuning, const DeviceFacts&) -> std::optional<std::string> {
       // Which thread has an element depends on where a row begins, unless all begin at multiples of 16 bytes.
-      if (problem.softmax().in_stride % elements_of_chunk(problem) != 0) return std::nullopt;
+      if (!begins_evenly(problem)) return std::nullopt;
       return "row;" + to_string(tuning);
     },
 };

@@ -205,10 +205,20 @@ class Normalization {
   float base_, factor_;
 };
 
-/// Chunks that rows need at most, wherever they begin.
-inline int64_t most_chunks(int64_t seq_k, DType dtype) {
-  const int64_t chunk = 16 / static_cast<int64_t>(size_of(dtype));
-  return (seq_k + 2 * (chunk - 1)) / chunk;
+/// Elements of a chunk of the input.
+inline int64_t elements_of_chunk(const Problem& problem) { return 16 / static_cast<int64_t>(size_of(problem.dtype)); }
+
+/// Whether rows of a tensor that begins at a multiple of 16 bytes all do.
+inline bool begins_evenly(const Problem& problem) { return problem.softmax().in_stride % elements_of_chunk(problem) == 0; }
+
+/// Chunks that rows need at least, those that begin at multiples of 16 bytes, and at most, wherever they begin.
+inline int64_t least_chunks(const Problem& problem) {
+  const int64_t of = elements_of_chunk(problem);
+  return (problem.softmax().seq_k + of - 1) / of;
+}
+inline int64_t most_chunks(const Problem& problem) {
+  const int64_t of = elements_of_chunk(problem);
+  return (problem.softmax().seq_k + 2 * (of - 1)) / of;
 }
 
 }  // namespace metallic::softmax
