@@ -101,7 +101,6 @@ Result<std::unique_ptr<Context>> Context::create(ContextOptions options) {
   if (!wanted.model.empty()) METALLIC_CHECK(check_model_name(wanted.model));
   if (wanted.threads < 0 || wanted.threads > 1024)
     return fail(Code::invalid_argument, "threads is {}: use 1 to 1024, or 0 for one per core", wanted.threads);
-  METALLIC_TRY(context->run_log_, RunLog::create(context->environment_));
   context->log_ = make_logger(wanted, context->environment_.log_level);
   if (context->facts_.backend == "cuda") {
     METALLIC_TRY(context->own_executor_, cuda::make_stream(context->facts_, wanted.stream));
@@ -114,9 +113,7 @@ Result<std::unique_ptr<Context>> Context::create(ContextOptions options) {
     context->executor_ = context->own_executor_.get();
   }
   context->threads_ = context->executor_->threads();
-  if (context->executor_->stream() && (context->environment_.profiler || context->environment_.trace))
-    context->log_->warn("METALLIC_GPU_PROFILER and METALLIC_TRACE see how long launching takes on {}, not running",
-                        context->facts_.id);
+  METALLIC_TRY(context->run_log_, RunLog::create(context->environment_, context->facts_, *context->executor_));
   if (wanted.libraries || names_library(context->environment_) || calls_library(wanted.call.variant)) context->use_libraries();
   context->load_profiles();
   context->use_measured_join();

@@ -88,12 +88,11 @@ std::vector<Level> unforced_levels(const RuleKey& key, const SelectionInputs& in
 }
 
 // What runs where all others reject. The built-in rules know nothing of numerics: where what they name is refused for its
-// order, what fixes the order runs before the reference does.
+// order, what fixes the order runs before the reference does, with whichever of its tunings has that order.
 Level last_level(const RuleKey& key, std::string_view backend) {
   Level level{.source = Source::defaults, .origin = "built-in: all others reject"};
-  const auto [invariant, tuning] = canonical(key.op, backend);
   if (key.numerics == Numerics::batch_invariant)
-    level.rules.push_back({.use = std::string(invariant), .tuning = std::string(tuning)});
+    level.rules.push_back({.use = std::string(canonical(key.op, backend).first)});
   if (backend == "cpu") level.rules.push_back({.use = "cpu_reference"});  // a GPU's variants take all there is
   return level;
 }

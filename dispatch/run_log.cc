@@ -24,6 +24,8 @@ int this_thread() {
   return id;
 }
 
+double us(uint64_t time_ns) { return static_cast<double>(time_ns) / 1e3; }
+
 // Where the caller may have changed its folder since.
 std::string absolute(const std::optional<std::string>& path) {
   std::error_code failed;
@@ -61,9 +63,11 @@ class WatchedKernel final : public Kernel {
   Code run(const Args& args, std::byte* workspace, Executor& executor) const override {
     entry_.second.runs.fetch_add(1, std::memory_order_relaxed);
     if (!log_->timed_) return kernel_->run(args, workspace, executor);
+    const auto place = log_->stopwatch_ ? log_->stopwatch_->begin(&entry_, executor) : std::nullopt;
     const auto begin = RunLog::Clock::now();
     const Code code = kernel_->run(args, workspace, executor);
-    log_->timed(entry_, begin, RunLog::Clock::now());
+    log_->called(entry_, begin, RunLog::Clock::now());
+    if (place) log_->stopwatch_->end(*place, executor);
     return code;
   }
 
@@ -80,7 +84,7 @@ std::unique_ptr<const Kernel> watch(const std::shared_ptr<RunLog>& log, const De
   return std::make_unique<WatchedKernel>(log, *entry, std::move(kernel));
 }
 
-Result<std::shared_ptr<RunLog>> RunLog::create(const Environment& environment) {
+Result<std::shared_ptr<RunLog>> RunLog::create(const Environment& environment, const DeviceFacts& facts, Executor& executor) {
   if (!environment.profiler && !environment.trace && !environment.record) return nullptr;
   const auto named = [](std::string_view variable, const Status& status) -> Status {
     if (status) return {};
@@ -92,18 +96,24 @@ Result<std::shared_ptr<RunLog>> RunLog::create(const Environment& environment) {
     if (const auto there = read_record(*environment.record); !there)
       return fail(there.error().code, "environment variable METALLIC_RECORD: {}", there.error().message);
   }
-  return std::make_shared<RunLog>(environment);
+  auto log = std::make_shared<RunLog>(environment, facts);
+  if (log->timed_ && executor.stream()) {
+    METALLIC_TRY(log->stopwatch_, cuda::Stopwatch::create(executor, RunLog::ran, log.get()));
+  }
+  return log;
 }
 
-RunLog::RunLog(const Environment& environment)
+RunLog::RunLog(const Environment& environment, const DeviceFacts& facts)
     : profiler_(environment.profiler),
       timed_(environment.profiler || environment.trace),
+      device_(facts.id),
       trace_file_(absolute(environment.trace)),
       record_file_(absolute(environment.record)),
       events_(environment.trace ? kMostEvents : 0) {}
 
 RunLog::~RunLog() {
   try {
+    if (stopwatch_) stopwatch_->finish();
     if (profiler_) say(summary());
     // Without runs the files of earlier contexts stay as they are.
     if (claimed_ > 0) warn(write_file(trace_file_, trace()), "METALLIC_TRACE");
@@ -131,46 +141,67 @@ RunLog::Entry* RunLog::entry(const Decision& decision) {
   return &*at;
 }
 
-void RunLog::timed(Entry& entry, Clock::time_point begin, Clock::time_point end) {
-  const auto ns = [](Clock::duration time) { return std::chrono::duration_cast<std::chrono::nanoseconds>(time).count(); };
+void RunLog::Times::add(uint64_t ns) {
   constexpr auto kRelaxed = std::memory_order_relaxed;
-  Series& series = entry.second;
-  const auto time = static_cast<uint64_t>(ns(end - begin));
-  series.total_ns.fetch_add(time, kRelaxed);
-  for (uint64_t least = series.least_ns; time < least && !series.least_ns.compare_exchange_weak(least, time, kRelaxed);) {
+  count.fetch_add(1, kRelaxed);
+  total_ns.fetch_add(ns, kRelaxed);
+  for (uint64_t least = least_ns; ns < least && !least_ns.compare_exchange_weak(least, ns, kRelaxed);) {
   }
-  for (uint64_t most = series.most_ns; time > most && !series.most_ns.compare_exchange_weak(most, time, kRelaxed);) {
+  for (uint64_t most = most_ns; ns > most && !most_ns.compare_exchange_weak(most, ns, kRelaxed);) {
   }
+}
+
+double RunLog::Times::mean_us() const { return count == 0 ? 0 : us(total_ns) / static_cast<double>(count); }
+
+void RunLog::called(Entry& entry, Clock::time_point begin, Clock::time_point end) {
+  const auto ns = [](Clock::duration time) { return std::chrono::duration_cast<std::chrono::nanoseconds>(time).count(); };
+  entry.second.calls.add(static_cast<uint64_t>(ns(end - begin)));
+  add_event({&entry, ns(begin.time_since_epoch()), ns(end - begin), this_thread()});
+}
+
+void RunLog::ran(void* log, const void* what, int64_t begin_ns, int64_t time_ns) {
+  // A run is begun with a pointer to its entry, which is not const where it is kept.
+  Entry& entry = *static_cast<Entry*>(const_cast<void*>(what));
+  entry.second.on_device.add(static_cast<uint64_t>(time_ns));
+  static_cast<RunLog*>(log)->add_event({&entry, begin_ns, time_ns, kDevice});
+}
+
+void RunLog::add_event(const Event& event) {
   if (events_.empty()) return;
-  const uint64_t at = claimed_.fetch_add(1, kRelaxed);
-  if (at < events_.size()) events_[at] = {&entry, ns(begin.time_since_epoch()), ns(end - begin), this_thread()};
+  const uint64_t at = claimed_.fetch_add(1, std::memory_order_relaxed);
+  if (at < events_.size()) events_[at] = event;
 }
 
 std::string RunLog::summary() const {
   std::vector<const Entry*> ran;
   uint64_t total_ns = 0;
   for (const Entry& entry : entries_)
-    if (entry.second.runs > 0) ran.push_back(&entry), total_ns += entry.second.total_ns;
+    if (entry.second.runs > 0) ran.push_back(&entry), total_ns += times(entry.second).total_ns;
   if (ran.empty()) return {};
-  std::ranges::stable_sort(ran, std::greater(), [](const Entry* entry) { return entry->second.total_ns.load(); });
-  const auto us = [](uint64_t time) { return static_cast<double>(time) / 1e3; };
+  std::ranges::stable_sort(ran, std::greater(), [&](const Entry* entry) { return times(entry->second).total_ns.load(); });
   const size_t more = ran.size() - std::min(ran.size(), kMostRows);
   ran.resize(ran.size() - more);
   size_t wide = 0;
   for (const Entry* entry : ran) wide = std::max(wide, entry->first.problem.label.size());
-  std::string text = fmt::format(
-      "metallic profiler: time of runs, longest total first\n{:<8} {:<{}} {:<5} {:<32} {:>9} {:>12} {:>6} {:>11} {:>11} {:>11}\n",
-      "op", "label", wide, "dtype", "variant", "runs", "total ms", "share", "mean us", "min us", "max us");
+  std::string text = fmt::format("metallic profiler: time of runs on {}, longest total first\n", device_);
+  text += fmt::format("{:<8} {:<{}} {:<5} {:<32} {:>9} {:>12} {:>6} {:>11} {:>11} {:>11}{}\n", "op", "label", wide, "dtype",
+                      "variant", "runs", "total ms", "share", "mean us", "min us", "max us", stopwatch_ ? "   launch us" : "");
   for (const Entry* entry : ran) {
     const auto& [key, series] = *entry;
-    text += fmt::format("{:<8} {:<{}} {:<5} {:<32} {:>9} {:>12.3f} {:>5.1f}% {:>11.2f} {:>11.2f} {:>11.2f}{}{}\n", series.op,
+    const Times& times = this->times(series);
+    text += fmt::format("{:<8} {:<{}} {:<5} {:<32} {:>9} {:>12.3f} {:>5.1f}% {:>11.2f} {:>11.2f} {:>11.2f}", series.op,
                         key.problem.label, wide, name(key.problem.dtype), key.candidate, series.runs.load(),
-                        us(series.total_ns) / 1e3, total_ns == 0 ? 0 : 100 * us(series.total_ns) / us(total_ns),
-                        us(series.total_ns) / static_cast<double>(series.runs), us(series.least_ns), us(series.most_ns),
-                        key.problem.rest.empty() ? "" : "  ", key.problem.rest);
+                        us(times.total_ns) / 1e3, total_ns == 0 ? 0 : 100 * us(times.total_ns) / us(total_ns), times.mean_us(),
+                        times.count > 0 ? us(times.least_ns) : 0, us(times.most_ns));
+    if (stopwatch_) text += fmt::format(" {:>11.2f}", series.calls.mean_us());
+    text += fmt::format("{}{}\n", key.problem.rest.empty() ? "" : "  ", key.problem.rest);
   }
   if (more > 0) text += fmt::format("and {} more\n", more);
   if (unwatched_ > 0) text += fmt::format("{} plans of further problems were not watched\n", unwatched_);
+  const auto untimed = stopwatch_ ? stopwatch_->untimed() : cuda::Stopwatch::Untimed();
+  if (untimed.captured > 0)
+    text += fmt::format("{} runs were captured in graphs, whose replays are not seen\n", untimed.captured);
+  if (untimed.beyond > 0) text += fmt::format("{} runs were not timed: too many were on their way\n", untimed.beyond);
   return text;
 }
 
@@ -181,6 +212,9 @@ std::string RunLog::trace() const {
   std::string text = "{\"displayTimeUnit\": \"ns\",\n";
   text += fmt::format("\"otherData\": {{\"dropped_events\": {}, \"unwatched_plans\": {}}},\n\"traceEvents\": [", claimed - kept,
                       unwatched_);
+  if (stopwatch_)
+    text += fmt::format("\n{{\"ph\": \"M\", \"name\": \"thread_name\", \"pid\": {}, \"tid\": {}, \"args\": {{\"name\": {}}}}}",
+                        process, kDevice, Json(device_).dump());
   for (size_t i = 0; i < kept; ++i) {
     const Event& event = events_[i];
     std::string& what = described[event.entry];
@@ -194,7 +228,7 @@ std::string RunLog::trace() const {
       what = fmt::format("\"name\": {}, \"args\": {}", Json(series.op).dump(), args.dump());
     }
     text += fmt::format("{}{{\"ph\": \"X\", \"ts\": {}.{:03}, \"dur\": {}.{:03}, \"pid\": {}, \"tid\": {}, {}}}",
-                        i == 0 ? "\n" : ",\n", event.begin_ns / 1000, event.begin_ns % 1000, event.time_ns / 1000,
+                        i == 0 && !stopwatch_ ? "\n" : ",\n", event.begin_ns / 1000, event.begin_ns % 1000, event.time_ns / 1000,
                         event.time_ns % 1000, process, event.thread, what);
   }
   return text + "\n]}\n";

@@ -9,11 +9,17 @@
 #include <set>
 #include <thread>
 
+#include "backends/cpu/pool.h"
+#include "backends/cuda/devices.h"
 #include "core/label.h"
 #include "dispatch/context.h"
 #include "formats/file.h"
 #include "formats/json.h"
 #include "metallic/metallic.hpp"
+
+#ifdef METALLIC_WITH_CUDA
+#include "backends/cuda/memory.h"
+#endif
 
 namespace metallic {
 namespace {
@@ -63,7 +69,8 @@ TEST_F(RunLogTest, IsOffWhereNothingAsksForIt) {
   testing::internal::CaptureStderr();
   run(context(), mtl::softmax(4, 64), 3);
   EXPECT_EQ(testing::internal::GetCapturedStderr(), "");
-  const auto none = RunLog::create(Environment{});
+  cpu::Pool one(1);
+  const auto none = RunLog::create(Environment{}, DeviceFacts{}, one);
   ASSERT_TRUE(none);
   EXPECT_EQ(*none, nullptr);
 }
@@ -172,6 +179,58 @@ TEST_F(RunLogTest, AComposedRunCountsOnce) {
   EXPECT_THAT(read("record"), HasSubstr("\nbatch1_h2kv1_seqq1_seqk16_d8 1 f32  # sdpa\n"));
   EXPECT_THAT(read("record"), Not(HasSubstr("matmul")));
 }
+
+#ifdef METALLIC_WITH_CUDA
+TEST_F(RunLogTest, OnAGpuTheDeviceTimesRuns) {
+  if (cuda::devices().empty()) GTEST_SKIP() << "this machine has no CUDA device";
+  set("METALLIC_SOFTMAX_VARIANT", "cuda_vec");
+  set("METALLIC_GPU_PROFILER", "true");
+  set("METALLIC_TRACE", path("trace.json"));
+  constexpr int kRuns = 6000, kCaptured = 3;  // more than are timed at once
+  constexpr int64_t kRows = 4096, kKeys = 4096;
+  const auto memory = cuda::Memory::allocate(kRows * kKeys * sizeof(float));
+  ASSERT_TRUE(memory);
+  cudaStream_t stream = nullptr;
+  ASSERT_EQ(cudaStreamCreate(&stream), cudaSuccess);
+  testing::internal::CaptureStderr();
+  {
+    const mtl::Context context({.device = "cuda:0", .stream = stream});
+    mtl::Plan plan = context.plan(mtl::softmax(kRows, kKeys));
+    void* const at = memory->data();
+    for (int i = 0; i < kRuns; ++i) plan.run(at, at);
+    cudaGraph_t graph = nullptr;
+    ASSERT_EQ(cudaStreamBeginCapture(stream, cudaStreamCaptureModeGlobal), cudaSuccess);
+    for (int i = 0; i < kCaptured; ++i) plan.run(at, at);
+    ASSERT_EQ(cudaStreamEndCapture(stream, &graph), cudaSuccess);
+    cudaGraphDestroy(graph);
+  }
+  cudaStreamDestroy(stream);
+  const std::string text = testing::internal::GetCapturedStderr();
+  EXPECT_THAT(text, HasSubstr("on cuda:0"));
+  EXPECT_THAT(text, testing::ContainsRegex("rows4096_seqk4096 +f32 +cuda_vec@[a-z0-9=;]+ +6003 "));
+  EXPECT_THAT(text, HasSubstr("3 runs were captured in graphs"));
+  const Json trace = Json::parse(read("trace.json"));
+  int calls = 0, named = 0;
+  std::vector<std::pair<double, double>> runs;
+  for (const Json& event : trace["traceEvents"]) {
+    if (event["ph"] == "M")
+      named += event["args"]["name"] == "cuda:0";
+    else if (event["tid"] == 0)
+      runs.emplace_back(event["ts"], event["dur"]);
+    else
+      ++calls;
+  }
+  EXPECT_EQ(named, 1);
+  EXPECT_EQ(calls, kRuns + kCaptured);
+  EXPECT_GT(runs.size(), kRuns / 2u) << "few are dropped";
+  std::ranges::sort(runs);
+  for (const auto& [begin, time] : runs) {
+    // 128 MiB move at 1 to 40 TB/s; the clock counts in half microseconds.
+    EXPECT_GT(time, 3);
+    EXPECT_LT(time, 1e4);
+  }
+}
+#endif
 
 TEST_F(RunLogTest, PlansThatOutliveTheirContextAreLoggedToTheirEnd) {
   set("METALLIC_GPU_PROFILER", "true");

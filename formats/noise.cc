@@ -22,6 +22,8 @@ constexpr double kSteal = 0.02, kBusySteal = 0.10;
 // A clock that falls from its boost to what the cooling bears loses 20 to 30 % on a laptop. Paired arms see the same clock; only
 // their ratio's dependence on it remains.
 constexpr double kDrift = 0.05, kBusyDrift = 0.5;
+// A card that is held down by heat or hardware becomes slower than it will be; the power cap belongs to it and to what runs.
+constexpr double kHeld = 0.05, kPowerCap = 0.10;  // of the readings
 constexpr double kSpread = 0.03;  // below, successive readings may go together as they like: there is nothing to widen
 constexpr double kMostCorrelation = 0.9;
 
@@ -61,12 +63,17 @@ Judgement judge(const NoiseRecord& noise) {
   // the mean over the run lies between its ends.
   judgement.shift = std::max(0.0, drift - kDrift) / 2;
 
+  const GpuNoise gpu = noise.gpu.value_or(GpuNoise());
+  const double held = std::max(at_least(gpu.heat_share, noise.readings), at_least(gpu.hardware_share, noise.readings));
+  const double capped = at_least(gpu.power_cap_share, noise.readings);
+
   const bool contended =
       lost > kLost || (disturbed > kBusyDisturbed && others > kOthers) || others > kBusyOthers || steal > kBusySteal;
-  const bool busy = contended || drift > kBusyDrift;
+  const bool busy = contended || drift > kBusyDrift || held > kHeld;
   if (busy)
     judgement.trust = Trust::busy;
-  else if (disturbed > kDisturbed || others > kOthers || steal > kSteal || drift > kDrift || judgement.widening > 1)
+  else if (disturbed > kDisturbed || others > kOthers || steal > kSteal || drift > kDrift || judgement.widening > 1 ||
+           capped > kPowerCap)
     judgement.trust = Trust::disturbed;
   else
     return judgement;
@@ -82,6 +89,13 @@ Judgement judge(const NoiseRecord& noise) {
   if (lost > kLost) add("{:.0f} % over twice", 100 * noise.lost_share);
   if (others > kOthers) add("other programs used {:.1f} of {} cores", others * static_cast<double>(noise.cpus), noise.cpus);
   if (steal > kSteal) add("the hypervisor took {:.0f} % of the CPU time", 100 * steal);
+  const auto held_down = [&](std::string_view what, double share) {
+    add("{} held the clock down in {:.0f} % of {} readings, to {} of {} MHz", what, 100 * share, noise.readings, gpu.least_mhz,
+        gpu.most_mhz);
+  };
+  if (capped > kPowerCap) held_down("the power cap", gpu.power_cap_share);
+  if (held > kHeld && gpu.heat_share > 0) held_down(fmt::format("heat of {} °C", gpu.most_celsius), gpu.heat_share);
+  if (held > kHeld && gpu.hardware_share > 0) held_down("the hardware", gpu.hardware_share);
   if (drift > kDrift) add("the same work became {:.0f} % {}", 100 * std::expm1(drift), noise.drift > 0 ? "slower" : "faster");
   if (judgement.widening > 1 && !busy)
     add("slow readings come together: a mean of those in a row is {:.1f} times as wide", judgement.widening);
@@ -100,6 +114,14 @@ Json noise_json(const NoiseRecord& noise) {
                {"spread", noise.spread},         {"cpus", noise.cpus}};
   if (noise.steal_share) json["steal_share"] = *noise.steal_share;
   if (noise.others_share) json["others_share"] = *noise.others_share;
+  if (noise.gpu)
+    json["gpu"] = {{"least_mhz", noise.gpu->least_mhz},
+                   {"median_mhz", noise.gpu->median_mhz},
+                   {"most_mhz", noise.gpu->most_mhz},
+                   {"most_celsius", noise.gpu->most_celsius},
+                   {"power_cap_share", noise.gpu->power_cap_share},
+                   {"heat_share", noise.gpu->heat_share},
+                   {"hardware_share", noise.gpu->hardware_share}};
   return json;
 }
 
@@ -119,6 +141,18 @@ Result<NoiseRecord> parse_noise(const JsonObject& object) {
   }
   if (object.has("others_share")) {
     METALLIC_TRY(noise.others_share, object.number("others_share", 0, 1));
+  }
+  if (object.has("gpu")) {
+    constexpr int64_t kMostMhz = 1 << 20, kMostCelsius = 1000;
+    METALLIC_TRY(const JsonObject gpu, object.object("gpu"));
+    noise.gpu.emplace();
+    METALLIC_TRY(noise.gpu->least_mhz, gpu.integer("least_mhz", 0, kMostMhz));
+    METALLIC_TRY(noise.gpu->median_mhz, gpu.integer("median_mhz", 0, kMostMhz));
+    METALLIC_TRY(noise.gpu->most_mhz, gpu.integer("most_mhz", 0, kMostMhz));
+    METALLIC_TRY(noise.gpu->most_celsius, gpu.integer("most_celsius", 0, kMostCelsius));
+    METALLIC_TRY(noise.gpu->power_cap_share, gpu.number("power_cap_share", 0, 1));
+    METALLIC_TRY(noise.gpu->heat_share, gpu.number("heat_share", 0, 1));
+    METALLIC_TRY(noise.gpu->hardware_share, gpu.number("hardware_share", 0, 1));
   }
   return noise;
 }

@@ -10,8 +10,19 @@
 
 namespace metallic {
 
+/// What a GPU's clock did while it worked.
+struct GpuNoise {
+  int64_t least_mhz = 0, median_mhz = 0, most_mhz = 0;  ///< of the readings
+  int64_t most_celsius = 0;                             ///< 0: not known
+  double power_cap_share = 0;                           ///< of the readings, held down by the power cap
+  double heat_share = 0;                                ///< of the readings, by heat
+  double hardware_share = 0;                            ///< of the readings, by hardware: a power brake, a fault
+  bool operator==(const GpuNoise&) const = default;
+};
+
 /// What an anchor, a fixed piece of work timed before blocks, and the system's own counters say about a run. Times are compared
-/// to the calm level around them: what the anchor takes when nothing is in its way.
+/// to the calm level around them: what the anchor takes when nothing is in its way. On a GPU the anchor is a number of cycles,
+/// read off the clock.
 struct NoiseRecord {
   int64_t readings = 0;        ///< of the anchor
   double disturbed_share = 0;  ///< of the readings, above 1.15 times the calm level
@@ -23,6 +34,7 @@ struct NoiseRecord {
   int64_t cpus = 1;            ///< that this process may use; what the following are shares of
   std::optional<double> steal_share = std::nullopt;   ///< of the CPUs' time, taken by the hypervisor; absent where no one counts
   std::optional<double> others_share = std::nullopt;  ///< of the CPUs' time, used by other programs and the system
+  std::optional<GpuNoise> gpu = std::nullopt;         ///< absent on a CPU, and where no one can read the clock
   bool operator==(const NoiseRecord&) const = default;
 };
 

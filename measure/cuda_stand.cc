@@ -9,6 +9,7 @@
 #include "core/label.h"
 #include "kernels/oracle.h"
 #include "measure/cuda_stream.h"
+#include "measure/gpu_watch.h"
 #include "measure/timer.h"
 #endif
 
@@ -81,7 +82,8 @@ class CudaStand final : public Stand {
         executor_(executor),
         stream_(static_cast<cudaStream_t>(executor.stream())),
         seed_(options.seed),
-        arm_s_(options.arm_s > 0 ? options.arm_s : kArm) {
+        arm_s_(options.arm_s > 0 ? options.arm_s : kArm),
+        watch_(facts) {
     // Results are copied ten times as fast from there; where it is too much memory to pin, they are copied all the same.
     pinned_ = cudaHostRegister(operands_.memory().data(), operands_.memory().size(), cudaHostRegisterDefault) == cudaSuccess;
     cudaGetLastError();
@@ -93,7 +95,7 @@ class CudaStand final : public Stand {
 
   void align(uint64_t drawn) override { operands_.align(drawn); }
   void before_block() override {}
-  NoiseRecord noise() const override { return {}; }
+  NoiseRecord noise() const override { return watch_.record(); }
 
   Result<double> checked_call(const Problem& problem, Cache cache, const Kernel& kernel, std::string_view who) override {
     const Args here = operands_.next(problem, cache), there = on_device(here);
@@ -167,6 +169,7 @@ class CudaStand final : public Stand {
       METALLIC_CUDA(cudaMemsetAsync(flush_.data(), 1, flush_.bytes(), stream_));
     }
     METALLIC_CUDA(cudaGraphLaunch(replay.get(), stream_));
+    watch_.look();
     METALLIC_CUDA(cudaStreamSynchronize(stream_));
     METALLIC_TRY(const double seconds, interval_.seconds());
     return std::max(seconds, 1e-9) / static_cast<double>(calls);
@@ -181,6 +184,7 @@ class CudaStand final : public Stand {
   uint64_t seed_;
   double arm_s_;
   bool pinned_;
+  GpuWatch watch_;
 };
 
 }  // namespace

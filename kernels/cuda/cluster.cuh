@@ -85,6 +85,7 @@ class ClusterRounds {
 /// What was stored may still be on its way.
 __device__ inline void leave_cluster() {
 #if __CUDA_ARCH__ >= 900
+  __syncwarp();  // lanes may come from a loop at different times
   asm volatile("barrier.cluster.arrive.relaxed.aligned;\nbarrier.cluster.wait.aligned;" ::: "memory");
 #endif
 }

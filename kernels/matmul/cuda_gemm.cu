@@ -17,38 +17,42 @@ using cuda::multiply_add;
 
 // ---- 16-bit types ----
 
-constexpr int kThreads = 128;  // four warps, each with a quarter of a tile
+// A block has kM × kN of C, its warps an equal part each; kStages tiles of the operands are on their way or in use: as many as
+// two blocks of a multiprocessor have shared memory for, or for few rows as what is on its way must cover a trip to memory.
+template <int kRows, int kColumns, int kAcrossM, int kAcrossN, int kOnTheirWay>
+struct MmaTiling {
+  static constexpr int kM = kRows, kN = kColumns, kWarpsN = kAcrossN, kStages = kOnTheirWay;
+  static constexpr int kThreads = 32 * kAcrossM * kAcrossN, kWarpM = kM / kAcrossM, kWarpN = kN / kAcrossN;
+  template <typename In, bool kAAlongK, bool kBAlongK>
+  using Of = Tiles<In, kM, kAAlongK, kN, kBAlongK, kStages, kThreads>;
+  static constexpr size_t kBytes = Of<__half, true, true>::kBytes;
+};
+using Mma16 = MmaTiling<16, 32, 1, 2, 8>;
+using Mma64 = MmaTiling<64, 64, 2, 2, 4>;
+using Mma128 = MmaTiling<128, 128, 2, 2, 3>;
 
-// Tiles on their way or in use: as many as two blocks of a multiprocessor have shared memory for.
-template <int kTile>
-inline constexpr int kStages = kTile >= 128 ? 3 : 4;
-
-template <typename T, int kTile, bool kAAlongK, bool kBAlongK>
-using TilesOf = Tiles<T, kTile, kAAlongK, kTile, kBAlongK, kStages<kTile>, kThreads>;
-
-// A block has kTile × kTile of C, a warp half of that each way.
-template <typename In, typename Out, int kTile, bool kAAlongK, bool kBAlongK>
-__global__ void __launch_bounds__(kThreads, 2)
+template <typename Tiling, typename In, typename Out, bool kAAlongK, bool kBAlongK>
+__global__ void __launch_bounds__(Tiling::kThreads, 2)
     mma_tiles(const Shape s, const In* a, const In* b, Out* c, const int width_a, const int width_b) {
-  constexpr int kOfWarp = kTile / 2, kOfM = kOfWarp / 16, kOfN = kOfWarp / 8;
-  using Of = TilesOf<In, kTile, kAAlongK, kBAlongK>;
+  constexpr int kOfM = Tiling::kWarpM / 16, kOfN = Tiling::kWarpN / 8, kAhead = Tiling::kStages - 1;
+  using Of = typename Tiling::template Of<In, kAAlongK, kBAlongK>;
   cuda::after_earlier();
   extern __shared__ __align__(16) unsigned char memory[];
   a += blockIdx.z * s.a.batch, b += blockIdx.z * s.b.batch, c += blockIdx.z * s.batch_c;
-  const int64_t first_m = int64_t{kTile} * blockIdx.y, first_n = int64_t{kTile} * blockIdx.x;
+  const int64_t first_m = int64_t{Tiling::kM} * blockIdx.y, first_n = int64_t{Tiling::kN} * blockIdx.x;
   const int warp = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 32;
-  const int warp_m = warp / 2 * kOfWarp, warp_n = warp % 2 * kOfWarp;
-  const int64_t steps = (s.k + kDepth - 1) / kDepth;
+  const int warp_m = warp / Tiling::kWarpsN * Tiling::kWarpM, warp_n = warp % Tiling::kWarpsN * Tiling::kWarpN;
+  const int64_t steps = (s.k + kDepth<In> - 1) / kDepth<In>;
   Of tiles(s, a, first_m, width_a, b, first_n, width_b, memory);
   float sums[kOfM][kOfN][4] = {};
-  for (int64_t step = 0; step < kStages<kTile> - 1; ++step) tiles.start(step, steps);
+  for (int64_t step = 0; step < kAhead; ++step) tiles.start(step, steps);
   for (int64_t step = 0; step < steps; ++step) {
-    cuda::wait_for_copies<kStages<kTile> - 2>();
+    cuda::wait_for_copies<kAhead - 1>();
     __syncthreads();  // the tiles of this step are there, and those of the step before are free
-    tiles.start(step + kStages<kTile> - 1, steps);
+    tiles.start(step + kAhead, steps);
     const In *const tile_a = tiles.a(step), *const tile_b = tiles.b(step);
 #pragma unroll
-    for (int k = 0; k < kDepth; k += 16) {
+    for (int k = 0; k < kDepth<In>; k += 16) {
       unsigned of_a[kOfM][4], of_b[kOfN / 2][4];
 #pragma unroll
       for (int i = 0; i < kOfM; ++i) Of::A::fragments(of_a[i], tile_a, warp_m + 16 * i, k);
@@ -74,48 +78,61 @@ __global__ void __launch_bounds__(kThreads, 2)
 
 // ---- f32 ----
 
-constexpr int kFloatTile = 64, kFloatDepth = 16, kFloatThreads = 256;
+// A thread has kEachM × kEachN of a block's kM × kN, as far apart as there are threads that way.
+template <int kRows, int kColumns, int kOfThreadM, int kOfThreadN, int kOnTheirWay>
+struct FloatTiling {
+  static constexpr int kM = kRows, kN = kColumns, kEachM = kOfThreadM, kEachN = kOfThreadN, kStages = kOnTheirWay;
+  static constexpr int kAcrossM = kM / kEachM, kAcrossN = kN / kEachN, kThreads = kAcrossM * kAcrossN;
+  template <bool kAAlongK, bool kBAlongK>
+  using Of = Tiles<float, kM, kAAlongK, kN, kBAlongK, kStages, kThreads>;
+  static constexpr size_t kBytes = Of<true, true>::kBytes;
+};
+using Float16 = FloatTiling<16, 32, 4, 1, 8>;
+using Float64 = FloatTiling<64, 64, 4, 4, 3>;
 
-template <typename Out, bool kAAlongK, bool kBAlongK>
-__global__ void __launch_bounds__(kFloatThreads) float_tiles(const Shape s, const float* a, const float* b, Out* c) {
-  constexpr int kEach = 4;  // a thread has so many rows and columns of the tile
+template <typename Tiling, typename Out, bool kAAlongK, bool kBAlongK>
+__global__ void __launch_bounds__(Tiling::kThreads)
+    float_tiles(const Shape s, const float* a, const float* b, Out* c, const int width_a, const int width_b) {
+  constexpr int kEachM = Tiling::kEachM, kEachN = Tiling::kEachN, kAhead = Tiling::kStages - 1;
+  using Of = typename Tiling::template Of<kAAlongK, kBAlongK>;
   cuda::after_earlier();
-  __shared__ float tile_a[kFloatDepth][kFloatTile + 4], tile_b[kFloatDepth][kFloatTile + 4];
+  extern __shared__ __align__(16) unsigned char memory[];
   a += blockIdx.z * s.a.batch, b += blockIdx.z * s.b.batch, c += blockIdx.z * s.batch_c;
-  const int64_t first_m = int64_t{kFloatTile} * blockIdx.y, first_n = int64_t{kFloatTile} * blockIdx.x;
-  const int row = static_cast<int>(threadIdx.x) / 16 * kEach, column = static_cast<int>(threadIdx.x) % 16 * kEach;
-  const auto copy = [&](auto along_k, float(&to)[kFloatDepth][kFloatTile + 4], const float* from, const Matrix& matrix,
-                        int64_t first, int64_t k) {
-    for (int i = static_cast<int>(threadIdx.x); i < kFloatTile * kFloatDepth; i += kFloatThreads) {
-      const int at_k = along_k.value ? i % kFloatDepth : i / kFloatTile, at = along_k.value ? i / kFloatDepth : i % kFloatTile;
-      const int64_t outer = along_k.value ? first + at : k + at_k, inner = along_k.value ? k + at_k : first + at;
-      to[at_k][at] = first + at < matrix.rows && k + at_k < s.k ? from[outer * matrix.stride + inner] : 0;
+  const int64_t first_m = int64_t{Tiling::kM} * blockIdx.y, first_n = int64_t{Tiling::kN} * blockIdx.x;
+  const int row = static_cast<int>(threadIdx.x) / Tiling::kAcrossN, column = static_cast<int>(threadIdx.x) % Tiling::kAcrossN;
+  const int64_t steps = (s.k + kDepth<float> - 1) / kDepth<float>;
+  Of tiles(s, a, first_m, width_a, b, first_n, width_b, memory);
+  float sums[kEachM][kEachN] = {};
+  for (int64_t step = 0; step < kAhead; ++step) tiles.start(step, steps);
+  for (int64_t step = 0; step < steps; ++step) {
+    cuda::wait_for_copies<kAhead - 1>();
+    __syncthreads();  // as above
+    tiles.start(step + kAhead, steps);
+    const float *const tile_a = tiles.a(step), *const tile_b = tiles.b(step);
+#pragma unroll
+    for (int k = 0; k < kDepth<float>; k += 4) {
+      float of_a[kEachM][4], of_b[kEachN][4];
+#pragma unroll
+      for (int i = 0; i < kEachM; ++i) Of::A::four(of_a[i], tile_a, row + i * Tiling::kAcrossM, k);
+#pragma unroll
+      for (int j = 0; j < kEachN; ++j) Of::B::four(of_b[j], tile_b, column + j * Tiling::kAcrossN, k);
+#pragma unroll
+      for (int at = 0; at < 4; ++at)
+#pragma unroll
+        for (int i = 0; i < kEachM; ++i)
+#pragma unroll
+          for (int j = 0; j < kEachN; ++j) sums[i][j] = fmaf(of_a[i][at], of_b[j][at], sums[i][j]);
     }
-  };
-  float sums[kEach][kEach] = {};
-  for (int64_t k = 0; k < s.k; k += kFloatDepth) {
-    copy(std::bool_constant<kAAlongK>{}, tile_a, a, s.a, first_m, k);
-    copy(std::bool_constant<kBAlongK>{}, tile_b, b, s.b, first_n, k);
-    __syncthreads();
-#pragma unroll
-    for (int at = 0; at < kFloatDepth; ++at) {
-      float of_a[kEach], of_b[kEach];
-#pragma unroll
-      for (int i = 0; i < kEach; ++i) of_a[i] = tile_a[at][row + i], of_b[i] = tile_b[at][column + i];
-#pragma unroll
-      for (int i = 0; i < kEach; ++i)
-#pragma unroll
-        for (int j = 0; j < kEach; ++j) sums[i][j] = fmaf(of_a[i], of_b[j], sums[i][j]);
-    }
-    __syncthreads();
   }
 #pragma unroll
-  for (int i = 0; i < kEach; ++i)
+  for (int i = 0; i < kEachM; ++i)
 #pragma unroll
-    for (int j = 0; j < kEach; ++j) store(s, c, first_m + row + i, first_n + column + j, sums[i][j]);
+    for (int j = 0; j < kEachN; ++j)
+      store(s, c, first_m + row + i * Tiling::kAcrossM, first_n + column + j * Tiling::kAcrossN, sums[i][j]);
 }
 
-constexpr Tuning kTunings[] = {{{{{"tile", 64}}}}, {{{{"tile", 128}}}}};
+// `tile`: rows of C that a block has; of 16 there are 32 columns, else as many.
+constexpr Tuning kTunings[] = {{{{{"tile", 16}}}}, {{{{"tile", 64}}}}, {{{{"tile", 128}}}}};
 
 class Gemm final : public Kernel {
   // Before what uses them: their types are deduced.
@@ -126,13 +143,19 @@ class Gemm final : public Kernel {
     return b_along_k_ ? function(std::false_type{}, std::true_type{}) : function(std::false_type{}, std::false_type{});
   }
 
-  // Calls function(kernel, In{}, Out{}) with the kernel of 16-bit operands.
+  // Calls function(kernel, tiling, In{}, Out{}).
   template <typename Function>
-  auto with_mma(const Function& function) const {
-    return with_order([&](auto a_along_k, auto b_along_k) {
-      return cuda::with_16_bit_types(dtype_, out_dtype_, [&]<typename In, typename Out>(In in, Out out) {
-        return tile_ == 128 ? function(mma_tiles<In, Out, 128, a_along_k.value, b_along_k.value>, in, out)
-                            : function(mma_tiles<In, Out, 64, a_along_k.value, b_along_k.value>, in, out);
+  auto with_kernel(const Function& function) const {
+    return with_order([&](auto along_a, auto along_b) {
+      constexpr bool kA = along_a.value, kB = along_b.value;
+      return cuda::with_types(dtype_, out_dtype_, [&]<typename In, typename Out>(In in, Out out) {
+        if constexpr (std::is_same_v<In, float>)
+          return tile_ == 16 ? function(float_tiles<Float16, Out, kA, kB>, Float16{}, in, out)
+                             : function(float_tiles<Float64, Out, kA, kB>, Float64{}, in, out);
+        else
+          return tile_ == 16   ? function(mma_tiles<Mma16, In, Out, kA, kB>, Mma16{}, in, out)
+                 : tile_ == 64 ? function(mma_tiles<Mma64, In, Out, kA, kB>, Mma64{}, in, out)
+                               : function(mma_tiles<Mma128, In, Out, kA, kB>, Mma128{}, in, out);
       });
     });
   }
@@ -140,27 +163,23 @@ class Gemm final : public Kernel {
  public:
   static Result<std::unique_ptr<const Kernel>> make(const Problem& problem, const Tuning& tuning, const DeviceFacts& facts) {
     auto kernel = std::unique_ptr<Gemm>(new Gemm(problem, tuning, facts));
-    if (problem.dtype != DType::f32)
-      METALLIC_CHECK((kernel->with_mma([&](auto function, auto, auto) { return cuda::allow(function, kernel->shared_); })));
+    METALLIC_CHECK(kernel->with_kernel(
+        []<typename Tiling>(auto function, Tiling, auto, auto) { return cuda::allow(function, Tiling::kBytes); }));
     return kernel;
   }
 
   Code run(const Args& args, std::byte*, Executor& executor) const override {
     if (shape_.m == 0 || shape_.n == 0 || batch_ == 0) return Code::ok;
-    if (dtype_ == DType::f32)
-      return with_order([&](auto a_along_k, auto b_along_k) {
-        return cuda::with_types(dtype_, out_dtype_, [&]<typename In, typename Out>(In, Out) {
-          if constexpr (std::is_same_v<In, float>)
-            return cuda::launch(float_tiles<Out, a_along_k.value, b_along_k.value>, grid(kFloatTile, kFloatThreads, 0), executor,
-                                shape_, static_cast<const float*>(args.in[0]), static_cast<const float*>(args.in[1]),
-                                static_cast<Out*>(args.out));
-          return Code::internal;
-        });
-      });
-    return with_mma([&]<typename In, typename Out>(auto function, In, Out) {
-      return cuda::launch(function, grid(tile_, kThreads, shared_), executor, shape_, static_cast<const In*>(args.in[0]),
-                          static_cast<const In*>(args.in[1]), static_cast<Out*>(args.out),
-                          copied_width(args.in[0], shape_.a, batch_), copied_width(args.in[1], shape_.b, batch_));
+    return with_kernel([&]<typename Tiling, typename In, typename Out>(auto function, Tiling, In, Out) {
+      const auto *const a = static_cast<const In*>(args.in[0]), *const b = static_cast<const In*>(args.in[1]);
+      const Grid grid = {
+          .blocks = dim3(static_cast<unsigned>((shape_.n + Tiling::kN - 1) / Tiling::kN),
+                         static_cast<unsigned>((shape_.m + Tiling::kM - 1) / Tiling::kM), static_cast<unsigned>(batch_)),
+          .threads = Tiling::kThreads,
+          .shared = Tiling::kBytes,
+          .early = early_};
+      return cuda::launch(function, grid, executor, shape_, a, b, static_cast<Out*>(args.out), copied_width(a, shape_.a, batch_),
+                          copied_width(b, shape_.b, batch_));
     });
   }
 
@@ -168,31 +187,19 @@ class Gemm final : public Kernel {
   Gemm(const Problem& problem, const Tuning& tuning, const DeviceFacts& facts)
       : dtype_(problem.dtype),
         out_dtype_(problem.out_dtype),
-        tile_(static_cast<int>(tuning["tile"])),
+        tile_(tuning["tile"]),
         early_(cuda::can_begin_early(facts)),
-        shape_(problem.matmul()) {
-    const MatmulShape& s = problem.matmul();
-    batch_ = s.batch;
-    a_along_k_ = !s.ta;
-    b_along_k_ = s.tb;
-    shared_ = tile_ == 128 ? TilesOf<__half, 128, true, true>::kBytes : TilesOf<__half, 64, true, true>::kBytes;
-  }
-
-  Grid grid(int tile, unsigned threads, size_t shared) const {
-    return {.blocks = dim3(static_cast<unsigned>((shape_.n + tile - 1) / tile),
-                           static_cast<unsigned>((shape_.m + tile - 1) / tile), static_cast<unsigned>(batch_)),
-            .threads = threads,
-            .shared = shared,
-            .early = early_};
-  }
+        batch_(problem.matmul().batch),
+        a_along_k_(!problem.matmul().ta),
+        b_along_k_(problem.matmul().tb),
+        shape_(problem.matmul()) {}
 
   DType dtype_, out_dtype_;
-  int tile_;
+  int64_t tile_;
   bool early_;
   int64_t batch_;
   bool a_along_k_, b_along_k_;
   Shape shape_;
-  size_t shared_;
 };
 
 }  // namespace
@@ -204,17 +211,17 @@ extern const Variant cuda_gemm = {
       if (auto reason = cuda::refuses_device(facts)) return reason;
       const MatmulShape& s = problem.matmul();
       if (auto reason = refuses_packed(problem)) return reason;
-      if (problem.dtype == DType::f32 && tuning["tile"] != 64) return "f32 has tiles of 64 alone";
+      if (problem.dtype == DType::f32 && tuning["tile"] > 64) return "f32 has tiles of up to 64 rows";
       if (s.batch > 65535) return "more matrices than a grid is deep";
-      if (s.m > int64_t{65535} * 64) return "more rows than a grid has blocks";
+      if (s.m > 65535 * tuning["tile"]) return "more rows than a grid has blocks";
       if (s.n > int64_t{1} << 36) return "more columns than a grid has blocks";
       return std::nullopt;
     },
-    // Large tiles read less, where there are enough of them.
+    // Large tiles read less, where there are enough of them; rows that are not there cost tensor cores as much as those that are.
     .prefer = [](const Problem& problem, const DeviceFacts& facts) -> const Tuning& {
       const MatmulShape& s = problem.matmul();
       const int64_t large = s.batch * ((s.m + 127) / 128) * ((s.n + 127) / 128);
-      return kTunings[problem.dtype != DType::f32 && large >= facts.cores ? 1 : 0];
+      return kTunings[s.m <= 16 ? 0 : problem.dtype == DType::f32 || large < facts.cores ? 1 : 2];
     },
     .prepare = [](const Problem& problem, const Tuning& tuning, const DeviceFacts& facts,
                   Planner&) { return Gemm::make(problem, tuning, facts); },

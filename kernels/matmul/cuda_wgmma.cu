@@ -34,7 +34,7 @@ __global__ void __launch_bounds__(kThreads, 1)
   a += blockIdx.z * s.a.batch, b += blockIdx.z * s.b.batch, c += blockIdx.z * s.batch_c;
   const int64_t first_m = int64_t{kRows} * blockIdx.y, first_n = int64_t{kColumns} * blockIdx.x;
   const int thread = static_cast<int>(threadIdx.x), group_m = thread / 128 * (kRows / 2);
-  const int64_t steps = (s.k + kDepth - 1) / kDepth;
+  const int64_t steps = (s.k + kDepth<In> - 1) / kDepth<In>;
   TilesOf<In, kRows> tiles(s, a, first_m, width_a, b, first_n, width_b, memory);
   float sums[kOfGroup][64] = {};
   for (int64_t step = 0; step < kStages<kRows> - 2; ++step) tiles.start(step, steps);
@@ -43,14 +43,14 @@ __global__ void __launch_bounds__(kThreads, 1)
     cuda::show_to_products();
     // The tiles of this step are there, and nobody reads those of two steps ago: who comes here has waited for them.
     __syncthreads();
-    const In *const tile_a = tiles.a(step) + group_m * kDepth, *const tile_b = tiles.b(step);
+    const In *const tile_a = tiles.a(step) + group_m * kDepth<In>, *const tile_b = tiles.b(step);
     cuda::begin_products();
 #pragma unroll
-    for (int k = 0; k < kDepth; k += 16) {
+    for (int k = 0; k < kDepth<In>; k += 16) {
       const uint64_t of_b = cuda::rows_of_128_bytes(tile_b + k);
 #pragma unroll
       for (int i = 0; i < kOfGroup; ++i)
-        cuda::add_product<In>(sums[i], cuda::rows_of_128_bytes(tile_a + 64 * i * kDepth + k), of_b);
+        cuda::add_product<In>(sums[i], cuda::rows_of_128_bytes(tile_a + 64 * i * kDepth<In> + k), of_b);
     }
     cuda::end_products();
     tiles.start(step + kStages<kRows> - 2, steps);
@@ -98,9 +98,9 @@ class Wgmma final : public Kernel {
                       .threads = kThreads,
                       .shared = shared,
                       .early = true};
-      return cuda::launch(function, grid, executor, shape_, static_cast<const In*>(args.in[0]),
-                          static_cast<const In*>(args.in[1]), static_cast<Out*>(args.out),
-                          copied_width(args.in[0], shape_.a, batch_), copied_width(args.in[1], shape_.b, batch_));
+      const auto *const a = static_cast<const In*>(args.in[0]), *const b = static_cast<const In*>(args.in[1]);
+      return cuda::launch(function, grid, executor, shape_, a, b, static_cast<Out*>(args.out), copied_width(a, shape_.a, batch_),
+                          copied_width(b, shape_.b, batch_));
     });
   }
 

@@ -1,4 +1,4 @@
-// Matrices in CUDA's tiled products: where operands lie, and tiles of 16-bit ones on their way through shared memory.
+// Matrices in CUDA's tiled products: where operands lie, and their tiles on the way through shared memory.
 #pragma once
 
 #include <algorithm>
@@ -33,10 +33,12 @@ struct Shape {
         beta(s.beta) {}
 };
 
-/// The widest copies of 16-bit elements, in bytes, that the begins of all rows of all matrices allow: 16, 8, 4 or 2.
-inline int copied_width(const void* operand, const Matrix& matrix, int64_t batch) {
-  const auto bits = reinterpret_cast<uintptr_t>(operand) | static_cast<uintptr_t>(2 * matrix.stride) |
-                    (batch > 1 ? static_cast<uintptr_t>(2 * matrix.batch) : 0);
+/// The widest copies, in bytes, that the begins of all rows of all matrices allow: 16, 8, 4 or, of 16-bit elements, 2.
+template <typename T>
+int copied_width(const T* operand, const Matrix& matrix, int64_t batch) {
+  constexpr int64_t kBytes = sizeof(T);
+  const auto bits = reinterpret_cast<uintptr_t>(operand) | static_cast<uintptr_t>(kBytes * matrix.stride) |
+                    (batch > 1 ? static_cast<uintptr_t>(kBytes * matrix.batch) : 0);
   return bits % 16 == 0 ? 16 : bits % 8 == 0 ? 8 : bits % 4 == 0 ? 4 : 2;
 }
 
@@ -61,27 +63,44 @@ __device__ void store_pair(const Shape& s, Out* c, int64_t i, int64_t j, float f
   }
 }
 
-inline constexpr int kDepth = 64;  // K of a stage
-inline constexpr int kOf = 8;      // elements of 16 bytes
+template <typename T>
+inline constexpr int kOf = 16 / sizeof(T);  // elements of a chunk
+template <typename T>
+inline constexpr int kDepth = 8 * kOf<T>;  // K of a stage: 128 bytes of a row
 
 /// A tile of kRows × kDepth in shared memory, as rows along K, or as kDepth rows along the other dimension where the operand is
 /// stored so. 16-byte chunks are permuted within a row so that eight rows' chunks lie in different banks.
-template <int kRows, bool kAlongK>
+template <typename T, int kRows, bool kAlongK>
 struct Tile {
-  static constexpr int kOuter = kAlongK ? kRows : kDepth, kChunks = (kAlongK ? kDepth : kRows) / kOf;
-  static constexpr int kElements = kRows * kDepth;
-  __device__ static int place(int outer, int chunk) { return (outer * kChunks + (chunk ^ outer % 8)) * kOf; }
+  static constexpr int kOuter = kAlongK ? kRows : kDepth<T>, kChunks = (kAlongK ? kDepth<T> : kRows) / kOf<T>;
+  static constexpr int kElements = kRows * kDepth<T>;
+  static constexpr int kPlaces = std::min(kChunks, 8);  // of a chunk; rows of fewer share a line of banks
+  __device__ static int place(int outer, int chunk) {
+    return (outer * kChunks + (chunk ^ outer * kPlaces / 8 % kPlaces)) * kOf<T>;
+  }
+
+  // Of one row four numbers along K.
+  __device__ static void four(float (&to)[4], const float* tile, int row, int k) {
+    if constexpr (kAlongK) {
+      const float4 all = *reinterpret_cast<const float4*>(tile + place(row, k / 4));
+      to[0] = all.x, to[1] = all.y, to[2] = all.z, to[3] = all.w;
+    } else {
+#pragma unroll
+      for (int i = 0; i < 4; ++i) to[i] = tile[place(k + i, row / 4) + row % 4];
+    }
+  }
 
   // Four 8 × 8 fragments of 16 rows (lanes 0..15 name them) × 16 K, as the instruction wants the operand: for A rows 0..7 and
   // 8..15 of the first eight K, then of the others.
-  __device__ static void fragments(unsigned (&to)[4], const void* tile, int row, int k) {
+  __device__ static void fragments(unsigned (&to)[4], const T* tile, int row, int k) {
     const int lane = static_cast<int>(threadIdx.x) % 32;
     int outer, chunk;
     if constexpr (kAlongK)
-      outer = row + lane % 16, chunk = k / kOf + lane / 16;
+      outer = row + lane % 16, chunk = k / kOf<T> + lane / 16;
     else
-      outer = k + lane % 8 + lane / 16 * 8, chunk = row / kOf + lane / 8 % 2;
-    const auto address = static_cast<unsigned>(__cvta_generic_to_shared(tile)) + 2 * static_cast<unsigned>(place(outer, chunk));
+      outer = k + lane % 8 + lane / 16 * 8, chunk = row / kOf<T> + lane / 8 % 2;
+    const auto address =
+        static_cast<unsigned>(__cvta_generic_to_shared(tile)) + static_cast<unsigned>(sizeof(T) * place(outer, chunk));
     if constexpr (kAlongK)
       asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
                    : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3])
@@ -97,55 +116,58 @@ struct Tile {
 /// other.
 template <typename T, int kRows, bool kAlongK, int kThreads>
 class Copier {
-  using Of = Tile<kRows, kAlongK>;
+  using Of = Tile<T, kRows, kAlongK>;
   static constexpr int kApart = kThreads / Of::kChunks, kEach = Of::kOuter / kApart;
   static_assert(kApart % 8 == 0 && kEach * kApart == Of::kOuter, "a thread's chunks are permuted alike");
 
  public:
-  // `width`: 16, 8 or 4 bytes, what the operand's place and stride allow at once, or 2, which are copied one by one.
+  // `width`: 16, 8 or 4 bytes, what the operand's place and stride allow at once, or 2: elements are copied one by one.
   __device__ Copier(const T* from, const Matrix& matrix, int64_t first, int64_t depth, int width)
       : origin_(from), stride_(matrix.stride), depth_(depth), width_(width) {
     const int64_t rows_left = matrix.rows - first;
-    from_ = from + (kAlongK ? (first + outer()) * stride_ + chunk() * kOf : outer() * stride_ + first + chunk() * kOf);
+    from_ = from + (kAlongK ? (first + outer()) * stride_ + chunk() * kOf<T> : outer() * stride_ + first + chunk() * kOf<T>);
     // Rows of the tile that there are, or elements of a chunk along them.
-    there_ = static_cast<int>(kAlongK ? min(rows_left, int64_t{kRows}) : clamp(rows_left - chunk() * kOf));
+    there_ = static_cast<int>(kAlongK ? min(rows_left, int64_t{kRows}) : clamp(rows_left - chunk() * kOf<T>));
   }
 
   // Starts copying the next tile, which begins at `k`; zeros beyond the operand.
   __device__ void copy(T* to, int64_t k) {
     T* const place = to + Of::place(outer(), chunk());
-    const int of_chunk = kAlongK ? clamp(depth_ - k - chunk() * kOf) : there_;
-    const int outer_end = kAlongK ? there_ : static_cast<int>(min(depth_ - k, int64_t{kDepth}));
+    const int of_chunk = kAlongK ? clamp(depth_ - k - chunk() * kOf<T>) : there_;
+    const int outer_end = kAlongK ? there_ : static_cast<int>(min(depth_ - k, int64_t{kDepth<T>}));
 #pragma unroll
     for (int i = 0; i < kEach; ++i) {
       const int count = outer() + i * kApart < outer_end ? of_chunk : 0;
-      copy_chunk(place + i * kApart * Of::kChunks * kOf, count > 0 ? from_ + i * kApart * stride_ : origin_, 2 * count);
+      copy_chunk(place + i * kApart * Of::kChunks * kOf<T>, count > 0 ? from_ + i * kApart * stride_ : origin_,
+                 static_cast<int>(sizeof(T)) * count);
     }
-    from_ += kAlongK ? kDepth : kDepth * stride_;
+    from_ += kAlongK ? kDepth<T> : kDepth<T> * stride_;
   }
 
  private:
   __device__ static int outer() { return static_cast<int>(threadIdx.x) / Of::kChunks; }
   __device__ static int chunk() { return static_cast<int>(threadIdx.x) % Of::kChunks; }
-  __device__ static int clamp(int64_t elements) { return static_cast<int>(max(int64_t{0}, min(int64_t{kOf}, elements))); }
+  __device__ static int clamp(int64_t elements) { return static_cast<int>(max(int64_t{0}, min(int64_t{kOf<T>}, elements))); }
 
   __device__ void copy_chunk(T* to, const T* from, int bytes) const {
     if (width_ == 16)
       cuda::start_copy<16>(to, from, bytes);
     else if (width_ == 8)
       copy_parts<8>(to, from, bytes);
-    else if (width_ == 4)
+    else if (width_ == 4 || sizeof(T) == 4)
       copy_parts<4>(to, from, bytes);
     else
 #pragma unroll
-      for (int e = 0; e < kOf; ++e) to[e] = 2 * e < bytes ? from[e] : cuda::from_float<T>(0);
+      for (int e = 0; e < kOf<T>; ++e) to[e] = 2 * e < bytes ? from[e] : cuda::from_float<T>(0);
   }
 
   template <int kBytes>
   __device__ void copy_parts(T* to, const T* from, int bytes) const {
+    constexpr int kSize = sizeof(T);
 #pragma unroll
     for (int part = 0; part < 16; part += kBytes)
-      cuda::start_copy<kBytes>(to + part / 2, bytes > part ? from + part / 2 : origin_, max(0, min(kBytes, bytes - part)));
+      cuda::start_copy<kBytes>(to + part / kSize, bytes > part ? from + part / kSize : origin_,
+                               max(0, min(kBytes, bytes - part)));
   }
 
   const T* origin_;  // where it is safe to point
@@ -158,8 +180,8 @@ class Copier {
 template <typename T, int kRowsA, bool kAAlongK, int kRowsB, bool kBAlongK, int kStages, int kThreads>
 class Tiles {
  public:
-  using A = Tile<kRowsA, kAAlongK>;
-  using B = Tile<kRowsB, kBAlongK>;
+  using A = Tile<T, kRowsA, kAAlongK>;
+  using B = Tile<T, kRowsB, kBAlongK>;
   static constexpr size_t kBytes = size_t{sizeof(T)} * kStages * (A::kElements + B::kElements);
 
   /// In kBytes of shared memory, from rows `first_a` and `first_b` on; copies as wide as copied_width says.
@@ -170,8 +192,8 @@ class Tiles {
   /// Starts copying the tiles of the next step, whose number it is, or nothing behind K; a group of copies for each step.
   __device__ void start(int64_t step, int64_t steps) {
     if (step < steps) {
-      copier_a_.copy(place_a(step), step * kDepth);
-      copier_b_.copy(place_b(step), step * kDepth);
+      copier_a_.copy(place_a(step), step * kDepth<T>);
+      copier_b_.copy(place_b(step), step * kDepth<T>);
     }
     cuda::end_copies();
   }

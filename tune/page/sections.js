@@ -20,12 +20,12 @@ function headline() {
   if (!tuned.series) {
     text = "No problem was timed often enough to score the rules: regret takes at least two blocks.";
   } else if (!fixed.series) {
-    text = `The new rules’ mean regret – ${meaning} – is ${percent(tuned.mean)}; the guide’s fixed defaults were not timed.`;
+    text = `The new rules’ mean regret – ${meaning} – is ${percent(tuned.mean)}; the built-in defaults were not timed.`;
   } else if (tuned.mean < fixed.mean) {
-    text = `Tuning cut the mean regret – ${meaning} – from ${percent(fixed.mean)} with the guide’s fixed defaults to ` +
+    text = `Tuning cut the mean regret – ${meaning} – from ${percent(fixed.mean)} with the built-in defaults to ` +
            `${tuned.mean > 0 ? "" : "nothing that can be measured, "}${percent(tuned.mean)}, weighted by use and cross-fitted.`;
   } else {
-    text = `Tuning did not beat the guide’s fixed defaults here: the mean regret – ${meaning} – is ${percent(tuned.mean)} ` +
+    text = `Tuning did not beat the built-in defaults here: the mean regret – ${meaning} – is ${percent(tuned.mean)} ` +
            `with the new rules and ${percent(fixed.mean)} with the defaults, weighted by use and cross-fitted.`;
   }
   byId("summary").textContent = text;
@@ -265,6 +265,14 @@ function samples() {
   host.append(caption("A fifth of the time after the first two blocks goes to shapes without weight, wherever they lie."));
 }
 
+function clock(gpu) {
+  return [
+    ["Clock", `${count.format(gpu.median_mhz)} MHz, from ${count.format(gpu.least_mhz)} to ${count.format(gpu.most_mhz)}, at up to ${gpu.most_celsius} °C`],
+    ["Held down", `by the power cap in ${percent(gpu.power_cap_share)} of the readings, by heat in ${percent(gpu.heat_share)}, ` +
+                  `by the hardware in ${percent(gpu.hardware_share)}`],
+  ];
+}
+
 function noise() {
   const host = byId("noise"), {noise: seen} = data.device;
   if (!seen) return host.append(caption("Nobody watched the machine while these samples were taken."));
@@ -273,8 +281,9 @@ function noise() {
     el("p", seen.trust === "busy" ? {class: "warning"} : {}, why || "The machine was calm."),
     el("dl", {class: "facts"}, ...[
       ["Verdict", seen.trust],
-      ["Anchor", `${count.format(seen.readings)} readings of a fixed piece of work`],
+      ["Anchor", `${count.format(seen.readings)} readings of ${seen.gpu ? "the GPU’s clock" : "a fixed piece of work"}`],
       ["Disturbed", `${percent(seen.disturbed_share)} took over 1.15 times the calm level, ${percent(seen.lost_share)} over twice`],
+      ...(seen.gpu ? clock(seen.gpu) : []),
       ["Waited", seconds(seen.waited_s)],
       ["Drift", `${percent(Math.expm1(seen.drift))} between the thirds of the run that differ most`],
       ["Neighbours", `readings correlate by ${digits(seen.autocorrelation)}, a candidate’s blocks by ${digits(data.autocorrelation)}`],
