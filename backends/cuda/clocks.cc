@@ -2,10 +2,11 @@
 
 #ifdef METALLIC_WITH_CUDA
 #include <cuda_runtime_api.h>
-#include <dlfcn.h>
 
 #include <array>
 #include <cstdio>
+
+#include "backends/cuda/library.h"
 #endif
 
 namespace metallic::cuda {
@@ -30,17 +31,13 @@ struct Nvml {
 // Loaded by the first call and kept until the process ends, as is what init starts.
 const Nvml* nvml() {
   static const std::optional<Nvml> loaded = []() -> std::optional<Nvml> {
-    void* library = dlopen("libnvidia-ml.so.1", RTLD_NOW | RTLD_LOCAL);
-    if (!library) return std::nullopt;
+    const SharedLibrary library("libnvidia-ml.so.1");
     Nvml api{};
-    const auto find = [&](const char* name, auto& function) {
-      function = reinterpret_cast<std::remove_reference_t<decltype(function)>>(dlsym(library, name));
-      return function != nullptr;
-    };
-    const bool complete = find("nvmlInit_v2", api.init) && find("nvmlDeviceGetHandleByPciBusId_v2", api.device_of) &&
-                          find("nvmlDeviceGetClockInfo", api.clock) &&
-                          find("nvmlDeviceGetCurrentClocksThrottleReasons", api.reasons) &&
-                          find("nvmlDeviceGetTemperature", api.temperature);
+    const bool complete = library.find("nvmlInit_v2", api.init) &&
+                          library.find("nvmlDeviceGetHandleByPciBusId_v2", api.device_of) &&
+                          library.find("nvmlDeviceGetClockInfo", api.clock) &&
+                          library.find("nvmlDeviceGetCurrentClocksThrottleReasons", api.reasons) &&
+                          library.find("nvmlDeviceGetTemperature", api.temperature);
     if (!complete || api.init() != kNoError) return std::nullopt;
     return api;
   }();

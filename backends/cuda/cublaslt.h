@@ -5,15 +5,14 @@
 #include <cublasLt.h>
 #endif
 
-#include <vector>
+#include <optional>
 
 #include "core/device.h"
 
 namespace metallic::cuda {
 
-/// Libraries of kernels for CUDA devices that this machine has, loaded by the first call and kept until the process ends; safe
-/// from several threads.
-std::vector<Library> libraries();
+/// For `libraries()`, which calls it once.
+std::optional<Library> load_cublaslt();
 
 #ifdef METALLIC_WITH_CUDA
 struct CublasLt {
@@ -31,7 +30,7 @@ struct CublasLt {
   decltype(&cublasLtMatmul) matmul;
 };
 
-/// Null where `libraries()` has not loaded it.
+/// Null where it is not loaded.
 const CublasLt* cublaslt();
 #endif
 
