@@ -15,41 +15,70 @@ namespace {
 using cuda::Grid;
 using cuda::multiply_add;
 
+// Threads of their own copy tiles where there are such, so that a step lasts as long as its products and not the sum of both;
+// else those that compute.
+template <typename Tiling, typename T, bool kAAlongK, bool kBAlongK>
+using TilesOf =
+    Tiles<T, Tiling::kM, kAAlongK, Tiling::kN, kBAlongK, Tiling::kStages, Tiling::kCopyThreads == 0 ? 0 : Tiling::kComputeThreads,
+          Tiling::kCopyThreads == 0 ? Tiling::kComputeThreads : Tiling::kCopyThreads>;
+
+// Calls multiply(step) for each of `steps`, when its tiles are there, on the threads that compute; false on others.
+template <typename Tiling, typename Tiles, typename Multiply>
+__device__ bool go_through(Tiles& tiles, int steps, const Multiply& multiply) {
+  constexpr int kAhead = Tiling::kStages - 1;
+  const auto copy = [&](const auto& then) {
+    for (int step = 0; step < kAhead; ++step) tiles.start(step, steps);
+    for (int step = 0; step < steps; ++step) {
+      cuda::wait_for_copies<kAhead - 1>();
+      __syncthreads();  // the tiles of this step are there, and those of the step before are free
+      tiles.start(step + kAhead, steps);
+      then(step);
+    }
+  };
+  if constexpr (Tiling::kCopyThreads == 0) {
+    copy(multiply);
+  } else if (threadIdx.x >= Tiling::kComputeThreads) {
+    copy([](int) {});
+    return false;
+  } else {
+    for (int step = 0; step < steps; ++step) {
+      __syncthreads();
+      multiply(step);
+    }
+  }
+  return true;
+}
+
 // ---- 16-bit types ----
 
 // A block has kM × kN of C, its warps an equal part each; kStages tiles of the operands are on their way or in use: as many as
 // two blocks of a multiprocessor have shared memory for, or for few rows as what is on its way must cover a trip to memory.
-template <int kRows, int kColumns, int kAcrossM, int kAcrossN, int kOnTheirWay>
+template <int kRows, int kColumns, int kAcrossM, int kAcrossN, int kOnTheirWay, int kCopying>
 struct MmaTiling {
-  static constexpr int kM = kRows, kN = kColumns, kWarpsN = kAcrossN, kStages = kOnTheirWay;
-  static constexpr int kThreads = 32 * kAcrossM * kAcrossN, kWarpM = kM / kAcrossM, kWarpN = kN / kAcrossN;
-  template <typename In, bool kAAlongK, bool kBAlongK>
-  using Of = Tiles<In, kM, kAAlongK, kN, kBAlongK, kStages, kThreads>;
-  static constexpr size_t kBytes = Of<__half, true, true>::kBytes;
+  static constexpr int kM = kRows, kN = kColumns, kWarpsN = kAcrossN, kStages = kOnTheirWay, kCopyThreads = kCopying;
+  static constexpr int kWarpM = kM / kAcrossM, kWarpN = kN / kAcrossN;
+  static constexpr int kComputeThreads = 32 * kAcrossM * kAcrossN, kThreads = kComputeThreads + kCopyThreads;
+  static constexpr size_t kBytes = size_t{2} * kStages * (kM + kN) * kDepth<__half>;
 };
-using Mma16 = MmaTiling<16, 32, 1, 2, 8>;
-using Mma64 = MmaTiling<64, 64, 2, 2, 4>;
-using Mma128 = MmaTiling<128, 128, 2, 2, 3>;
+using Mma16 = MmaTiling<16, 32, 1, 2, 8, 128>;
+using Mma64 = MmaTiling<64, 64, 2, 2, 4, 128>;
+using Mma128 = MmaTiling<128, 128, 2, 2, 3, 0>;
 
 template <typename Tiling, typename In, typename Out, bool kAAlongK, bool kBAlongK>
 __global__ void __launch_bounds__(Tiling::kThreads, 2)
     mma_tiles(const Shape s, const In* a, const In* b, Out* c, const int width_a, const int width_b) {
-  constexpr int kOfM = Tiling::kWarpM / 16, kOfN = Tiling::kWarpN / 8, kAhead = Tiling::kStages - 1;
-  using Of = typename Tiling::template Of<In, kAAlongK, kBAlongK>;
+  constexpr int kOfM = Tiling::kWarpM / 16, kOfN = Tiling::kWarpN / 8;
+  using Of = TilesOf<Tiling, In, kAAlongK, kBAlongK>;
   cuda::after_earlier();
   extern __shared__ __align__(16) unsigned char memory[];
   a += blockIdx.z * s.a.batch, b += blockIdx.z * s.b.batch, c += blockIdx.z * s.batch_c;
   const int64_t first_m = int64_t{Tiling::kM} * blockIdx.y, first_n = int64_t{Tiling::kN} * blockIdx.x;
   const int warp = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 32;
   const int warp_m = warp / Tiling::kWarpsN * Tiling::kWarpM, warp_n = warp % Tiling::kWarpsN * Tiling::kWarpN;
-  const int64_t steps = (s.k + kDepth<In> - 1) / kDepth<In>;
+  const int steps = steps_of<In>(s);
   Of tiles(s, a, first_m, width_a, b, first_n, width_b, memory);
   float sums[kOfM][kOfN][4] = {};
-  for (int64_t step = 0; step < kAhead; ++step) tiles.start(step, steps);
-  for (int64_t step = 0; step < steps; ++step) {
-    cuda::wait_for_copies<kAhead - 1>();
-    __syncthreads();  // the tiles of this step are there, and those of the step before are free
-    tiles.start(step + kAhead, steps);
+  const bool computes = go_through<Tiling>(tiles, steps, [&](int step) {
     const In *const tile_a = tiles.a(step), *const tile_b = tiles.b(step);
 #pragma unroll
     for (int k = 0; k < kDepth<In>; k += 16) {
@@ -65,7 +94,8 @@ __global__ void __launch_bounds__(Tiling::kThreads, 2)
           multiply_add<In>(sums[i][j], of_a[i][0], of_a[i][1], of_a[i][2], of_a[i][3], of_b[j / 2][j % 2],
                            of_b[j / 2][j % 2 + 2]);
     }
-  }
+  });
+  if (!computes) return;
 #pragma unroll
   for (int i = 0; i < kOfM; ++i)
 #pragma unroll
@@ -79,35 +109,30 @@ __global__ void __launch_bounds__(Tiling::kThreads, 2)
 // ---- f32 ----
 
 // A thread has kEachM × kEachN of a block's kM × kN, as far apart as there are threads that way.
-template <int kRows, int kColumns, int kOfThreadM, int kOfThreadN, int kOnTheirWay>
+template <int kRows, int kColumns, int kOfThreadM, int kOfThreadN, int kOnTheirWay, int kCopying>
 struct FloatTiling {
   static constexpr int kM = kRows, kN = kColumns, kEachM = kOfThreadM, kEachN = kOfThreadN, kStages = kOnTheirWay;
-  static constexpr int kAcrossM = kM / kEachM, kAcrossN = kN / kEachN, kThreads = kAcrossM * kAcrossN;
-  template <bool kAAlongK, bool kBAlongK>
-  using Of = Tiles<float, kM, kAAlongK, kN, kBAlongK, kStages, kThreads>;
-  static constexpr size_t kBytes = Of<true, true>::kBytes;
+  static constexpr int kAcrossM = kM / kEachM, kAcrossN = kN / kEachN, kComputeThreads = kAcrossM * kAcrossN;
+  static constexpr int kCopyThreads = kCopying, kThreads = kComputeThreads + kCopyThreads;
+  static constexpr size_t kBytes = sizeof(float) * kStages * (kM + kN) * kDepth<float>;
 };
-using Float16 = FloatTiling<16, 32, 4, 1, 8>;
-using Float64 = FloatTiling<64, 64, 4, 4, 3>;
+using Float16 = FloatTiling<16, 32, 4, 1, 8, 128>;
+using Float64 = FloatTiling<64, 64, 4, 4, 3, 128>;
 
 template <typename Tiling, typename Out, bool kAAlongK, bool kBAlongK>
 __global__ void __launch_bounds__(Tiling::kThreads)
     float_tiles(const Shape s, const float* a, const float* b, Out* c, const int width_a, const int width_b) {
-  constexpr int kEachM = Tiling::kEachM, kEachN = Tiling::kEachN, kAhead = Tiling::kStages - 1;
-  using Of = typename Tiling::template Of<kAAlongK, kBAlongK>;
+  constexpr int kEachM = Tiling::kEachM, kEachN = Tiling::kEachN;
+  using Of = TilesOf<Tiling, float, kAAlongK, kBAlongK>;
   cuda::after_earlier();
   extern __shared__ __align__(16) unsigned char memory[];
   a += blockIdx.z * s.a.batch, b += blockIdx.z * s.b.batch, c += blockIdx.z * s.batch_c;
   const int64_t first_m = int64_t{Tiling::kM} * blockIdx.y, first_n = int64_t{Tiling::kN} * blockIdx.x;
   const int row = static_cast<int>(threadIdx.x) / Tiling::kAcrossN, column = static_cast<int>(threadIdx.x) % Tiling::kAcrossN;
-  const int64_t steps = (s.k + kDepth<float> - 1) / kDepth<float>;
+  const int steps = steps_of<float>(s);
   Of tiles(s, a, first_m, width_a, b, first_n, width_b, memory);
   float sums[kEachM][kEachN] = {};
-  for (int64_t step = 0; step < kAhead; ++step) tiles.start(step, steps);
-  for (int64_t step = 0; step < steps; ++step) {
-    cuda::wait_for_copies<kAhead - 1>();
-    __syncthreads();  // as above
-    tiles.start(step + kAhead, steps);
+  const bool computes = go_through<Tiling>(tiles, steps, [&](int step) {
     const float *const tile_a = tiles.a(step), *const tile_b = tiles.b(step);
 #pragma unroll
     for (int k = 0; k < kDepth<float>; k += 4) {
@@ -123,7 +148,8 @@ __global__ void __launch_bounds__(Tiling::kThreads)
 #pragma unroll
           for (int j = 0; j < kEachN; ++j) sums[i][j] = fmaf(of_a[i][at], of_b[j][at], sums[i][j]);
     }
-  }
+  });
+  if (!computes) return;
 #pragma unroll
   for (int i = 0; i < kEachM; ++i)
 #pragma unroll

@@ -21,7 +21,7 @@ template <int kRows>
 inline constexpr int kStages = kRows == 256 ? 4 : 6;
 
 template <typename T, int kRows>
-using TilesOf = Tiles<T, kRows, true, kColumns, true, kStages<kRows>, kThreads>;
+using TilesOf = Tiles<T, kRows, true, kColumns, true, kStages<kRows>, 0, kThreads>;
 
 // A block has kRows × 128 of C. What it reads from the L2 cache bounds it: for 256 rows 85 operations a byte, for 128 64.
 template <typename In, typename Out, int kRows>
@@ -34,11 +34,11 @@ __global__ void __launch_bounds__(kThreads, 1)
   a += blockIdx.z * s.a.batch, b += blockIdx.z * s.b.batch, c += blockIdx.z * s.batch_c;
   const int64_t first_m = int64_t{kRows} * blockIdx.y, first_n = int64_t{kColumns} * blockIdx.x;
   const int thread = static_cast<int>(threadIdx.x), group_m = thread / 128 * (kRows / 2);
-  const int64_t steps = (s.k + kDepth<In> - 1) / kDepth<In>;
+  const int steps = steps_of<In>(s);
   TilesOf<In, kRows> tiles(s, a, first_m, width_a, b, first_n, width_b, memory);
   float sums[kOfGroup][64] = {};
-  for (int64_t step = 0; step < kStages<kRows> - 2; ++step) tiles.start(step, steps);
-  for (int64_t step = 0; step < steps; ++step) {
+  for (int step = 0; step < kStages<kRows> - 2; ++step) tiles.start(step, steps);
+  for (int step = 0; step < steps; ++step) {
     cuda::wait_for_copies<kStages<kRows> - 3>();
     cuda::show_to_products();
     // The tiles of this step are there, and nobody reads those of two steps ago: who comes here has waited for them.

@@ -112,9 +112,9 @@ struct Tile {
   }
 };
 
-/// Copies an operand's tiles, one after the other along K; each thread has its chunks at the same places of all, one below the
-/// other.
-template <typename T, int kRows, bool kAlongK, int kThreads>
+/// Copies an operand's tiles, one after the other along K, by kThreads threads from kFirst on; each has its chunks at the same
+/// places of all, one below the other.
+template <typename T, int kRows, bool kAlongK, int kFirst, int kThreads>
 class Copier {
   using Of = Tile<T, kRows, kAlongK>;
   static constexpr int kApart = kThreads / Of::kChunks, kEach = Of::kOuter / kApart;
@@ -128,11 +128,20 @@ class Copier {
     from_ = from + (kAlongK ? (first + outer()) * stride_ + chunk() * kOf<T> : outer() * stride_ + first + chunk() * kOf<T>);
     // Rows of the tile that there are, or elements of a chunk along them.
     there_ = static_cast<int>(kAlongK ? min(rows_left, int64_t{kRows}) : clamp(rows_left - chunk() * kOf<T>));
+    all_there_ = width == 16 && (kAlongK ? there_ > outer() + (kEach - 1) * kApart : there_ == kOf<T>);
   }
 
   // Starts copying the next tile, which begins at `k`; zeros beyond the operand.
   __device__ void copy(T* to, int64_t k) {
     T* const place = to + Of::place(outer(), chunk());
+    const int64_t step = kAlongK ? kDepth<T> : kDepth<T> * stride_;
+    if (all_there_ && k + kDepth<T> <= depth_) {
+#pragma unroll
+      for (int i = 0; i < kEach; ++i)
+        cuda::start_copy<16>(place + i * kApart * Of::kChunks * kOf<T>, from_ + i * kApart * stride_);
+      from_ += step;
+      return;
+    }
     const int of_chunk = kAlongK ? clamp(depth_ - k - chunk() * kOf<T>) : there_;
     const int outer_end = kAlongK ? there_ : static_cast<int>(min(depth_ - k, int64_t{kDepth<T>}));
 #pragma unroll
@@ -141,12 +150,12 @@ class Copier {
       copy_chunk(place + i * kApart * Of::kChunks * kOf<T>, count > 0 ? from_ + i * kApart * stride_ : origin_,
                  static_cast<int>(sizeof(T)) * count);
     }
-    from_ += kAlongK ? kDepth<T> : kDepth<T> * stride_;
+    from_ += step;
   }
 
  private:
-  __device__ static int outer() { return static_cast<int>(threadIdx.x) / Of::kChunks; }
-  __device__ static int chunk() { return static_cast<int>(threadIdx.x) % Of::kChunks; }
+  __device__ static int outer() { return (static_cast<int>(threadIdx.x) - kFirst) / Of::kChunks; }
+  __device__ static int chunk() { return (static_cast<int>(threadIdx.x) - kFirst) % Of::kChunks; }
   __device__ static int clamp(int64_t elements) { return static_cast<int>(max(int64_t{0}, min(int64_t{kOf<T>}, elements))); }
 
   __device__ void copy_chunk(T* to, const T* from, int bytes) const {
@@ -174,10 +183,18 @@ class Copier {
   const T* from_;
   int64_t stride_, depth_;
   int width_, there_;
+  bool all_there_;  // this thread's chunks of a tile within K, in one copy each
 };
 
-/// The tiles of both operands that a block goes through, kStages of which are on their way or in use.
-template <typename T, int kRowsA, bool kAAlongK, int kRowsB, bool kBAlongK, int kStages, int kThreads>
+/// Steps of kDepth that K is, which an int counts whatever memory holds.
+template <typename T>
+__device__ int steps_of(const Shape& s) {
+  return static_cast<int>((s.k + kDepth<T> - 1) / kDepth<T>);
+}
+
+/// The tiles of both operands that a block goes through, kStages of which are on their way or in use; kThreads threads from
+/// kFirst on copy them.
+template <typename T, int kRowsA, bool kAAlongK, int kRowsB, bool kBAlongK, int kStages, int kFirst, int kThreads>
 class Tiles {
  public:
   using A = Tile<T, kRowsA, kAAlongK>;
@@ -190,23 +207,25 @@ class Tiles {
       : copier_a_(a, s.a, first_a, s.k, width_a), copier_b_(b, s.b, first_b, s.k, width_b), memory_(static_cast<T*>(memory)) {}
 
   /// Starts copying the tiles of the next step, whose number it is, or nothing behind K; a group of copies for each step.
-  __device__ void start(int64_t step, int64_t steps) {
+  __device__ void start(int step, int steps) {
     if (step < steps) {
-      copier_a_.copy(place_a(step), step * kDepth<T>);
-      copier_b_.copy(place_b(step), step * kDepth<T>);
+      copier_a_.copy(place_a(step), int64_t{kDepth<T>} * step);
+      copier_b_.copy(place_b(step), int64_t{kDepth<T>} * step);
     }
     cuda::end_copies();
   }
 
-  __device__ const T* a(int64_t step) const { return place_a(step); }
-  __device__ const T* b(int64_t step) const { return place_b(step); }
+  __device__ const T* a(int step) const { return place_a(step); }
+  __device__ const T* b(int step) const { return place_b(step); }
 
  private:
-  __device__ T* place_a(int64_t step) const { return memory_ + step % kStages * A::kElements; }
-  __device__ T* place_b(int64_t step) const { return memory_ + kStages * A::kElements + step % kStages * B::kElements; }
+  // Divided without a sign in 32 bits, since each step does so.
+  __device__ static int stage(int step) { return static_cast<int>(static_cast<unsigned>(step) % kStages); }
+  __device__ T* place_a(int step) const { return memory_ + stage(step) * A::kElements; }
+  __device__ T* place_b(int step) const { return memory_ + kStages * A::kElements + stage(step) * B::kElements; }
 
-  Copier<T, kRowsA, kAAlongK, kThreads> copier_a_;
-  Copier<T, kRowsB, kBAlongK, kThreads> copier_b_;
+  Copier<T, kRowsA, kAAlongK, kFirst, kThreads> copier_a_;
+  Copier<T, kRowsB, kBAlongK, kFirst, kThreads> copier_b_;
   T* memory_;
 };
 
