@@ -92,23 +92,27 @@ std::vector<Level> unforced_levels(const RuleKey& key, const SelectionInputs& in
 Level last_level(const RuleKey& key, std::string_view backend) {
   Level level{.source = Source::defaults, .origin = "built-in: all others reject"};
   if (key.numerics == Numerics::batch_invariant)
-    level.rules.push_back({.use = std::string(canonical(key.op, backend).first)});
+    for (const Canonical& each : canonical(key.op, backend)) level.rules.push_back({.use = std::string(each.variant)});
   if (backend == "cpu") level.rules.push_back({.use = "cpu_reference"});  // a GPU's variants take all there is
   return level;
 }
 
 }  // namespace
 
-std::pair<std::string_view, std::string_view> canonical(Op op, std::string_view backend) {
-  if (backend == "cuda") switch (op) {
-      case Op::softmax: return {"cuda_block", "cluster=1;fixed=1;threads=256"};
-      case Op::matmul: return {"cuda_gemm", "tile=64"};
-      case Op::sdpa: return {};
-    }
+std::span<const Canonical> canonical(Op op, std::string_view backend) {
+  // A row in the registers of part of a warp up to a cluster, as long as it is; longer ones, and those that begin anywhere, in
+  // the order of one block.
+  static constexpr Canonical kCudaSoftmax[] = {{"cuda_vec", "block=512;chunks=4"},
+                                               {"cuda_block", "cluster=1;fixed=1;threads=256"}};
+  static constexpr Canonical kCudaMatmul[] = {{"cuda_gemm", "tile=64"}};
+  static constexpr Canonical kSoftmax[] = {{"cpu_vec", "unroll=4"}};
+  static constexpr Canonical kMatmul[] = {{"cpu_gemm", "pack=1"}};
+  static constexpr Canonical kSdpa[] = {{"cpu_materialized", "heads=0"}};
+  const bool cuda = backend == "cuda";
   switch (op) {
-    case Op::softmax: return {"cpu_vec", "unroll=4"};
-    case Op::matmul: return {"cpu_gemm", "pack=1"};
-    case Op::sdpa: return {"cpu_materialized", "heads=0"};
+    case Op::softmax: return cuda ? kCudaSoftmax : std::span<const Canonical>(kSoftmax);
+    case Op::matmul: return cuda ? kCudaMatmul : kMatmul;
+    case Op::sdpa: return cuda ? std::span<const Canonical>() : kSdpa;
   }
   return {};
 }

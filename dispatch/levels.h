@@ -58,8 +58,12 @@ struct Level {
 /// All levels of a key: environment › options › profiles › built-in rules › what runs where all others reject.
 Result<std::vector<Level>> rule_levels(const RuleKey& key, const SelectionInputs& in);
 
-/// The variant and tuning that every batch-invariant plan must agree with: it accepts all shapes of its operation, and its
-/// order of summation depends on K alone.
-std::pair<std::string_view, std::string_view> canonical(Op op, std::string_view backend);
+/// The variants and tunings that every batch-invariant plan must agree with: of them the first that takes a problem and has an
+/// order of its own. Whether it does depends on K, types and strides alone, and so does its order of summation; the last takes
+/// all.
+struct Canonical {
+  std::string_view variant, tuning;
+};
+std::span<const Canonical> canonical(Op op, std::string_view backend);
 
 }  // namespace metallic

@@ -15,12 +15,15 @@ class Admission {
   Admission(const Problem& problem, const DeviceFacts& facts, Numerics numerics)
       : problem_(problem), facts_(facts), numerics_(numerics) {
     if (numerics != Numerics::batch_invariant) return;
-    const auto [variant_name, tuning_text] = canonical(problem.op(), facts.backend);
-    const Variant* variant = find_variant(problem.op(), variant_name);
-    const auto tuning = variant ? find_tuning(*variant, tuning_text) : std::nullopt;
-    if (!tuning || variant->rejects(problem, *tuning, facts)) return;  // of this type or layout only the reference is left
-    wanted_ = variant->reduction_id(problem, *tuning, facts);
-    wanted_name_ = to_string(*variant, *tuning);
+    for (const Canonical& each : canonical(problem.op(), facts.backend)) {
+      const Variant* variant = find_variant(problem.op(), each.variant);
+      const auto tuning = variant ? find_tuning(*variant, each.tuning) : std::nullopt;
+      if (!tuning || variant->rejects(problem, *tuning, facts)) continue;
+      wanted_ = variant->reduction_id(problem, *tuning, facts);
+      wanted_name_ = to_string(*variant, *tuning);
+      if (wanted_) return;
+    }
+    // None: of this type or layout only the reference is left.
   }
 
   std::optional<std::string> refusal(const Variant& variant, const Tuning& tuning) const {

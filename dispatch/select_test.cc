@@ -3,6 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include <map>
+#include <set>
+
 #include "backends/cpu/libraries.h"
 #include "core/label.h"
 #include "dispatch/context.h"
@@ -291,10 +294,16 @@ TEST(Select, KnowsWhatAGpuRuns) {
                          .l1d_bytes = 227 << 10,
                          .l2_bytes = 60 << 20,
                          .llc_bytes = 60 << 20};
+  std::map<std::pair<Op, int64_t>, std::set<std::string>> orders;  // of each K, batch_invariant
   const auto chosen = [&](const char* text, const CallOptions& options = {}) {
     Problem problem = with_dtype(*parse_label(text), DType::bf16);
     const auto decision = select(problem, {h200, Environment{}, options, {}});
     EXPECT_TRUE(decision) << decision.error().message;
+    if (options.numerics == Numerics::batch_invariant) {
+      const auto id = decision->variant->reduction_id(decision->problem, decision->tuning, h200);
+      EXPECT_TRUE(id) << text;
+      orders[{problem.op(), problem.op() == Op::matmul ? problem.matmul().k : problem.softmax().seq_k}].insert(id.value_or(""));
+    }
     for (const Candidate& candidate : decision->candidates) EXPECT_EQ(candidate.variant->backend(), "cuda");
     return std::string(decision->variant->name);
   };
@@ -303,10 +312,13 @@ TEST(Select, KnowsWhatAGpuRuns) {
   EXPECT_EQ(chosen("8x4096x4096_tb"), "cuda_gemv");
   EXPECT_EQ(chosen("100x4096x4096_tb"), "cuda_gemm");
   const CallOptions invariant{.variant = "", .numerics = Numerics::batch_invariant};
-  for (const char* text : {"1x4096x4097_tb", "16x4096x4097_tb", "200x4096x4097_tb"})
+  for (const char* text : {"1x4096x4097_tb", "16x4096x4097_tb", "200x4096x4097_tb", "4097x4096x3"})
     EXPECT_EQ(chosen(text, invariant), "cuda_gemm");
-  for (const char* text : {"rows1_seqk1001", "rows256_seqk1001", "rows1_seqk4096", "rows256_seqk4096"})
-    EXPECT_EQ(chosen(text, invariant), "cuda_block");
+  for (const char* text : {"rows1_seqk4096", "rows256_seqk4096", "rows1_seqk262144", "rows4096_seqk262144"})
+    EXPECT_EQ(chosen(text, invariant), "cuda_vec") << text;
+  for (const char* text : {"rows1_seqk1001", "rows256_seqk1001", "rows1_seqk300000", "rows4096_seqk300000"})
+    EXPECT_EQ(chosen(text, invariant), "cuda_block") << text;
+  for (const auto& [of, ids] : orders) EXPECT_EQ(ids.size(), 1u) << name(of.first) << " " << of.second;
   DeviceFacts old = h200;
   old.isa = "sm_75", old.isa_bit = 75;
   EXPECT_FALSE(select(*parse_label("8x64x64"), {old, Environment{}, CallOptions{}, {}}));

@@ -86,7 +86,7 @@ TEST(CudaBatches, ARowHasTheSameBitsHoweverManyAreBesideIt) {
   const auto stream = cuda::make_stream(facts);
   ASSERT_TRUE(stream) << stream.error().message;
   for (const DType dtype : {DType::f32, DType::bf16})
-    for (const int64_t k : {1000, 1001, 4096}) {
+    for (const int64_t k : {1000, 1001, 4096, 33000}) {
       const auto size = static_cast<int64_t>(size_of(dtype));
       constexpr int64_t kOutputs = 320, kBatch = 256;
       const auto bytes = static_cast<size_t>(std::max(kBatch, kOutputs) * std::max(k, kOutputs) * size);

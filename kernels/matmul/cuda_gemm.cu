@@ -157,8 +157,11 @@ __global__ void __launch_bounds__(Tiling::kThreads)
       store(s, c, first_m + row + i * Tiling::kAcrossM, first_n + column + j * Tiling::kAcrossN, sums[i][j]);
 }
 
-// `tile`: rows of C that a block has; of 16 there are 32 columns, else as many.
+// `tile`: rows of C that a block has; of 16 there are 32 columns, else as many. Where C has fewer columns than rows, tiles of 16
+// have its columns: products and sums are the same, bit for bit.
 constexpr Tuning kTunings[] = {{{{{"tile", 16}}}}, {{{{"tile", 64}}}}, {{{{"tile", 128}}}}};
+
+bool is_transposed(const MatmulShape& s, const Tuning& tuning) { return tuning["tile"] == 16 && s.n < s.m; }
 
 class Gemm final : public Kernel {
   // Before what uses them: their types are deduced.
@@ -197,7 +200,9 @@ class Gemm final : public Kernel {
   Code run(const Args& args, std::byte*, Executor& executor) const override {
     if (shape_.m == 0 || shape_.n == 0 || batch_ == 0) return Code::ok;
     return with_kernel([&]<typename Tiling, typename In, typename Out>(auto function, Tiling, In, Out) {
-      const auto *const a = static_cast<const In*>(args.in[0]), *const b = static_cast<const In*>(args.in[1]);
+      const auto* a = static_cast<const In*>(args.in[0]);
+      const auto* b = static_cast<const In*>(args.in[1]);
+      if (transposed_) std::swap(a, b);
       const Grid grid = {
           .blocks = dim3(static_cast<unsigned>((shape_.n + Tiling::kN - 1) / Tiling::kN),
                          static_cast<unsigned>((shape_.m + Tiling::kM - 1) / Tiling::kM), static_cast<unsigned>(batch_)),
@@ -214,15 +219,20 @@ class Gemm final : public Kernel {
       : dtype_(problem.dtype),
         out_dtype_(problem.out_dtype),
         tile_(tuning["tile"]),
+        transposed_(is_transposed(problem.matmul(), tuning)),
         early_(cuda::can_begin_early(facts)),
         batch_(problem.matmul().batch),
         a_along_k_(!problem.matmul().ta),
         b_along_k_(problem.matmul().tb),
-        shape_(problem.matmul()) {}
+        shape_(problem.matmul()) {
+    if (!transposed_) return;
+    std::swap(a_along_k_, b_along_k_);
+    shape_ = shape_.transposed();
+  }
 
   DType dtype_, out_dtype_;
   int64_t tile_;
-  bool early_;
+  bool transposed_, early_;
   int64_t batch_;
   bool a_along_k_, b_along_k_;
   Shape shape_;
@@ -239,15 +249,16 @@ extern const Variant cuda_gemm = {
       if (auto reason = refuses_packed(problem)) return reason;
       if (problem.dtype == DType::f32 && tuning["tile"] > 64) return "f32 has tiles of up to 64 rows";
       if (s.batch > 65535) return "more matrices than a grid is deep";
-      if (s.m > 65535 * tuning["tile"]) return "more rows than a grid has blocks";
-      if (s.n > int64_t{1} << 36) return "more columns than a grid has blocks";
+      const bool transposed = is_transposed(s, tuning);
+      if ((transposed ? s.n : s.m) > 65535 * tuning["tile"]) return "more rows than a grid has blocks";
+      if ((transposed ? s.m : s.n) > int64_t{1} << 36) return "more columns than a grid has blocks";
       return std::nullopt;
     },
     // Large tiles read less, where there are enough of them; rows that are not there cost tensor cores as much as those that are.
     .prefer = [](const Problem& problem, const DeviceFacts& facts) -> const Tuning& {
       const MatmulShape& s = problem.matmul();
       const int64_t large = s.batch * ((s.m + 127) / 128) * ((s.n + 127) / 128);
-      return kTunings[s.m <= 16 ? 0 : problem.dtype == DType::f32 || large < facts.cores ? 1 : 2];
+      return kTunings[std::min(s.m, s.n) <= 16 ? 0 : problem.dtype == DType::f32 || large < facts.cores ? 1 : 2];
     },
     .prepare = [](const Problem& problem, const Tuning& tuning, const DeviceFacts& facts,
                   Planner&) { return Gemm::make(problem, tuning, facts); },

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <utility>
 
 #include "core/problem.h"
 #include "kernels/cuda/copy.cuh"
@@ -18,7 +19,7 @@ struct Matrix {
 struct Shape {
   int64_t m, k, n;
   Matrix a, b;
-  int64_t ldc, batch_c;
+  int64_t c_m, c_n, batch_c;  // strides of C
   float alpha, beta;
 
   explicit Shape(const MatmulShape& s)
@@ -27,10 +28,18 @@ struct Shape {
         n(s.n),
         a{s.m, s.lda, s.batch_stride_a},
         b{s.n, s.ldb, s.batch_stride_b},
-        ldc(s.ldc),
+        c_m(s.ldc),
+        c_n(1),
         batch_c(s.batch_stride_c),
         alpha(s.alpha),
         beta(s.beta) {}
+
+  /// The same as Cᵀ = Bᵀ·Aᵀ.
+  Shape transposed() const {
+    Shape s = *this;
+    std::swap(s.m, s.n), std::swap(s.a, s.b), std::swap(s.c_m, s.c_n);
+    return s;
+  }
 };
 
 /// The widest copies, in bytes, that the begins of all rows of all matrices allow: 16, 8, 4 or, of 16-bit elements, 2.
@@ -46,7 +55,7 @@ int copied_width(const T* operand, const Matrix& matrix, int64_t batch) {
 template <typename Out>
 __device__ void store(const Shape& s, Out* c, int64_t i, int64_t j, float sum) {
   if (i >= s.m || j >= s.n) return;
-  Out& to = c[i * s.ldc + j];
+  Out& to = c[i * s.c_m + j * s.c_n];
   const float scaled = s.alpha * sum;
   to = cuda::from_float<Out>(s.beta == 0 ? scaled : fmaf(s.beta, cuda::to_float(to), scaled));
 }
@@ -54,8 +63,8 @@ __device__ void store(const Shape& s, Out* c, int64_t i, int64_t j, float sum) {
 /// Two neighbours along a row, `j` even, in one store where the address allows it.
 template <typename Out>
 __device__ void store_pair(const Shape& s, Out* c, int64_t i, int64_t j, float first, float second) {
-  Out* const to = c + i * s.ldc + j;
-  if (sizeof(Out) == 2 && s.beta == 0 && i < s.m && j + 1 < s.n && reinterpret_cast<uintptr_t>(to) % 4 == 0) {
+  Out* const to = c + i * s.c_m + j * s.c_n;
+  if (sizeof(Out) == 2 && s.c_n == 1 && s.beta == 0 && i < s.m && j + 1 < s.n && reinterpret_cast<uintptr_t>(to) % 4 == 0) {
     cuda::set_pair(to, s.alpha * first, s.alpha * second);
   } else {
     store(s, c, i, j, first);
