@@ -5,6 +5,8 @@
 
 #include <cstdint>
 
+#include "kernels/cuda/arrivals.cuh"
+
 namespace metallic::cuda {
 
 inline constexpr int kMostBlocks = 16;  ///< of a cluster
@@ -22,10 +24,8 @@ class ClusterRounds {
   /// Every thread, once; others may send behind the wait in `begun`.
   __device__ void begin() {
 #if __CUDA_ARCH__ >= 900
-    if (threadIdx.x == 0) {
-      for (uint64_t& arrived : arrived_) asm volatile("mbarrier.init.shared::cta.b64 [%0], 1;" ::"r"(place(&arrived)) : "memory");
-      asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
-    }
+    if (threadIdx.x == 0)
+      for (Arrivals& arrived : arrived_) arrived.begin(1);
     asm volatile("barrier.cluster.arrive.relaxed.aligned;" ::: "memory");
 #endif
   }
@@ -38,36 +38,23 @@ class ClusterRounds {
   /// Sends `mine`, which at least the first `blocks` threads have, for a round; `rank` is the block's number in the cluster.
   __device__ void send(const T& mine, int round, unsigned rank, unsigned blocks) {
 #if __CUDA_ARCH__ >= 900
-    const uint32_t arrived = place(&arrived_[round % 2]);
-    if (threadIdx.x == 0)
-      asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(arrived), "r"(8 * blocks) : "memory");
+    Arrivals& arrived = arrived_[round % 2];
+    if (threadIdx.x == 0) arrived.arrive_expecting(8 * blocks);
     if (threadIdx.x < blocks)
       asm volatile("st.async.shared::cluster.mbarrier::complete_tx::bytes.b64 [%0], %1, [%2];" ::"r"(
-                       of_block(place(&sent_[round % 2][rank]), threadIdx.x)),
-                   "l"(*reinterpret_cast<const uint64_t*>(&mine)), "r"(of_block(arrived, threadIdx.x))
+                       of_block(shared_place(&sent_[round % 2][rank]), threadIdx.x)),
+                   "l"(*reinterpret_cast<const uint64_t*>(&mine)), "r"(of_block(shared_place(&arrived), threadIdx.x))
                    : "memory");
 #endif
   }
 
   /// Waits until all have sent for a round, and gives what each did.
   __device__ const T* receive(int round) {
-#if __CUDA_ARCH__ >= 900
-    const uint32_t arrived = place(&arrived_[round % 2]), parity = round / 2 % 2;
-    asm volatile(
-        "{\n"
-        ".reg .pred there;\n"
-        "again: mbarrier.try_wait.parity.shared::cta.b64 there, [%0], %1;\n"
-        "@!there bra again;\n"
-        "}\n" ::"r"(arrived),
-        "r"(parity)
-        : "memory");
-#endif
+    arrived_[round % 2].wait(static_cast<unsigned>(round / 2));
     return sent_[round % 2];
   }
 
  private:
-  __device__ static uint32_t place(const void* in_shared) { return static_cast<uint32_t>(__cvta_generic_to_shared(in_shared)); }
-
 #if __CUDA_ARCH__ >= 900
   // The same place in block `rank` of the cluster.
   __device__ static uint32_t of_block(uint32_t place, unsigned rank) {
@@ -78,7 +65,7 @@ class ClusterRounds {
 #endif
 
   T sent_[2][kMostBlocks];
-  uint64_t arrived_[2];
+  Arrivals arrived_[2];
 };
 
 /// Waits until all threads of the cluster came here and thus have what they read of others' shared memory, which may end then.

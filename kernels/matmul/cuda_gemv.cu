@@ -1,17 +1,15 @@
 // matmul cuda_gemv: up to 16 columns, weights read once: warps of a block, and blocks of a cluster, share K of a few rows of
 // weights, and their sums are added in a fixed order.
-#include <cooperative_groups.h>
-
 #include <algorithm>
 
 #include "core/variant.h"
-#include "kernels/cuda/cluster.cuh"
 #include "kernels/cuda/copy.cuh"
 #include "kernels/cuda/device.h"
 #include "kernels/cuda/element.cuh"
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/mma.cuh"
 #include "kernels/matmul/contract.h"
+#include "kernels/matmul/gemv.cuh"
 
 namespace metallic::matmul {
 namespace {
@@ -21,20 +19,8 @@ using cuda::Grid;
 using cuda::kChunk;
 using cuda::multiply_add;
 using cuda::to_float;
-namespace cg = cooperative_groups;
 
-constexpr int kWarp = 32;
-constexpr int kMostColumns = 16;
 constexpr int kMostWarps = 16;  // of a block
-
-// Y = alpha·W·X + beta·Y: W[big, k] is the weights, X[k, n] the columns; strides in elements.
-struct Product {
-  int64_t big, k, n;
-  int64_t w_row, w_batch;  // from one stored row of W to the next: along `big`, or along K
-  int64_t x_k, x_column, x_batch;
-  int64_t y_big, y_column, y_batch;
-  float alpha, beta;
-};
 
 // The part of K, in steps of `step`, that warp `warp` of all `warps` of a cluster goes through: the step where it begins.
 struct Turn {
@@ -43,49 +29,6 @@ struct Turn {
 __device__ Turn turn(unsigned split, int step) {
   const int64_t warps = blockDim.x / kWarp, warp = threadIdx.x / kWarp, part = blockIdx.x % split;
   return {(part * warps + warp) * step, split * warps * step};
-}
-
-// Adds the tiles of a block's warps in their order, then of a cluster's blocks, and stores the result. `put` puts this thread's
-// part of its warp's tile, [kRows][kColumns] in shared memory, of which there is one for each warp.
-template <int kRows, int kColumns, typename Out, typename Put>
-__device__ void finish(const Product& p, Out* y, int64_t first_row, unsigned split, float* tiles, const Put& put) {
-  constexpr int kElements = kRows * kColumns;
-  const int warps = static_cast<int>(blockDim.x) / kWarp;
-  __syncthreads();  // what else the memory held was read
-  put(tiles + static_cast<int>(threadIdx.x) / kWarp * kElements);
-  __syncthreads();
-  const auto of_block = [&](const float* of_tiles, int i) {
-    float sum = of_tiles[i];
-    for (int warp = 1; warp < warps; ++warp) sum += of_tiles[warp * kElements + i];
-    return sum;
-  };
-  const auto sum_at = [&](int i) {
-#if __CUDA_ARCH__ >= 900
-    if (split > 1) {
-      float sum = 0;
-      for (unsigned part = 0; part < split; ++part) sum += *cg::this_cluster().map_shared_rank(tiles + i, part);
-      return sum;
-    }
-#endif
-    return of_block(tiles, i);
-  };
-#if __CUDA_ARCH__ >= 900
-  if (split > 1) {
-    // Each element is read by the thread that replaces it, so that nothing need wait.
-    for (int i = static_cast<int>(threadIdx.x); i < kElements; i += static_cast<int>(blockDim.x)) tiles[i] = of_block(tiles, i);
-    cg::this_cluster().sync();
-  }
-#endif
-  const int part = static_cast<int>(blockIdx.x % split);
-  for (int i = static_cast<int>(threadIdx.x) + part * static_cast<int>(blockDim.x); i < kElements;
-       i += static_cast<int>(split * blockDim.x)) {
-    const int64_t row = first_row + i / kColumns, column = i % kColumns;
-    if (row >= p.big || column >= p.n) continue;
-    Out& to = y[row * p.y_big + column * p.y_column];
-    const float scaled = p.alpha * sum_at(i);
-    to = from_float<Out>(p.beta == 0 ? scaled : fmaf(p.beta, to_float(to), scaled));
-  }
-  if (split > 1) cuda::leave_cluster();
 }
 
 constexpr int kStep = 64;  // K of a warp's step with tensor cores: 128 bytes of a row
@@ -175,15 +118,16 @@ __global__ void __launch_bounds__(kWarp* kMostWarps)
     stage = stage + 1 == kStages ? 0 : stage + 1;
   }
   cuda::wait_for_copies<0>();
-  finish<16 * kTiles, 8 * kEights>(p, y, first_row, split, reinterpret_cast<float*>(memory), [&](float* to) {
+  finish<16 * kTiles, 8 * kEights>(
+      p, y, first_row, split, static_cast<int>(blockDim.x) / kWarp, reinterpret_cast<float*>(memory), [&](float* to) {
 #pragma unroll
-    for (int t = 0; t < kTiles; ++t)
+        for (int t = 0; t < kTiles; ++t)
 #pragma unroll
-      for (int e = 0; e < kEights; ++e)
+          for (int e = 0; e < kEights; ++e)
 #pragma unroll
-        for (int i = 0; i < 4; ++i)
-          to[(16 * t + 8 * (i / 2) + group) * 8 * kEights + 8 * e + 2 * quarter + i % 2] = sums[t][e][i];
-  });
+            for (int i = 0; i < 4; ++i)
+              to[(16 * t + 8 * (i / 2) + group) * 8 * kEights + 8 * e + 2 * quarter + i % 2] = sums[t][e][i];
+      });
 }
 
 // Rows along K of any type at any place: dot products.
@@ -223,7 +167,7 @@ __global__ void __launch_bounds__(512) dot_rows(const Product p, const In* w, co
     }
   }
   extern __shared__ float tiles[];
-  finish<kRows, kColumns>(p, y, first_row, split, tiles, [&](float* to) {
+  finish<kRows, kColumns>(p, y, first_row, split, static_cast<int>(blockDim.x) / kWarp, tiles, [&](float* to) {
 #pragma unroll
     for (int r = 0; r < kRows; ++r)
 #pragma unroll
@@ -282,7 +226,7 @@ __global__ void __launch_bounds__(512) scaled_rows(const Product p, const In* w,
         for (int i = 0; i < kOf; ++i) sums[i][c] = fmaf(to_float(of_w[s].at[i]), factor, sums[i][c]);
       }
   }
-  finish<kRows, kColumns>(p, y, first_row, split, tiles, [&](float* to) {
+  finish<kRows, kColumns>(p, y, first_row, split, static_cast<int>(blockDim.x) / kWarp, tiles, [&](float* to) {
 #pragma unroll
     for (int i = 0; i < kOf; ++i)
 #pragma unroll
@@ -290,34 +234,21 @@ __global__ void __launch_bounds__(512) scaled_rows(const Product p, const In* w,
   });
 }
 
-// Of 42 that were timed on weights of eight sizes (H100 and H200), those without which one lost 0.1 % or more.
-constexpr Tuning kTunings[] = {{{{{"rows", 16}, {"split", 1}, {"stages", 2}, {"warps", 4}}}},
-                               {{{{"rows", 16}, {"split", 1}, {"stages", 4}, {"warps", 4}}}},
-                               {{{{"rows", 16}, {"split", 1}, {"stages", 2}, {"warps", 8}}}},
-                               {{{{"rows", 16}, {"split", 1}, {"stages", 4}, {"warps", 8}}}},
-                               {{{{"rows", 16}, {"split", 1}, {"stages", 2}, {"warps", 16}}}},
-                               {{{{"rows", 16}, {"split", 1}, {"stages", 4}, {"warps", 16}}}},
-                               {{{{"rows", 16}, {"split", 2}, {"stages", 4}, {"warps", 4}}}},
-                               {{{{"rows", 16}, {"split", 2}, {"stages", 2}, {"warps", 8}}}},
-                               {{{{"rows", 16}, {"split", 2}, {"stages", 4}, {"warps", 8}}}},
-                               {{{{"rows", 16}, {"split", 4}, {"stages", 2}, {"warps", 8}}}},
-                               {{{{"rows", 16}, {"split", 4}, {"stages", 4}, {"warps", 8}}}},
-                               {{{{"rows", 16}, {"split", 8}, {"stages", 2}, {"warps", 8}}}},
-                               {{{{"rows", 32}, {"split", 1}, {"stages", 4}, {"warps", 4}}}},
-                               {{{{"rows", 32}, {"split", 1}, {"stages", 8}, {"warps", 4}}}},
-                               {{{{"rows", 32}, {"split", 1}, {"stages", 2}, {"warps", 8}}}},
-                               {{{{"rows", 32}, {"split", 1}, {"stages", 4}, {"warps", 8}}}},
-                               {{{{"rows", 32}, {"split", 2}, {"stages", 2}, {"warps", 8}}}},
-                               {{{{"rows", 32}, {"split", 4}, {"stages", 2}, {"warps", 8}}}},
-                               {{{{"rows", 32}, {"split", 8}, {"stages", 2}, {"warps", 8}}}}};
-
-bool along_k(const MatmulShape& s) { return s.weights_in_a() ? !s.ta : s.tb; }
+// Of 42 that were timed on weights of eight sizes (H100 and H200), those without which one lost 0.1 % or more, less those that
+// only won where cuda_gemv_tma does since. Without tensor cores, six of them.
+constexpr Tuning kTunings[] = {
+    {{{{"rows", 16}, {"split", 1}, {"stages", 2}, {"warps", 4}}}},  {{{{"rows", 16}, {"split", 1}, {"stages", 2}, {"warps", 8}}}},
+    {{{{"rows", 16}, {"split", 1}, {"stages", 2}, {"warps", 16}}}}, {{{{"rows", 16}, {"split", 2}, {"stages", 2}, {"warps", 8}}}},
+    {{{{"rows", 16}, {"split", 4}, {"stages", 2}, {"warps", 8}}}},  {{{{"rows", 16}, {"split", 8}, {"stages", 2}, {"warps", 8}}}},
+    {{{{"rows", 16}, {"split", 1}, {"stages", 4}, {"warps", 16}}}}, {{{{"rows", 16}, {"split", 2}, {"stages", 4}, {"warps", 8}}}},
+    {{{{"rows", 16}, {"split", 4}, {"stages", 4}, {"warps", 8}}}},  {{{{"rows", 32}, {"split", 1}, {"stages", 4}, {"warps", 4}}}},
+    {{{{"rows", 32}, {"split", 1}, {"stages", 4}, {"warps", 8}}}}};
 
 // Whether tensor cores may take it, as far as strides tell.
 bool takes_mma(const Problem& problem) {
   const MatmulShape& s = problem.matmul();
-  const int64_t w_row = s.weights_in_a() ? s.lda : s.ldb, w_batch = s.weights_in_a() ? s.batch_stride_a : s.batch_stride_b;
-  return problem.dtype != DType::f32 && along_k(s) && w_row % 8 == 0 && (s.batch == 1 || w_batch % 8 == 0);
+  const Product p(s);
+  return problem.dtype != DType::f32 && along_k(s) && p.w_row % 8 == 0 && (s.batch == 1 || p.w_batch % 8 == 0);
 }
 
 class Gemv final : public Kernel {
@@ -331,8 +262,6 @@ class Gemv final : public Kernel {
           const auto with_eights = [&]<int kEights>() {
             const auto with_tiles = [&]<int kTiles>() {
               const int64_t ring = stages_ * bytes_of_step(kTiles, kEights);
-              if constexpr (kTiles == 2)
-                if (stages_ == 8) return function(mma_rows<In, Out, kTiles, kEights, 8>, 16 * kTiles, 8 * kEights, ring, in, out);
               return stages_ == 4 ? function(mma_rows<In, Out, kTiles, kEights, 4>, 16 * kTiles, 8 * kEights, ring, in, out)
                                   : function(mma_rows<In, Out, kTiles, kEights, 2>, 16 * kTiles, 8 * kEights, ring, in, out);
             };
@@ -389,23 +318,8 @@ class Gemv final : public Kernel {
         stages_(tuning["stages"]),
         split_(tuning["split"]),
         warps_(tuning["warps"]),
-        early_(cuda::can_begin_early(facts)) {
-    const MatmulShape& s = shape_;
-    const bool in_a = s.weights_in_a();
-    product_ = {.big = s.big(),
-                .k = s.k,
-                .n = s.small(),
-                .w_row = in_a ? s.lda : s.ldb,
-                .w_batch = in_a ? s.batch_stride_a : s.batch_stride_b,
-                .x_k = in_a ? (s.tb ? 1 : s.ldb) : (s.ta ? s.lda : 1),
-                .x_column = in_a ? (s.tb ? s.ldb : 1) : (s.ta ? 1 : s.lda),
-                .x_batch = in_a ? s.batch_stride_b : s.batch_stride_a,
-                .y_big = in_a ? s.ldc : 1,
-                .y_column = in_a ? 1 : s.ldc,
-                .y_batch = s.batch_stride_c,
-                .alpha = s.alpha,
-                .beta = s.beta};
-  }
+        early_(cuda::can_begin_early(facts)),
+        product_(problem.matmul()) {}
 
   MatmulShape shape_;
   DType dtype_, out_dtype_;
@@ -414,6 +328,33 @@ class Gemv final : public Kernel {
   bool early_;
   Product product_;
 };
+
+// The tuning with so many warps for a tile of rows, with the ring's `stages`.
+const Tuning& with_warps(int64_t rows, int64_t split, int64_t warps, int64_t stages) {
+  for (const Tuning& tuning : kTunings)
+    if (tuning["rows"] == rows && tuning["split"] == split && tuning["warps"] == warps && tuning["stages"] == stages)
+      return tuning;
+  return kTunings[0];
+}
+
+const Tuning& prefers(const Problem& problem, const DeviceFacts& facts) {
+  const MatmulShape& s = problem.matmul();
+  const bool mma = takes_mma(problem), clusters = facts.isa_bit >= 90;
+  const int64_t rows = mma ? 16 : along_k(s) ? 4 : 4 * kWarp, tiles = s.batch * ((s.big() + rows - 1) / rows);
+  if (along_k(s) && !mma) {
+    // As many warps for a tile as K has steps, or as eight blocks of each multiprocessor leave it. On 1022 shapes that an H200's
+    // tune timed, 3.5 % slower than the best tuning of each, most of it where tensor cores take it too.
+    const int64_t wanted = std::min((s.k + kWarp * 4 - 1) / (kWarp * 4), facts.cores * 8 / std::max<int64_t>(tiles, 1));
+    if (wanted <= 16 || !clusters) return with_warps(16, 1, wanted <= 4 ? 4 : wanted <= 8 ? 8 : 16, 2);
+    return with_warps(16, wanted <= 32 ? 4 : 8, 8, 2);
+  }
+  // Two blocks for each multiprocessor, by sharing K where rows are few: among more where each goes through K alone.
+  const int64_t split = !clusters || tiles >= facts.cores ? 1
+                        : 2 * tiles >= facts.cores        ? 2
+                        : mma || 4 * tiles >= facts.cores ? 4
+                                                          : 8;
+  return with_warps(mma && split == 1 ? 32 : 16, split, 8, mma ? 4 : 2);
+}
 
 }  // namespace
 
@@ -436,20 +377,7 @@ extern const Variant cuda_gemv = {
       if (s.big() > int64_t{1} << 30) return "more rows than a grid has blocks";
       return std::nullopt;
     },
-    // Two blocks for each multiprocessor, by sharing K where rows are few: among more where each goes through K alone.
-    .prefer = [](const Problem& problem, const DeviceFacts& facts) -> const Tuning& {
-      const MatmulShape& s = problem.matmul();
-      const bool mma = takes_mma(problem);
-      const int64_t rows = mma ? 16 : along_k(s) ? 4 : 4 * kWarp, tiles = s.batch * ((s.big() + rows - 1) / rows);
-      const int64_t split = facts.isa_bit < 90 || tiles >= facts.cores ? 1
-                            : 2 * tiles >= facts.cores                 ? 2
-                            : along_k(s) || 4 * tiles >= facts.cores   ? 4
-                                                                       : 8;
-      for (const Tuning& tuning : kTunings)
-        if (tuning["rows"] == 16 && tuning["split"] == split && tuning["warps"] == 8 && tuning["stages"] == (mma ? 4 : 2))
-          return tuning;
-      return kTunings[0];
-    },
+    .prefer = prefers,
     .prepare = [](const Problem& problem, const Tuning& tuning, const DeviceFacts& facts,
                   Planner&) { return Gemv::make(problem, tuning, facts); },
     // Tensor cores or not depends on where operands lie, and so does the order.
