@@ -309,8 +309,11 @@ TEST(Select, KnowsWhatAGpuRuns) {
   };
   for (const char* text : {"rows64_seqk1000", "rows64_seqk32768"}) EXPECT_EQ(chosen(text), "cuda_vec");
   EXPECT_EQ(chosen("rows2_seqk100000"), "cuda_block");
-  EXPECT_EQ(chosen("8x4096x4096_tb"), "cuda_gemv");
+  EXPECT_EQ(chosen("8x4096x4096_tb"), "cuda_gemv_tma");
+  EXPECT_EQ(chosen("8x4095x4096_tb"), "cuda_gemv");
   EXPECT_EQ(chosen("100x4096x4096_tb"), "cuda_gemm");
+  EXPECT_EQ(chosen("300x4096x4096_tb"), "cuda_wgmma");
+  EXPECT_EQ(chosen("300x4096x4096"), "cuda_gemm");
   const CallOptions invariant{.variant = "", .numerics = Numerics::batch_invariant};
   for (const char* text : {"1x4096x4097_tb", "16x4096x4097_tb", "200x4096x4097_tb", "4097x4096x3"})
     EXPECT_EQ(chosen(text, invariant), "cuda_gemm");
