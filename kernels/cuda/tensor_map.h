@@ -7,8 +7,6 @@
 #include <array>
 #include <cstdint>
 
-#include "core/status.h"
-
 namespace metallic::cuda {
 
 /// Matrices of 16-bit elements whose rows are contiguous; strides in elements.
@@ -24,10 +22,12 @@ inline bool takes_tensor_map(const RowsInMemory& r) {
          r.columns <= kMost;
 }
 
-/// A map of them at an address that is a multiple of 16, for boxes of 64 columns × `box_rows`. What of a box lies beyond the
-/// tensor is zero. In shared memory its rows of 128 bytes begin at a multiple of 1024 bytes, with chunk c of row r at place c ^ r
-/// % 8. Takes less than a microsecond and calls nothing of the device's. `ok`, or why not: a driver without tensor maps.
-inline Code make_tensor_map(CUtensorMap& map, const void* at, const RowsInMemory& r, uint32_t box_rows) {
+/// Makes a map of them for boxes of 64 columns × `box_rows`. What of a box lies beyond the tensor is zero. In shared memory its
+/// rows of 128 bytes begin at a multiple of 1024 bytes, with chunk c of row r at place c ^ r % 8. Takes less than a microsecond
+/// and calls nothing of the device's. False where the address is no multiple of 16, strides do not fit, or the driver has no such
+/// maps.
+inline bool make_tensor_map(CUtensorMap& map, const void* at, const RowsInMemory& r, uint32_t box_rows) {
+  if (reinterpret_cast<uintptr_t>(at) % 16 != 0 || !takes_tensor_map(r)) return false;
   using Encode =
       CUresult (*)(CUtensorMap*, CUtensorMapDataType, cuuint32_t, void*, const cuuint64_t*, const cuuint64_t*, const cuuint32_t*,
                    const cuuint32_t*, CUtensorMapInterleave, CUtensorMapSwizzle, CUtensorMapL2promotion, CUtensorMapFloatOOBfill);
@@ -42,7 +42,7 @@ inline Code make_tensor_map(CUtensorMap& map, const void* at, const RowsInMemory
 #endif
     return result == cudaDriverEntryPointSuccess ? reinterpret_cast<Encode>(found) : nullptr;
   }();
-  if (!encode) return Code::unsupported;
+  if (!encode) return false;
   // Strides of one row or one matrix say nothing: any that a map takes.
   const int64_t stride = r.rows > 1 ? r.stride : (r.columns + 7) / 8 * 8, apart = r.matrices > 1 ? r.apart : stride * r.rows;
   const auto bytes = [](int64_t elements) { return static_cast<cuuint64_t>(2 * elements); };
@@ -50,10 +50,9 @@ inline Code make_tensor_map(CUtensorMap& map, const void* at, const RowsInMemory
                                            static_cast<cuuint64_t>(r.matrices)};
   const std::array<cuuint64_t, 2> strides = {bytes(stride), bytes(apart)};
   const std::array<cuuint32_t, 3> box = {64, box_rows, 1}, steps = {1, 1, 1};
-  const CUresult result = encode(&map, CU_TENSOR_MAP_DATA_TYPE_UINT16, 3, const_cast<void*>(at), sizes.data(), strides.data(),
-                                 box.data(), steps.data(), CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
-                                 CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
-  return result == CUDA_SUCCESS ? Code::ok : Code::unsupported;
+  return encode(&map, CU_TENSOR_MAP_DATA_TYPE_UINT16, 3, const_cast<void*>(at), sizes.data(), strides.data(), box.data(),
+                steps.data(), CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B, CU_TENSOR_MAP_L2_PROMOTION_L2_256B,
+                CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE) == CUDA_SUCCESS;
 }
 
 }  // namespace metallic::cuda

@@ -210,13 +210,10 @@ class GemvTma final : public Kernel {
     if (batch_ == 0 || product_.n == 0) return Code::ok;
     const void* w = args.in[in_a_ ? 0 : 1];
     const void* x = args.in[in_a_ ? 1 : 0];
-    const bool mapped = (reinterpret_cast<uintptr_t>(w) | reinterpret_cast<uintptr_t>(x)) % 16 == 0 && product_.k > 0;
     CUtensorMap of_w{}, of_x{};
-    if (mapped) {
-      const auto rows = static_cast<uint32_t>(rows_), columns = static_cast<uint32_t>(product_.n <= 8 ? 8 : 16);
-      if (const Code code = cuda::make_tensor_map(of_w, w, weights_of(product_, batch_), rows); code != Code::ok) return code;
-      if (const Code code = cuda::make_tensor_map(of_x, x, columns_of(product_, batch_), columns); code != Code::ok) return code;
-    }
+    const bool mapped = product_.k > 0 &&
+                        cuda::make_tensor_map(of_w, w, weights_of(product_, batch_), static_cast<uint32_t>(rows_)) &&
+                        cuda::make_tensor_map(of_x, x, columns_of(product_, batch_), product_.n <= 8 ? 8 : 16);
     return with_kernel([&]<typename In, typename Out>(auto kernel, In, Out) {
       return cuda::launch(kernel, grid(), executor, of_w, of_x, product_, static_cast<const In*>(w), static_cast<const In*>(x),
                           static_cast<Out*>(args.out), static_cast<unsigned>(split_), static_cast<int>(stages_), mapped);

@@ -159,13 +159,9 @@ class Wgmma final : public Kernel {
   Code run(const Args& args, std::byte*, Executor& executor) const override {
     if (shape_.m == 0 || shape_.n == 0 || batch_ == 0) return Code::ok;
     const void *const a = args.in[0], *const b = args.in[1];
-    const bool mapped = mappable_ && (reinterpret_cast<uintptr_t>(a) | reinterpret_cast<uintptr_t>(b)) % 16 == 0;
     CUtensorMap of_a, of_b;
-    if (mapped) {
-      if (const Code code = cuda::make_tensor_map(of_a, a, rows_of(shape_.a), static_cast<uint32_t>(rows_)); code != Code::ok)
-        return code;
-      if (const Code code = cuda::make_tensor_map(of_b, b, rows_of(shape_.b), kColumns); code != Code::ok) return code;
-    }
+    const bool mapped = shape_.k > 0 && cuda::make_tensor_map(of_a, a, rows_of(shape_.a), static_cast<uint32_t>(rows_)) &&
+                        cuda::make_tensor_map(of_b, b, rows_of(shape_.b), kColumns);
     return with_kernels([&]<typename In, typename Out>(auto tiles, auto boxes, size_t shared, In, Out) {
       const Grid grid{.blocks = dim3(static_cast<unsigned>((shape_.n + kColumns - 1) / kColumns),
                                      static_cast<unsigned>((shape_.m + rows_ - 1) / rows_), static_cast<unsigned>(batch_)),
@@ -186,15 +182,13 @@ class Wgmma final : public Kernel {
         out_dtype_(problem.out_dtype),
         rows_(tuning["rows"]),
         batch_(problem.matmul().batch),
-        shape_(problem.matmul()),
-        mappable_(shape_.k > 0 && cuda::takes_tensor_map(rows_of(shape_.a)) && cuda::takes_tensor_map(rows_of(shape_.b))) {}
+        shape_(problem.matmul()) {}
 
   cuda::RowsInMemory rows_of(const Matrix& matrix) const { return {matrix.rows, shape_.k, matrix.stride, batch_, matrix.batch}; }
 
   DType dtype_, out_dtype_;
   int64_t rows_, batch_;
   Shape shape_;
-  bool mappable_;
 };
 
 }  // namespace
