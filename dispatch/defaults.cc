@@ -32,12 +32,14 @@ std::vector<Rule> default_rules(const RuleKey& key, const Thresholds& t, const D
     if (dots && key.layout.starts_with(layout))
       rules.push_back({.when = {small, {.axis = Axis::side, .low = side, .high = side}}, .use = named("gemv_bf16")});
   // The copy engine, which Hopper and later cards have, and, where products are large, Hopper's tensor cores (H200: 128 columns
-  // of 4096 × 4096 0.8 times as fast, 256 of 14336 × 4096 twice; of a tune's shapes those beyond 192 gain on average).
+  // of 4096 × 4096 0.8 times as fast, 256 of 14336 × 4096 twice; of a tune's shapes those beyond 192 gain on average, but for
+  // short K).
   const bool copies = facts.backend == "cuda" && facts.isa_bit >= 90 && key.dtype != DType::f32;
   if (copies) rules.push_back({.when = {small}, .use = named("gemv_tma")});
   rules.push_back({.when = {small}, .use = named("gemv")});
   // A GPU's GEMM packs nothing.
-  if (copies && facts.isa_bit == 90) rules.push_back({.when = {{.axis = Axis::n, .low = 193}}, .use = named("wgmma")});
+  if (copies && facts.isa_bit == 90)
+    rules.push_back({.when = {{.axis = Axis::n, .low = 193}, {.axis = Axis::k, .low = 256}}, .use = named("wgmma")});
   if (facts.backend != "cpu") {
     rules.push_back({.use = named("gemm")});
     return rules;
