@@ -28,7 +28,7 @@ class Clocks {
 
  private:
   explicit Clocks(void* device) : device_(device) {}
-  void* device_;  // NVML's handle
+  [[maybe_unused]] void* device_;  // NVML's handle; a build without CUDA has none
 };
 
 }  // namespace metallic::cuda
