@@ -8,6 +8,8 @@
 #include <span>
 #include <thread>
 
+#include "measure/clock.h"
+
 namespace metallic {
 namespace {
 
@@ -86,8 +88,6 @@ double autocorrelation_of(std::span<const double> readings) {
   }
   return alone > 0 ? std::clamp(together / alone, -1.0, 1.0) : 0;
 }
-
-double now_s() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 }  // namespace
 

@@ -3,6 +3,9 @@
 
 namespace metallic {
 
+/// Seconds of std::chrono::steady_clock since some moment.
+double now_s();
+
 struct ClockFacts {
   double resolution_s =
       0;              ///< the smallest difference between two readings that differ; where ticks are fine, the cost of a reading

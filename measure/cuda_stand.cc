@@ -5,6 +5,7 @@
 #include <array>
 #include <cmath>
 
+#include "backends/cuda/event.h"
 #include "backends/cuda/memory.h"
 #include "core/label.h"
 #include "kernels/oracle.h"
@@ -34,33 +35,28 @@ class Interval {
  public:
   static Result<Interval> create() {
     Interval made;
-    METALLIC_CUDA(cudaEventCreate(&made.begin_));
-    METALLIC_CUDA(cudaEventCreate(&made.end_));
+    METALLIC_TRY(made.begin_, Event::create());
+    METALLIC_TRY(made.end_, Event::create());
     return made;
-  }
-  Interval(Interval&& other) noexcept : begin_(std::exchange(other.begin_, nullptr)), end_(std::exchange(other.end_, nullptr)) {}
-  ~Interval() {
-    if (begin_) cudaEventDestroy(begin_);
-    if (end_) cudaEventDestroy(end_);
   }
   // As nodes of the graph that the stream is captured in, so that launching it is not in the time.
   Status begin(cudaStream_t stream) {
-    METALLIC_CUDA(cudaEventRecordWithFlags(begin_, stream, cudaEventRecordExternal));
+    METALLIC_CUDA(cudaEventRecordWithFlags(begin_.get(), stream, cudaEventRecordExternal));
     return {};
   }
   Status end(cudaStream_t stream) {
-    METALLIC_CUDA(cudaEventRecordWithFlags(end_, stream, cudaEventRecordExternal));
+    METALLIC_CUDA(cudaEventRecordWithFlags(end_.get(), stream, cudaEventRecordExternal));
     return {};
   }
   Result<double> seconds() {
     float ms = 0;
-    METALLIC_CUDA(cudaEventElapsedTime(&ms, begin_, end_));
+    METALLIC_CUDA(cudaEventElapsedTime(&ms, begin_.get(), end_.get()));
     return ms * 1e-3;
   }
 
  private:
   Interval() = default;
-  cudaEvent_t begin_ = nullptr, end_ = nullptr;
+  Event begin_, end_;
 };
 
 // What the output holds before a run that reads it, as prepare_output has it; nothing where none does.

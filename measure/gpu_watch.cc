@@ -1,14 +1,13 @@
 #include "measure/gpu_watch.h"
 
 #include <algorithm>
-#include <chrono>
+
+#include "measure/clock.h"
 
 namespace metallic {
 namespace {
 
 constexpr double kCycles = 1e5;  // of the anchor; any number would do
-
-double now_s() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 }  // namespace
 

@@ -34,8 +34,7 @@ std::optional<Library> load_cublaslt() {
       library.find("cublasLtMatmulAlgoGetHeuristic", api.heuristic) && library.find("cublasLtMatmul", api.matmul);
   if (!complete || create(&api.handle) != CUBLAS_STATUS_SUCCESS) return std::nullopt;
   loaded = &api;
-  const size_t number = version();
-  return Library{"cublaslt", fmt::format("{}.{}.{}", number / 10000, number / 100 % 100, number % 100)};
+  return Library{"cublaslt", version_of(version())};
 }
 
 const CublasLt* cublaslt() { return loaded; }

@@ -1,8 +1,6 @@
 #include "backends/cuda/cudnn.h"
 
 #ifdef METALLIC_WITH_CUDA
-#include <fmt/format.h>
-
 #include <atomic>
 
 #include "backends/cuda/library.h"
@@ -26,8 +24,7 @@ std::optional<Library> load_cudnn() {
       library.find("cudnnSetTensor4dDescriptorEx", api.descriptor_set) && library.find("cudnnSoftmaxForward", api.softmax);
   if (!complete) return std::nullopt;
   loaded = &api;
-  const size_t number = version();
-  return Library{"cudnn", fmt::format("{}.{}.{}", number / 10000, number / 100 % 100, number % 100)};
+  return Library{"cudnn", version_of(version())};
 }
 
 const Cudnn* cudnn() { return loaded; }

@@ -2,7 +2,9 @@
 #pragma once
 
 #include <dlfcn.h>
+#include <fmt/format.h>
 
+#include <string>
 #include <type_traits>
 
 namespace metallic::cuda {
@@ -24,5 +26,8 @@ class SharedLibrary {
  private:
   void* handle_;
 };
+
+/// The version that NVIDIA's libraries say as one number, 130100 for 13.1.0.
+inline std::string version_of(size_t number) { return fmt::format("{}.{}.{}", number / 10000, number / 100 % 100, number % 100); }
 
 }  // namespace metallic::cuda

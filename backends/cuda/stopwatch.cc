@@ -7,7 +7,7 @@
 #include <chrono>
 #include <utility>
 
-#include "backends/cuda/check.h"
+#include "backends/cuda/event.h"
 #endif
 
 namespace metallic::cuda {
@@ -17,28 +17,6 @@ namespace {
 
 constexpr size_t kPlaces = 4096;  // runs on their way; a forward pass of an 8B model is some 300
 constexpr int kComparisons = 5;   // of the clocks: the one that took least counts
-
-class Event {
- public:
-  static Result<Event> create() {
-    Event made;
-    METALLIC_CUDA(cudaEventCreate(&made.event_));
-    return made;
-  }
-  Event() = default;
-  Event(Event&& other) noexcept : event_(std::exchange(other.event_, nullptr)) {}
-  Event& operator=(Event&& other) noexcept {
-    std::swap(event_, other.event_);
-    return *this;
-  }
-  ~Event() {
-    if (event_) cudaEventDestroy(event_);
-  }
-  cudaEvent_t get() const { return event_; }
-
- private:
-  cudaEvent_t event_ = nullptr;
-};
 
 // Asking about an event is forbidden while any thread captures a graph, unless this thread says that it knows what it does.
 class WhileCapturing {

@@ -4,11 +4,9 @@
 
 #include "core/variant.h"
 #include "kernels/cuda/copy.cuh"
-#include "kernels/cuda/device.h"
 #include "kernels/cuda/element.cuh"
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/mma.cuh"
-#include "kernels/matmul/contract.h"
 #include "kernels/matmul/gemv.cuh"
 
 namespace metallic::matmul {
@@ -362,19 +360,14 @@ extern const Variant cuda_gemv = {
     .family = "gemv",
     .tunings = kTunings,
     .rejects = [](const Problem& problem, const Tuning& tuning, const DeviceFacts& facts) -> std::optional<std::string> {
-      if (auto reason = cuda::refuses_device(facts)) return reason;
-      const MatmulShape& s = problem.matmul();
-      if (auto reason = refuses_packed(problem)) return reason;
-      if (s.small() > kMostColumns) return "takes up to 16 columns";
+      if (auto reason = refuses_columns(problem, facts)) return reason;
       if (tuning["split"] > 1 && facts.isa_bit < 90) return "clusters of blocks need compute capability 9.0";
       if (takes_mma(problem)) {
-        const int64_t step = bytes_of_step(static_cast<int>(tuning["rows"] / 16), s.small() <= 8 ? 1 : 2);
+        const int64_t step = bytes_of_step(static_cast<int>(tuning["rows"] / 16), problem.matmul().small() <= 8 ? 1 : 2);
         if (tuning["warps"] * tuning["stages"] * step > facts.l1d_bytes) return "a block has less shared memory";
       } else if (tuning["rows"] != 16 || tuning["stages"] != 2) {
         return "only for tensor cores";
       }
-      if (s.batch > 65535) return "more matrices than a grid has rows";
-      if (s.big() > int64_t{1} << 30) return "more rows than a grid has blocks";
       return std::nullopt;
     },
     .prefer = prefers,

@@ -4,11 +4,9 @@
 
 #include "core/variant.h"
 #include "kernels/cuda/arrivals.cuh"
-#include "kernels/cuda/device.h"
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/mma.cuh"
 #include "kernels/cuda/tensor_map.h"
-#include "kernels/matmul/contract.h"
 #include "kernels/matmul/gemv.cuh"
 #include "kernels/matmul/tiles.cuh"
 
@@ -257,17 +255,14 @@ extern const Variant cuda_gemv_tma = {
     .family = "gemv",
     .tunings = kTunings,
     .rejects = [](const Problem& problem, const Tuning& tuning, const DeviceFacts& facts) -> std::optional<std::string> {
-      if (auto reason = cuda::refuses_device(facts)) return reason;
+      if (auto reason = refuses_columns(problem, facts)) return reason;
       if (facts.isa_bit < 90) return "needs the copy engine of compute capability 9.0";
       const MatmulShape& s = problem.matmul();
-      if (auto reason = refuses_packed(problem)) return reason;
-      if (s.small() > kMostColumns) return "takes up to 16 columns";
       const Product p(s);
       if (problem.dtype == DType::f32 || !along_k(s) || p.x_k != 1) return "takes 16-bit operands whose rows lie along K";
       if (!cuda::takes_tensor_map(weights_of(p, s.batch)) || !cuda::takes_tensor_map(columns_of(p, s.batch)))
         return "takes rows that begin at multiples of 16 bytes";
       if (shared_bytes(tuning, s.small()) > facts.l1d_bytes - kBeside) return "a block has less shared memory";
-      if (s.batch > 65535) return "more matrices than a grid has rows";
       return std::nullopt;
     },
     // On 106 shapes that an H200's tune timed, 1.5 % slower than the best tuning of each.

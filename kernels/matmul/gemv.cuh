@@ -5,10 +5,14 @@
 #include <cooperative_groups.h>
 
 #include <cstdint>
+#include <optional>
+#include <string>
 
 #include "core/problem.h"
 #include "kernels/cuda/cluster.cuh"
+#include "kernels/cuda/device.h"
 #include "kernels/cuda/element.cuh"
+#include "kernels/matmul/contract.h"
 
 namespace metallic::matmul {
 
@@ -35,6 +39,17 @@ struct Product {
 
 /// Whether rows of weights lie along K.
 inline bool along_k(const MatmulShape& s) { return s.weights_in_a() ? !s.ta : s.tb; }
+
+/// Why neither kernel takes a problem on a device, or nothing.
+inline std::optional<std::string> refuses_columns(const Problem& problem, const DeviceFacts& facts) {
+  if (auto reason = cuda::refuses_device(facts)) return reason;
+  if (auto reason = refuses_packed(problem)) return reason;
+  const MatmulShape& s = problem.matmul();
+  if (s.small() > kMostColumns) return "takes up to 16 columns";
+  if (s.batch > 65535) return "more matrices than a grid has rows";
+  if (s.big() > int64_t{1} << 30) return "more rows than a grid has blocks";
+  return std::nullopt;
+}
 
 /// Adds the tiles of a block's first `warps` warps in their order, then of a cluster's blocks, and stores the result. `put` puts
 /// this thread's part of its warp's tile, [kRows][kColumns] in shared memory, of which there is one for each of them. The first
