@@ -25,7 +25,7 @@ class GpuWatch {
  public:
   explicit GpuWatch(const DeviceFacts& facts);
 
-  /// Call while the GPU works, and the calling thread would wait for it: a reading takes some 20 µs, all of them at most a
+  /// Call while the GPU works, and the calling thread would wait for it: a reading takes some µs, all of them at most a
   /// twentieth of the time since the watch began.
   void look();
 

@@ -18,7 +18,7 @@ struct ClockReading {
   int64_t celsius = 0;   ///< 0: not known
 };
 
-/// Reads one GPU's; a reading takes some 20 µs and needs nothing of the GPU's.
+/// Reads one GPU's; a reading takes 5 µs (H200, driver 580) and needs nothing of the GPU's.
 class Clocks {
  public:
   /// Nothing where NVML is not there or does not know the device.
