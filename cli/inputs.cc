@@ -160,9 +160,9 @@ tune::AnalysisOptions analysis_options(const DeviceFacts& facts) {
     const Variant* found = find_variant(problem.op(), variant);
     return found ? to_string(found->prefer(problem, facts)) : "";
   };
-  const Thresholds built_in(facts);
-  options.default_rules = [facts, built_in](const RuleKey& key) { return default_rules(key, built_in, facts); };
-  options.softmax_vec_block = built_in.softmax_vec_block;
+  options.default_rules = [facts](const RuleKey& key) { return default_rules(key, Thresholds(facts, key.dtype), facts); };
+  options.softmax_vec_block = Thresholds(facts, DType::f32).softmax_vec_block;
+  options.smalln_max_n = [facts](DType dtype) { return Thresholds(facts, dtype).smalln_max_n; };
   return options;
 }
 

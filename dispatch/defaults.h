@@ -5,17 +5,22 @@
 #include <vector>
 
 #include "core/device.h"
+#include "core/dtype.h"
 #include "core/rule.h"
 
 namespace metallic {
 
 /// The guide's constants, where the device has no better.
 struct Thresholds {
-  /// On a GPU `vec` beats `block` as long as a row fits the registers of a block: on an H200 with bf16 and f32 alike.
-  explicit Thresholds(const DeviceFacts& facts) : softmax_vec_block(facts.backend == "cpu" ? 1024 : 32768) {}
+  /// On a GPU `vec` beats `block` as long as a row fits the registers of a block: on an H200 with bf16 and f32 alike. f32 has no
+  /// tensor cores of its precision: `gemv` reads X again for each four rows of weights, and beyond 12 columns `gemm` is up to
+  /// four times as fast.
+  Thresholds(const DeviceFacts& facts, DType dtype)
+      : softmax_vec_block(facts.backend == "cpu" ? 1024 : 262144),
+        smalln_max_n(facts.backend != "cpu" && dtype == DType::f32 ? 12 : 16) {}
 
   int64_t softmax_vec_block;  ///< vec up to this seq_k, block beyond
-  int64_t smalln_max_n = 16;  ///< gemv up to this min(M, N)
+  int64_t smalln_max_n;       ///< gemv up to this min(M, N)
   int64_t simd_m_min = 64;    ///< packed GEMM from this max(M, N) …
   int64_t simd_n_min = 16;    ///< … and this min(M, N) on
 };

@@ -27,7 +27,7 @@ Forcing forcing(Op op) {
 
 std::vector<Level> threshold_levels(const RuleKey& key, const SelectionInputs& in) {
   const Environment& e = in.environment;
-  Thresholds thresholds(in.facts);
+  Thresholds thresholds(in.facts, key.dtype);
   std::string set;
   const auto apply = [&](std::string_view variable, const std::optional<int64_t>& value, int64_t& threshold) {
     if (!value) return;
@@ -83,7 +83,7 @@ std::vector<Level> unforced_levels(const RuleKey& key, const SelectionInputs& in
   std::ranges::stable_sort(family, {}, &std::pair<double, Level>::first);
   for (auto& [distance, level] : family) levels.push_back(std::move(level));
   levels.push_back(
-      {.source = Source::defaults, .origin = "built-in", .rules = default_rules(key, Thresholds(in.facts), in.facts)});
+      {.source = Source::defaults, .origin = "built-in", .rules = default_rules(key, Thresholds(in.facts, key.dtype), in.facts)});
   return levels;
 }
 
@@ -102,8 +102,7 @@ Level last_level(const RuleKey& key, std::string_view backend) {
 std::span<const Canonical> canonical(Op op, std::string_view backend) {
   // A row in the registers of part of a warp up to a cluster, as long as it is; longer ones, and those that begin anywhere, in
   // the order of one block.
-  static constexpr Canonical kCudaSoftmax[] = {{"cuda_vec", "block=512;chunks=4"},
-                                               {"cuda_block", "cluster=1;fixed=1;threads=256"}};
+  static constexpr Canonical kCudaSoftmax[] = {{"cuda_vec", "block=512;chunks=4"}, {"cuda_block", "fixed=1;threads=256"}};
   static constexpr Canonical kCudaMatmul[] = {{"cuda_gemm", "tile=64"}};
   static constexpr Canonical kSoftmax[] = {{"cpu_vec", "unroll=4"}};
   static constexpr Canonical kMatmul[] = {{"cpu_gemm", "pack=1"}};

@@ -307,8 +307,8 @@ TEST(Select, KnowsWhatAGpuRuns) {
     for (const Candidate& candidate : decision->candidates) EXPECT_EQ(candidate.variant->backend(), "cuda");
     return std::string(decision->variant->name);
   };
-  for (const char* text : {"rows64_seqk1000", "rows64_seqk32768"}) EXPECT_EQ(chosen(text), "cuda_vec");
-  EXPECT_EQ(chosen("rows2_seqk100000"), "cuda_block");
+  for (const char* text : {"rows64_seqk1000", "rows64_seqk262144"}) EXPECT_EQ(chosen(text), "cuda_vec");
+  EXPECT_EQ(chosen("rows2_seqk300000"), "cuda_block");
   EXPECT_EQ(chosen("8x4096x4096_tb"), "cuda_gemv_tma");
   EXPECT_EQ(chosen("8x4095x4096_tb"), "cuda_gemv");
   EXPECT_EQ(chosen("100x4096x4096_tb"), "cuda_gemm");

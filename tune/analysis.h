@@ -26,7 +26,7 @@ struct AnalysisOptions {
   Profile earlier;
   /// The device's built-in thresholds, kept where the samples do not speak clearly against them.
   int64_t softmax_vec_block = 1024;
-  int64_t smalln_max_n = 16;
+  std::function<int64_t(DType)> smalln_max_n = [](DType) { return 16; };
   int64_t simd_m_min = 64;
   int64_t simd_n_min = 16;
   int bootstraps = 200;

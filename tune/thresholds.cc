@@ -227,7 +227,8 @@ std::vector<Threshold> matmul_thresholds(const std::vector<Point>& points, bool 
     const Duel duel(
         of_side, [](const Choice& c) { return family(c.variant) == "gemv"; },
         [](const Choice& c) { return family(c.variant) != "gemv"; });
-    found.push_back(maker.make("smalln_max_n", where, least_cost(duel), std::nullopt, stays, options.smalln_max_n));
+    found.push_back(maker.make("smalln_max_n", where, least_cost(duel), std::nullopt, stays,
+                               options.smalln_max_n(of_side.front().series->problem.dtype)));
     add_regret(found.back(), duel);
     for (const Point& point : of_side)
       if (point.x > found.back().value) beyond.push_back(point);

@@ -108,6 +108,29 @@ TEST(CudaBatches, ARowHasTheSameBitsHoweverManyAreBesideIt) {
     }
 }
 
+// Each variant on random operands, of which 1000 results are compared.
+void expect_right(const Problem& problem, const DeviceFacts& facts, Executor& stream) {
+  const auto bytes = operand_bytes(problem);
+  std::vector<std::vector<std::max_align_t>> operands;
+  for (const int64_t each : bytes) {
+    operands.emplace_back(static_cast<size_t>(each) / sizeof(std::max_align_t) + 1);
+    fill_random(problem.dtype, operands.back().data(), static_cast<size_t>(each) / size_of(problem.dtype), operands.size());
+  }
+  const Args args{.in = {operands[0].data(), operands[1].data(), operands[2].data()}, .out = operands[kOut].data()};
+  const Expectation expected(problem, args, nullptr, 1000, 1);
+  AnyPlanner planner(facts);
+  for (const Instance& instance : instances(problem.op(), facts)) {
+    if (instance.variant->rejects(problem, instance.tuning, facts)) continue;
+    const auto kernel = instance.variant->prepare(problem, instance.tuning, facts, planner);
+    ASSERT_TRUE(kernel) << kernel.error().message;
+    std::memset(args.out, 0, static_cast<size_t>(bytes[kOut]));
+    const auto failed = run_on_device(**kernel, args, bytes, stream);
+    ASSERT_FALSE(failed) << *failed;
+    const auto wrong = expected.first_difference(args.out);
+    ASSERT_FALSE(wrong) << to_string(*instance.variant, instance.tuning) << " on " << label(problem) << ": " << *wrong;
+  }
+}
+
 // Places in tensors are 64 bits wide: a fifth of these elements lie beyond what 32 count.
 TEST(CudaLarge, MoreElementsThan32BitsCount) {
   const auto devices = cuda::devices();
@@ -116,28 +139,20 @@ TEST(CudaLarge, MoreElementsThan32BitsCount) {
   if (facts.memory_bytes < int64_t{16} << 30) GTEST_SKIP() << "the device has too little memory";
   const auto stream = cuda::make_stream(facts);
   ASSERT_TRUE(stream) << stream.error().message;
-  for (Problem problem : {softmax_problem(80000, 32776), matmul_problem(2, 4096, 640000, false, true)}) {
-    problem = with_dtype(problem, DType::bf16);
-    const auto bytes = operand_bytes(problem);
-    std::vector<std::vector<std::max_align_t>> operands;
-    for (const int64_t each : bytes) {
-      operands.emplace_back(static_cast<size_t>(each) / sizeof(std::max_align_t) + 1);
-      fill_random(DType::bf16, operands.back().data(), static_cast<size_t>(each) / 2, operands.size());
-    }
-    const Args args{.in = {operands[0].data(), operands[1].data(), operands[2].data()}, .out = operands[kOut].data()};
-    const Expectation expected(problem, args, nullptr, 200, 1);
-    AnyPlanner planner(facts);
-    for (const Instance& instance : instances(problem.op(), facts)) {
-      if (instance.variant->rejects(problem, instance.tuning, facts)) continue;
-      const auto kernel = instance.variant->prepare(problem, instance.tuning, facts, planner);
-      ASSERT_TRUE(kernel) << kernel.error().message;
-      std::memset(args.out, 0, static_cast<size_t>(bytes[kOut]));
-      const auto failed = run_on_device(**kernel, args, bytes, **stream);
-      ASSERT_FALSE(failed) << *failed;
-      const auto wrong = expected.first_difference(args.out);
-      ASSERT_FALSE(wrong) << to_string(*instance.variant, instance.tuning) << " on " << label(problem) << ": " << *wrong;
-    }
-  }
+  for (const Problem& problem : {softmax_problem(80000, 32776), matmul_problem(2, 4096, 640000, false, true)})
+    expect_right(with_dtype(problem, DType::bf16), facts, **stream);
+}
+
+// A grid goes through the rows in turns, and a cluster of blocks has a row.
+TEST(CudaTurns, MoreRowsThanRunAtOnce) {
+  const auto devices = cuda::devices();
+  if (devices.empty()) GTEST_SKIP() << "this machine has no CUDA device";
+  const auto stream = cuda::make_stream(devices.front());
+  ASSERT_TRUE(stream) << stream.error().message;
+  for (const char* text : {"rows1500_seqk9001", "rows700_seqk65536", "rows300_seqk120003", "batch2_seqq800_seqk13000_causal",
+                           "batch1_seqq300_seqk40000_causal"})
+    for (const DType dtype : {DType::f32, DType::bf16})
+      expect_right(with_dtype(*parse_label(text), dtype), devices.front(), **stream);
 }
 
 std::vector<Types> all_types() {

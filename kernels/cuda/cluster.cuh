@@ -11,47 +11,38 @@ namespace metallic::cuda {
 
 inline constexpr int kMostBlocks = 16;  ///< of a cluster
 
-/// Rounds in which each block of a cluster sends 8 bytes to all. In shared memory, at the same place in each block. There is no
-/// barrier of the cluster in a round: its release would wait until all that the block has stored is in the device's memory. With
-/// one, softmax of 1024 rows of 262144 bf16 took 619 µs on an H200 (vec, 16 blocks of 512 threads), and 393 µs without. Two
-/// places each, in turn: who sends for one round has what all sent in the round before, thus nobody reads what they sent in the
-/// round before that. A block may end when it has all.
+/// Each block of a cluster sends 8 bytes to all, once. In shared memory, at the same place in each block. There is no barrier of
+/// the cluster: its release would wait until all that the block has stored is in the device's memory. With one, softmax of 1024
+/// rows of 262144 bf16 took 619 µs on an H200 (vec, 16 blocks of 512 threads), and 393 µs without. A block may end when it has
+/// all.
 template <typename T>
-class ClusterRounds {
+class ClusterExchange {
   static_assert(sizeof(T) == 8);
 
  public:
-  /// Every thread, once; others may send behind the wait in `begun`.
+  /// Every thread, once, long before `all_of`, which waits until every block came here.
   __device__ void begin() {
 #if __CUDA_ARCH__ >= 900
-    if (threadIdx.x == 0)
-      for (Arrivals& arrived : arrived_) arrived.begin(1);
+    if (threadIdx.x == 0) arrived_.begin(1);
+    __syncwarp();  // of an aligned barrier all lanes come at once
     asm volatile("barrier.cluster.arrive.relaxed.aligned;" ::: "memory");
 #endif
   }
-  __device__ void begun() {
+
+  /// What each of the cluster's `blocks` sent, `mine` being this one's, which at least the first `blocks` threads have; `rank` is
+  /// the block's number. There must be a cluster: st.async is illegal in a block alone.
+  __device__ const T* all_of(const T& mine, unsigned rank, unsigned blocks) {
 #if __CUDA_ARCH__ >= 900
     asm volatile("barrier.cluster.wait.acquire.aligned;" ::: "memory");
-#endif
-  }
-
-  /// Sends `mine`, which at least the first `blocks` threads have, for a round; `rank` is the block's number in the cluster.
-  __device__ void send(const T& mine, int round, unsigned rank, unsigned blocks) {
-#if __CUDA_ARCH__ >= 900
-    Arrivals& arrived = arrived_[round % 2];
-    if (threadIdx.x == 0) arrived.arrive_expecting(8 * blocks);
+    if (threadIdx.x == 0) arrived_.arrive_expecting(8 * blocks);
     if (threadIdx.x < blocks)
       asm volatile("st.async.shared::cluster.mbarrier::complete_tx::bytes.b64 [%0], %1, [%2];" ::"r"(
-                       of_block(shared_place(&sent_[round % 2][rank]), threadIdx.x)),
-                   "l"(*reinterpret_cast<const uint64_t*>(&mine)), "r"(of_block(shared_place(&arrived), threadIdx.x))
+                       of_block(shared_place(&sent_[rank]), threadIdx.x)),
+                   "l"(*reinterpret_cast<const uint64_t*>(&mine)), "r"(of_block(shared_place(&arrived_), threadIdx.x))
                    : "memory");
+    arrived_.wait(0);
 #endif
-  }
-
-  /// Waits until all have sent for a round, and gives what each did.
-  __device__ const T* receive(int round) {
-    arrived_[round % 2].wait(static_cast<unsigned>(round / 2));
-    return sent_[round % 2];
+    return sent_;
   }
 
  private:
@@ -64,8 +55,8 @@ class ClusterRounds {
   }
 #endif
 
-  T sent_[2][kMostBlocks];
-  Arrivals arrived_[2];
+  T sent_[kMostBlocks];
+  Arrivals arrived_;
 };
 
 /// Waits until all threads of the cluster came here and thus have what they read of others' shared memory, which may end then.

@@ -31,22 +31,17 @@ class Exponential {
 
   /// Within 2·scale·|d|·2⁻²⁴ more, and 0 below 2⁻¹²⁶, in a third of the instructions: for the terms of a sum, where what is far
   /// from 0 counts little, and for results of 16 bits.
-  __device__ float roughly(float d) const {
+  __device__ float roughly(float d) const { return power_of_2(d * factor_); }
+  /// Times 2^exponent.
+  __device__ float roughly(float d, float exponent) const { return power_of_2(fmaf(d, factor_, exponent)); }
+
+ private:
+  __device__ static float power_of_2(float exponent) {
     float power;
-    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(power) : "f"(d * factor_));
+    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(power) : "f"(exponent));
     return power;
   }
 
-  /// As precisely as a result of type Out shows.
-  template <typename Out>
-  __device__ float for_result(float d) const {
-    if constexpr (sizeof(Out) == 2)
-      return roughly(d);
-    else
-      return (*this)(d);
-  }
-
- private:
   float factor_;
 };
 

@@ -1,11 +1,10 @@
-// softmax cuda_block: a row in the shared memory of a block or of a cluster of blocks, the next rows on their way there, or, in
-// two launches, shared by segments all over the device where rows are few; what does not fit is read twice.
+// softmax cuda_block: a row in the shared memory of a block, the next rows on their way there, or, in two launches, shared by
+// segments all over the device where rows are few; what does not fit is read twice.
 #include <fmt/format.h>
 
 #include <algorithm>
 
 #include "core/variant.h"
-#include "kernels/cuda/cluster.cuh"
 #include "kernels/cuda/copy.cuh"
 #include "kernels/cuda/device.h"
 #include "kernels/cuda/launch.cuh"
@@ -19,29 +18,27 @@ using namespace cuda;
 constexpr int kWarp = 32;
 constexpr int64_t kBeside = 1024;  // bytes of a block's shared memory that hold no chunks
 
-// A grid as large as runs at once goes through the rows: each block, or cluster of `blocks`, has kStages rows in shared memory or
-// on their way there. A row is added up before the one before it is stored, so that neither reading nor a cluster's exchange of
-// sums need be waited for. With a block for each row, which read, added and stored in turn, this kernel moved at 0.55 of a copy.
+// A grid as large as runs at once goes through the rows: each block has kStages rows in shared memory or on their way there. A
+// row is added up before the one before it is stored, so that reading need not be waited for. With a block for each row, which
+// read, added and stored in turn, this kernel moved at 0.55 of a copy.
 constexpr int kStages = 3;
 constexpr int kTogether = 2;  // chunks that a thread looks at together
 
-template <typename In, typename Out, bool kClustered, Places kPlaces>
+template <typename In, typename Out, Places kPlaces>
 __global__ void __launch_bounds__(512, 2)
-    block_rows(const Rows s, const In* in, Out* out, const int each, const int kept_chunks, const unsigned blocks) {
+    block_rows(const Rows s, const In* in, Out* out, const int chunks, const int kept_chunks) {
   constexpr int kOf = kChunk<In>;
   extern __shared__ uint4 memory[];
   // Two, in turn: who writes the one knows that all have read it before they arrived at the other's barrier.
   __shared__ MaxSum of_warp[2][kWarp];
-  __shared__ ClusterRounds<MaxSum> cluster;
-  if constexpr (kClustered) cluster.begin();
   after_earlier();
-  const unsigned of_turn = gridDim.x / blocks, rank = blockIdx.x % blocks;
+  const unsigned of_turn = gridDim.x;
   const int step = static_cast<int>(blockDim.x), thread = static_cast<int>(threadIdx.x);
   const auto stage_of = [&](int turn) { return memory + turn % kStages * kept_chunks; };
   // A thread reads its own chunks alone, so nobody need wait for others.
   const auto start = [&](unsigned row, int turn) {
     if (row < s.rows) {
-      const Part<In, kPlaces> part(s, in, row, rank, each);
+      const Part<In, kPlaces> part(s, in, row, 0, chunks);
       uint4* const to = stage_of(turn);
       for (int chunk = thread; chunk < min(part.chunks, kept_chunks); chunk += step)
         if (part.is_wide(chunk * kOf)) start_copy<16>(to + chunk, part.at + chunk * kOf);
@@ -67,27 +64,22 @@ __global__ void __launch_bounds__(512, 2)
     }
   };
   const auto sums = [&](unsigned row, int turn) {
-    const Part<In, kPlaces> part(s, in, row, rank, each);
+    const Part<In, kPlaces> part(s, in, row, 0, chunks);
     wait_for_copies<kStages - 2>();
     MaxSum mine{-INFINITY, 0};
     for_chunks(part, turn, [&](const Chunk<In>(&raw)[kTogether], int) { add(mine, raw, s.exponential); });
     return combined_over_warps(combined(mine, s.exponential), s.exponential, of_warp[turn % 2]);
   };
 
-  unsigned row = blockIdx.x / blocks;
+  unsigned row = blockIdx.x;
   for (int turn = 0; turn < kStages; ++turn) start(row + turn * of_turn, turn);
   MaxSum all = sums(row, 0);
-  if constexpr (kClustered) cluster.begun(), cluster.send(all, 0, rank, blocks);
   for (int turn = 0; row < s.rows; row += of_turn, ++turn) {
     const unsigned next = row + of_turn;
     MaxSum of_next{-INFINITY, 0};
     if (next < s.rows) of_next = sums(next, turn + 1);
-    if constexpr (kClustered) {
-      all = combined_of(cluster.receive(turn), blocks, s.exponential);
-      if (next < s.rows) cluster.send(of_next, turn + 1, rank, blocks);
-    }
-    const Normalization normalization(all);
-    const Part<In, kPlaces> part(s, in, row, rank, each);
+    const Normalization<Out> normalization(all);
+    const Part<In, kPlaces> part(s, in, row, 0, chunks);
     Out* const y = out + row * s.out_stride;
     for_chunks(part, turn, [&](const Chunk<In>(&raw)[kTogether], int chunk) {
 #pragma unroll
@@ -98,7 +90,7 @@ __global__ void __launch_bounds__(512, 2)
   }
 }
 
-// Without clusters a row is split over blocks of a grid that know nothing of each other: one kernel adds, the next stores.
+// A row split over blocks of a grid that know nothing of each other: one kernel adds, the next stores.
 constexpr int kAhead = 4;  // chunks of a thread that are on their way together
 
 template <typename In>
@@ -135,7 +127,7 @@ __global__ void __launch_bounds__(512)
     const float max = fmaxf(all.max, some.max);
     all = {max, all.sum * rescale(all.max, max, s.exponential) + some.sum * rescale(some.max, max, s.exponential)};
   }
-  const Normalization normalization(all);
+  const Normalization<Out> normalization(all);
   Out* const y = out + row * s.out_stride;
   for (int chunk = static_cast<int>(threadIdx.x); chunk < part.chunks; chunk += kAhead * step) {
     if (chunk >= kAhead * step) part.load(raw, chunk, step);
@@ -144,18 +136,11 @@ __global__ void __launch_bounds__(512)
   }
 }
 
-constexpr Tuning kTunings[] = {{{{{"cluster", 1}, {"fixed", 1}, {"threads", 256}}}},
+constexpr Tuning kTunings[] = {{{{{"fixed", 1}, {"threads", 256}}}},
                                {{{{"segments", 8}, {"threads", 256}}}},
                                {{{{"segments", 32}, {"threads", 256}}}},
                                {{{{"segments", 128}, {"threads", 256}}}},
-                               {{{{"cluster", 1}, {"threads", 512}}}},
-                               {{{{"cluster", 2}, {"threads", 512}}}},
-                               {{{{"cluster", 4}, {"threads", 512}}}},
-                               {{{{"cluster", 8}, {"threads", 512}}}},
-                               {{{{"cluster", 16}, {"threads", 512}}}}};
-
-constexpr size_t kOneBlock = 4;  // of 512 threads, for rows of usual length
-static_assert(kTunings[kOneBlock]["cluster"] == 1 && kTunings[kOneBlock]["threads"] == 512);
+                               {{{{"threads", 512}}}}};
 
 class Block final : public Kernel {
   // Calls function(kernel, In{}, Out{}) with the kernel for rows that lie so. Before what uses it: its type is deduced.
@@ -163,13 +148,9 @@ class Block final : public Kernel {
   auto with_kernel(Places places, const Function& function) const {
     return with_types(problem_.dtype, problem_.out_dtype, [&]<typename In, typename Out>(In in, Out out) {
       switch (places) {
-        case Places::fixed: return function(block_rows<In, Out, false, Places::fixed>, in, out);
-        case Places::aligned:
-          return grid_.cluster > 1 ? function(block_rows<In, Out, true, Places::aligned>, in, out)
-                                   : function(block_rows<In, Out, false, Places::aligned>, in, out);
-        default:
-          return grid_.cluster > 1 ? function(block_rows<In, Out, true, Places::any>, in, out)
-                                   : function(block_rows<In, Out, false, Places::any>, in, out);
+        case Places::fixed: return function(block_rows<In, Out, Places::fixed>, in, out);
+        case Places::aligned: return function(block_rows<In, Out, Places::aligned>, in, out);
+        default: return function(block_rows<In, Out, Places::any>, in, out);
       }
     });
   }
@@ -182,7 +163,7 @@ class Block final : public Kernel {
     const auto most = static_cast<size_t>(facts.l1d_bytes - kBeside);
     for (const Places places : {Places::aligned, Places::any, Places::fixed})
       METALLIC_CHECK(kernel->with_kernel(places, [&](auto function, auto, auto) -> Status {
-        METALLIC_CHECK(allow(function, most, grid.cluster));
+        METALLIC_CHECK(allow(function, most));
         METALLIC_TRY(kernel->at_once_[static_cast<int>(places)], at_once(function, grid, facts));
         return {};
       }));
@@ -197,9 +178,9 @@ class Block final : public Kernel {
     const Places places = are_aligned(problem_, args) ? Places::aligned : fixed_ ? Places::fixed : Places::any;
     return with_kernel(places, [&]<typename In, typename Out>(auto function, In, Out) {
       Grid grid = grid_;
-      grid.blocks.x = std::min(grid.blocks.x, at_once_[static_cast<int>(places)] * grid.cluster);
+      grid.blocks.x = std::min(grid.blocks.x, at_once_[static_cast<int>(places)]);
       return launch(function, grid, executor, rows_, static_cast<const In*>(args.in[0]), static_cast<Out*>(args.out),
-                    places == Places::aligned ? each_ : each_anywhere_, kept_, grid.cluster);
+                    places == Places::aligned ? each_ : each_anywhere_, kept_);
     });
   }
 
@@ -207,12 +188,10 @@ class Block final : public Kernel {
   Block(const Problem& problem, const Tuning& tuning, const DeviceFacts& facts)
       : problem_(problem), fixed_(tuning["fixed"] == 1), rows_(problem.softmax()) {
     segments_ = static_cast<unsigned>(tuning["segments"]);
-    const int64_t cluster = std::max<int64_t>(tuning["cluster"], 1);
     grid_.threads = static_cast<unsigned>(tuning["threads"]);
-    grid_.cluster = static_cast<unsigned>(cluster);
-    grid_.blocks = dim3(static_cast<unsigned>(rows_.rows * cluster));
+    grid_.blocks = dim3(static_cast<unsigned>(rows_.rows));
     grid_.early = can_begin_early(facts);
-    const int64_t parts = segments_ > 0 ? segments_ : cluster;
+    const int64_t parts = std::max<int64_t>(segments_, 1);
     each_ = static_cast<int>((least_chunks(problem) + parts - 1) / parts);
     each_anywhere_ = static_cast<int>((most_chunks(problem) + parts - 1) / parts);
     kept_ = std::min(each_anywhere_, static_cast<int>((facts.l1d_bytes - kBeside) / 16 / kStages));
@@ -241,9 +220,6 @@ class Block final : public Kernel {
   unsigned at_once_[3] = {};  // rows, of each Places
 };
 
-// Bytes of a row that a block of a cluster would hold.
-int64_t part_bytes(const Problem& problem, int64_t cluster) { return 16 * most_chunks(problem) / cluster; }
-
 }  // namespace
 
 extern const Variant cuda_block = {
@@ -251,32 +227,19 @@ extern const Variant cuda_block = {
     .tunings = kTunings,
     .rejects = [](const Problem& problem, const Tuning& tuning, const DeviceFacts& facts) -> std::optional<std::string> {
       if (auto reason = cuda::refuses_device(facts)) return reason;
-      const int64_t cluster = tuning["cluster"];
-      if (cluster > 1 && facts.isa_bit < 90) return "clusters of blocks need compute capability 9.0";
       const SoftmaxShape& s = problem.softmax();
-      if (cluster > 1 && part_bytes(problem, cluster) < 4 << 10) return "clusters are for long rows";
-      if (s.rows() * std::max<int64_t>(cluster, 1) > kMostRows) return "more blocks than a grid has";
+      if (s.rows() > kMostRows) return "more blocks than a grid has";
       if (s.rows() * tuning["segments"] > 8 * facts.cores) return "segments are for few rows";
-      if (s.seq_k > kMostElements * std::max(cluster, tuning["segments"])) return "parts of rows are too long";
+      if (s.seq_k > kMostElements * std::max<int64_t>(tuning["segments"], 1)) return "parts of rows are too long";
       return std::nullopt;
     },
-    // As many blocks as multiprocessors, where rows are few; parts of rows small enough for several blocks on each, where long.
+    // As many segments as there are multiprocessors for them, where rows are few.
     .prefer = [](const Problem& problem, const DeviceFacts& facts) -> const Tuning& {
-      const int64_t rows = problem.softmax().rows();
-      const Tuning* best = &kTunings[kOneBlock];
-      if (facts.isa_bit < 90) return *best;
+      const Tuning* best = &kTunings[std::size(kTunings) - 1];
       for (const Tuning& tuning : kTunings)
-        if (tuning["segments"] > 0 && rows * tuning["segments"] <= facts.cores &&
-            part_bytes(problem, tuning["segments"]) >= 4 << 10)
+        if (tuning["segments"] > 0 && problem.softmax().rows() * tuning["segments"] <= facts.cores &&
+            16 * most_chunks(problem) / tuning["segments"] >= 4 << 10)
           best = &tuning;
-      if (best != &kTunings[kOneBlock]) return *best;
-      for (const Tuning& tuning : kTunings) {
-        if (tuning["segments"] > 0 || tuning["fixed"] > 0) continue;
-        best = &tuning;
-        const int64_t cluster = tuning["cluster"];
-        const bool fills = rows * cluster >= facts.cores || part_bytes(problem, cluster) <= 8 << 10;
-        if (fills && part_bytes(problem, cluster) <= 64 << 10) break;
-      }
       return *best;
     },
     .prepare = [](const Problem& problem, const Tuning& tuning, const DeviceFacts& facts,
@@ -284,8 +247,7 @@ extern const Variant cuda_block = {
     .reduction_id = [](const Problem& problem, const Tuning& tuning, const DeviceFacts&) -> std::optional<std::string> {
       // Which thread has an element depends on where a row begins, unless all begin at multiples of 16 bytes, as tensors do.
       if (!begins_evenly(problem) && tuning["fixed"] == 0) return std::nullopt;
-      if (tuning["segments"] > 0) return fmt::format("row;segments={};threads={}", tuning["segments"], tuning["threads"]);
-      return fmt::format("row;cluster={};threads={}", tuning["cluster"], tuning["threads"]);
+      return fmt::format("row;segments={};threads={}", tuning["segments"], tuning["threads"]);
     },
 };
 

@@ -17,15 +17,16 @@ using namespace cuda;
 constexpr int kWarp = 32;
 constexpr int kLeastLanes = 4;     // threads of a row
 constexpr int kSharedBlock = 128;  // threads of a block that has several rows
-constexpr int kMostOfThread = 32;  // elements of a row in a thread's registers
+constexpr int kMostChunks = 8;     // of a row in a thread's registers
+constexpr int kMostTerms = 40;     // that it has there instead, where a factor makes results of them
 
 // A row's threads are a power of two that is part of a warp, of which blocks have several along y, or a block's, or those of
 // the `blocks` of a cluster.
 template <typename In, typename Out, Places kPlaces, int kChunks, bool kClustered>
 __global__ void __launch_bounds__(1024) vec_rows(const Rows s, const In* in, Out* out, const unsigned blocks) {
   constexpr int kOf = kChunk<In>;
-  constexpr bool kTermsStay = sizeof(Out) == 2;  // a factor makes results of them: 16 bits show no difference
-  __shared__ ClusterRounds<MaxSum> cluster;
+  constexpr bool kTermsStay = sizeof(Out) == 2 && kChunks * kOf <= kMostTerms;  // 16 bits show no difference
+  __shared__ ClusterExchange<MaxSum> cluster;
   if constexpr (kClustered) cluster.begin();
   after_earlier();
   int lane = static_cast<int>(threadIdx.x), lanes = static_cast<int>(blockDim.x);
@@ -63,11 +64,7 @@ __global__ void __launch_bounds__(1024) vec_rows(const Rows s, const In* in, Out
   if (lanes > kWarp) {
     __shared__ MaxSum of_warp[kWarp];
     all = combined_over_warps(mine, s.exponential, of_warp);
-    if constexpr (kClustered) {
-      cluster.begun();
-      cluster.send(all, 0, blockIdx.x % blocks, blocks);
-      all = combined_of(cluster.receive(0), blocks, s.exponential);
-    }
+    if constexpr (kClustered) all = combined_of(cluster.all_of(all, blockIdx.x % blocks, blocks), blocks, s.exponential);
   }
   if (!there) return;
   Out* const y = out + row * s.out_stride;
@@ -79,7 +76,7 @@ __global__ void __launch_bounds__(1024) vec_rows(const Rows s, const In* in, Out
       part.store(term, y, begin);
     });
   } else {
-    const Normalization normalization(all);
+    const Normalization<Out> normalization(all);
     for_chunks(
         [&](const Chunk<In>& chunk, float(&)[kOf], int begin) { normalization.store(part, chunk, y, begin, s.exponential); });
   }
@@ -113,12 +110,12 @@ struct Threads {
 };
 
 class Vec final : public Kernel {
-  // Calls function(kernel, In{}, Out{}) with the kernel for so many chunks of a thread, or the next that has more, which are
-  // fewer for clusters: there are many of them. Before what uses it: its type is deduced.
+  // Calls function(kernel, In{}, Out{}) with the kernel for so many chunks of a thread, or the next that has more: not all have
+  // one, fewest for clusters. Before what uses it: its type is deduced.
   template <Places kPlaces, typename Function>
   auto with_kernel(int64_t chunks, const Function& function) const {
     return with_types(problem_.dtype, problem_.out_dtype, [&]<typename In, typename Out>(In, Out) {
-      constexpr int kMost = kMostOfThread / kChunk<In> + (kPlaces == Places::aligned ? 0 : 1);
+      constexpr int kMost = kMostChunks + (kPlaces == Places::aligned ? 0 : 1);
       return grid_.cluster > 1 ? with_chunks<In, Out, kPlaces, kMost, true>(chunks, function)
                                : with_chunks<In, Out, kPlaces, kMost, false>(chunks, function);
     });
@@ -126,7 +123,7 @@ class Vec final : public Kernel {
 
   template <typename In, typename Out, Places kPlaces, int kChunks, bool kClustered, typename Function>
   static auto with_chunks(int64_t chunks, const Function& function) {
-    constexpr int kFewer = kClustered ? (kChunks + 1) / 2 : kChunks - 1;
+    constexpr int kFewer = kClustered ? (kChunks + 1) / 2 : kChunks > 5 ? kChunks - 2 : kChunks - 1;
     if constexpr (kChunks > 1)
       if (chunks <= kFewer) return with_chunks<In, Out, kPlaces, kFewer, kClustered>(chunks, function);
     return function(vec_rows<In, Out, kPlaces, kChunks, kClustered>, In{}, Out{});
@@ -174,7 +171,6 @@ std::optional<std::string> refuses(const Problem& problem, const Tuning& tuning,
   if (auto reason = cuda::refuses_device(facts)) return reason;
   const Threads threads(problem, tuning);
   if (threads.blocks > 1 && facts.isa_bit < 90) return "clusters of blocks need compute capability 9.0";
-  if (tuning["chunks"] * elements_of_chunk(problem) > kMostOfThread) return "a thread has fewer registers";
   if (threads.blocks > kMostBlocks) return "a row does not fit in the registers of a cluster's threads";
   if (tuning["block"] > kTunings[0]["block"] && threads.blocks * threads.of_block <= kTunings[0]["block"])
     return "smaller blocks suffice";
