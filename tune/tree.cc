@@ -145,12 +145,13 @@ bool is_within(const std::vector<Range>& inner, const std::vector<Range>& outer)
   });
 }
 
-// The built-in rules' part in a box. What an earlier one covers is left out: where that one rejects, the next level has it.
+// The built-in rules' part in a box. What an earlier one of the same variant covers is left out; another variant's must stay:
+// where the earlier one rejects, it comes before the box's later rules.
 void append_defaults(const std::vector<Range>& box, const std::vector<Rule>& defaults, std::vector<Rule>& rules) {
   const size_t begin = rules.size();
   for (const Rule& rule : defaults) {
     auto part = intersection(box, rule.when);
-    const auto covered = [&](const Rule& earlier) { return is_within(*part, earlier.when); };
+    const auto covered = [&](const Rule& earlier) { return earlier.use == rule.use && is_within(*part, earlier.when); };
     if (part && std::none_of(rules.begin() + static_cast<std::ptrdiff_t>(begin), rules.end(), covered))
       rules.push_back({.when = std::move(*part), .use = rule.use, .tuning = rule.tuning, .evidence = {}});
   }

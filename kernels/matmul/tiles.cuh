@@ -153,11 +153,16 @@ class Copier {
     }
     const int of_chunk = kAlongK ? clamp(depth_ - k - chunk() * kOf<T>) : there_;
     const int outer_end = kAlongK ? there_ : static_cast<int>(min(depth_ - k, int64_t{kDepth<T>}));
+    const auto count_of = [&](int i) { return outer() + i * kApart < outer_end ? of_chunk : 0; };
+    if (sizeof(T) == 2 && width_ == 2) {
+      copy_elements(place, count_of);
+    } else {
 #pragma unroll
-    for (int i = 0; i < kEach; ++i) {
-      const int count = outer() + i * kApart < outer_end ? of_chunk : 0;
-      copy_chunk(place + i * kApart * Of::kChunks * kOf<T>, count > 0 ? from_ + i * kApart * stride_ : origin_,
-                 static_cast<int>(sizeof(T)) * count);
+      for (int i = 0; i < kEach; ++i) {
+        const int count = count_of(i);
+        copy_chunk(place + i * kApart * Of::kChunks * kOf<T>, count > 0 ? from_ + i * kApart * stride_ : origin_,
+                   static_cast<int>(sizeof(T)) * count);
+      }
     }
     from_ += step;
   }
@@ -172,11 +177,31 @@ class Copier {
       cuda::start_copy<16>(to, from, bytes);
     else if (width_ == 8)
       copy_parts<8>(to, from, bytes);
-    else if (width_ == 4 || sizeof(T) == 4)
-      copy_parts<4>(to, from, bytes);
     else
+      copy_parts<4>(to, from, bytes);
+  }
+
+  // Elements that no copy takes go through registers: those of up to four chunks are on their way together, then stored.
+  template <typename Count>
+  __device__ void copy_elements(T* place, const Count& count_of) const {
+    constexpr int kTogether = kEach < 4 ? kEach : 4;
 #pragma unroll
-      for (int e = 0; e < kOf<T>; ++e) to[e] = 2 * e < bytes ? from[e] : cuda::from_float<T>(0);
+    for (int first = 0; first < kEach; first += kTogether) {
+      cuda::Chunk<T> held[kTogether];
+#pragma unroll
+      for (int i = 0; i < kTogether; ++i) {
+        const int count = count_of(first + i);
+        const T* const from = from_ + (first + i) * kApart * stride_;
+#pragma unroll
+        for (int e = 0; e < kOf<T>; ++e) {
+          held[i].at[e] = cuda::from_float<T>(0);
+          if (e < count) held[i].at[e] = from[e];
+        }
+      }
+#pragma unroll
+      for (int i = 0; i < kTogether; ++i)
+        *reinterpret_cast<uint4*>(place + (first + i) * kApart * Of::kChunks * kOf<T>) = held[i].bits;
+    }
   }
 
   template <int kBytes>

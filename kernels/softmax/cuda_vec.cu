@@ -191,6 +191,9 @@ extern const Variant cuda_vec = {
       for (const Tuning& tuning : kTunings) {
         if (refuses(problem, tuning, facts)) continue;
         const Threads threads(problem, tuning);
+        // Exponentials made twice pay where fewer blocks have the row then.
+        const bool twice = size_of(problem.out_dtype) == 2 && tuning["chunks"] * elements_of_chunk(problem) > kMostTerms;
+        if (best && twice && Threads(problem, *best).blocks == 1) break;
         const bool fills = problem.softmax().rows() * threads.blocks * threads.of_block >= 256 * facts.cores;
         if (!best || (tuning["block"] == (*best)["block"] && fills)) best = &tuning;
       }
