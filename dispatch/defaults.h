@@ -12,9 +12,9 @@ namespace metallic {
 
 /// The guide's constants, where the device has no better.
 struct Thresholds {
-  /// On a GPU `vec` beats `block` as long as a row fits the registers of a block: on an H200 with bf16 and f32 alike. f32 has no
-  /// tensor cores of its precision: `gemv` reads X again for each four rows of weights, and beyond 12 columns `gemm` is up to
-  /// four times as fast.
+  /// On a GPU `vec` beats `block` as long as a row fits the registers of a cluster, or, before Hopper, of a block: on an H200
+  /// with bf16 and f32 alike. f32 has no tensor cores of its precision: `gemv` reads X again for each four rows of weights, and
+  /// beyond 12 columns `gemm` is up to four times as fast.
   Thresholds(const DeviceFacts& facts, DType dtype)
       : softmax_vec_block(facts.backend == "cpu" ? 1024 : 262144),
         smalln_max_n(facts.backend != "cpu" && dtype == DType::f32 ? 12 : 16) {}
