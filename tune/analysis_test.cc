@@ -87,6 +87,40 @@ TEST(Analysis, RulesReachNoFurtherThanShapesOfTheirOwnPart) {
   EXPECT_EQ(first(matmul_problem(4096, 2048, 1)), to_string(Choice{kGemv.variant, ""}));
 }
 
+// One built-in variant refuses what another takes: both stay, in their order, where a box keeps the built-in rules.
+TEST(Analysis, ABoxKeepsEachBuiltInVariantOfARange) {
+  std::vector<std::string> labels;
+  for (const int k : {512, 2048, 8192})
+    for (int n = 1; n <= 64; n *= 2) labels.push_back(fmt::format("4096x{}x{}", k, n));
+  const auto small = [](const Problem& p) { return p.matmul().small(); };
+  // The better tuning changes with each n, so that no rules of their own are as cheap as the built-in ones.
+  const Choice other{kGemv.variant, "rows=8"};
+  const auto is_square = [=](const Problem& p) { return std::lround(std::log2(small(p))) % 2 == 0; };
+  const auto gemv = [=](bool squares) {
+    return [=](const Problem& p) { return small(p) > 16 ? 9e5 : is_square(p) == squares ? 1e5 : 2e5; };
+  };
+  const std::vector<Candidate> candidates = {{kGemv, gemv(true)},
+                                             {other, gemv(false)},
+                                             {kPacked, [](const Problem&) { return 4e5; }},
+                                             {kGemm, [=](const Problem& p) { return small(p) > 16 ? 2e5 : 4e5; }}};
+  AnalysisOptions with = analysis_options(matmul_flat());
+  with.preference = nullptr;
+  with.default_choice = [=](const Problem& p) { return small(p) > 16 ? kPacked : is_square(p) ? kGemv : other; };
+  with.default_rules = [rules = with.default_rules](const RuleKey& key) {
+    std::vector<Rule> all = rules(key);
+    all.insert(all.begin(), {.when = all[0].when, .use = "cpu_gemv_bf16"});
+    return all;
+  };
+  const auto lists = analyze(measure(labels, candidates, 12, 0.03, 5), with).lists;
+  ASSERT_EQ(lists.size(), 1u);
+  std::vector<std::string> matching;
+  for (const Rule& rule : lists[0].rules)
+    if (matches(rule, matmul_problem(4096, 2048, 4))) matching.push_back(rule.use);
+  ASSERT_GE(matching.size(), 2u);
+  EXPECT_EQ(matching[0], "cpu_gemv_bf16");
+  EXPECT_EQ(matching[1], kGemv.variant);
+}
+
 TEST(Analysis, FindsTheSmallNThresholdForEachSide) {
   std::vector<std::string> labels;
   for (const int n : {1, 2, 4, 8, 16, 32}) {
