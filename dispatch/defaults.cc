@@ -24,22 +24,39 @@ std::vector<Rule> default_rules(const RuleKey& key, const Thresholds& t, const D
     };
   const Range small = {.axis = Axis::n, .high = t.smalln_max_n};
   std::vector<Rule> rules;
+  // Adds `use` where rows of weights lie along K, or where they do not: in one of the operands, or whichever has the weights.
+  const auto add = [&](bool along_k, std::vector<Range> when, std::string use) {
+    if (key.layout.substr(1).starts_with('p')) return;  // no GEMV takes packed weights
+    const bool a_along = key.layout.starts_with('n'), b_along = key.layout.substr(1).starts_with('t');
+    if (a_along == b_along) {
+      if (a_along != along_k) return;
+    } else {
+      const int side = a_along == along_k ? 0 : 1;
+      when.push_back({.axis = Axis::side, .low = side, .high = side});
+    }
+    rules.push_back({.when = std::move(when), .use = std::move(use)});
+  };
   // The guide knows one type. Instructions for bf16 are twice to ten times as fast as widening it; dot products want rows of
   // weights along K.
   const bool dots = key.dtype == DType::bf16 && facts.bf16_dots;
-  if (dots && key.layout.starts_with("nt")) rules.push_back({.when = {small}, .use = named("gemv_bf16")});
-  for (const auto& [layout, side] : {std::pair{"nn", 0}, {"tt", 1}})
-    if (dots && key.layout.starts_with(layout))
-      rules.push_back({.when = {small, {.axis = Axis::side, .low = side, .high = side}}, .use = named("gemv_bf16")});
-  // The copy engine, which Hopper and later cards have, and, where products are large, Hopper's tensor cores (H200: 128 columns
-  // of 4096 × 4096 0.8 times as fast, 256 of 14336 × 4096 twice; of a tune's shapes those beyond 192 gain on average, but for
-  // short K).
+  if (dots) add(true, {small}, named("gemv_bf16"));
+  // The copy engine, which Hopper and later cards have, and, where products are large, Hopper's tensor cores.
   const bool copies = facts.backend == "cuda" && facts.isa_bit >= 90 && key.dtype != DType::f32;
-  if (copies) rules.push_back({.when = {small}, .use = named("gemv_tma")});
-  rules.push_back({.when = {small}, .use = named("gemv")});
+  if (copies) rules.push_back({.when = {{.axis = Axis::n, .high = t.smalln_most_n}}, .use = named("gemv_tma")});
+  if (facts.backend == "cpu") {
+    rules.push_back({.when = {small}, .use = named("gemv")});
+  } else {
+    // Of short K a tile of `gemm` has it all at once; of few rows of weights it has few tiles.
+    const Range long_k = {.axis = Axis::k, .low = 64};
+    add(true, {small, long_k}, named("gemv"));
+    add(true, {{.axis = Axis::big, .high = 256}, {.axis = Axis::n, .high = t.smalln_most_n}, {.axis = Axis::k, .low = 1536}},
+        named("gemv"));
+    if (t.smalln_across_max_n > 0) add(false, {{.axis = Axis::n, .high = t.smalln_across_max_n}, long_k}, named("gemv"));
+  }
   // A GPU's GEMM packs nothing.
   if (copies && facts.isa_bit == 90)
-    rules.push_back({.when = {{.axis = Axis::n, .low = 193}, {.axis = Axis::k, .low = 256}}, .use = named("wgmma")});
+    rules.push_back({.when = {{.axis = Axis::big, .low = 1024}, {.axis = Axis::n, .low = 17}, {.axis = Axis::k, .low = 256}},
+                     .use = named("wgmma")});
   if (facts.backend != "cpu") {
     rules.push_back({.use = named("gemm")});
     return rules;

@@ -38,6 +38,7 @@ std::vector<Level> threshold_levels(const RuleKey& key, const SelectionInputs& i
     apply("METALLIC_SOFTMAX_VEC_BLOCK_THRESHOLD", e.softmax_vec_block_threshold, thresholds.softmax_vec_block);
   } else if (key.op == Op::matmul) {
     apply("METALLIC_MATMUL_SMALLN_MAX_N", e.matmul_smalln_max_n, thresholds.smalln_max_n);
+    if (e.matmul_smalln_max_n) thresholds.smalln_across_max_n = thresholds.smalln_most_n = *e.matmul_smalln_max_n;
     apply("METALLIC_MATMUL_SIMD_M_MIN", e.matmul_simd_m_min, thresholds.simd_m_min);
     apply("METALLIC_MATMUL_SIMD_N_MIN", e.matmul_simd_n_min, thresholds.simd_n_min);
   }
@@ -103,14 +104,16 @@ std::span<const Canonical> canonical(Op op, std::string_view backend) {
   // A row in the registers of part of a warp up to a cluster, as long as it is; longer ones, and those that begin anywhere, in
   // the order of one block.
   static constexpr Canonical kCudaSoftmax[] = {{"cuda_vec", "block=512;chunks=4"}, {"cuda_block", "fixed=1;threads=256"}};
-  static constexpr Canonical kCudaMatmul[] = {{"cuda_gemm", "tile=64"}};
+  // Hopper's tensor cores, for one row as for thousands, where its copy engine serves them.
+  static constexpr Canonical kCudaMatmul[] = {{"cuda_wgmma", "columns=64;rows=128;split=1", true},
+                                              {"cuda_gemm", "split=1;tile=64"}};
   static constexpr Canonical kSoftmax[] = {{"cpu_vec", "unroll=4"}};
   static constexpr Canonical kMatmul[] = {{"cpu_gemm", "pack=1"}};
   static constexpr Canonical kSdpa[] = {{"cpu_materialized", "heads=0"}};
   const bool cuda = backend == "cuda";
   switch (op) {
     case Op::softmax: return cuda ? kCudaSoftmax : std::span<const Canonical>(kSoftmax);
-    case Op::matmul: return cuda ? kCudaMatmul : kMatmul;
+    case Op::matmul: return cuda ? std::span<const Canonical>(kCudaMatmul) : kMatmul;
     case Op::sdpa: return cuda ? std::span<const Canonical>() : kSdpa;
   }
   return {};

@@ -63,6 +63,7 @@ Result<std::vector<Level>> rule_levels(const RuleKey& key, const SelectionInputs
 /// all.
 struct Canonical {
   std::string_view variant, tuning;
+  bool aligned = false;  ///< only where all rows begin at multiples of 16 bytes
 };
 std::span<const Canonical> canonical(Op op, std::string_view backend);
 

@@ -9,6 +9,13 @@
 namespace metallic {
 namespace {
 
+bool rows_are_aligned(const Problem& problem) {
+  const auto of_16_bytes = static_cast<int64_t>(16 / size_of(problem.dtype));
+  if (problem.op() != Op::matmul) return false;
+  const MatmulShape& s = problem.matmul();
+  return (s.lda | s.ldb | s.batch_stride_a | s.batch_stride_b) % of_16_bytes == 0;
+}
+
 // Why a candidate of the device's backend may not run the problem, or nothing.
 class Admission {
  public:
@@ -18,7 +25,7 @@ class Admission {
     for (const Canonical& each : canonical(problem.op(), facts.backend)) {
       const Variant* variant = find_variant(problem.op(), each.variant);
       const auto tuning = variant ? find_tuning(*variant, each.tuning) : std::nullopt;
-      if (!tuning || variant->rejects(problem, *tuning, facts)) continue;
+      if (!tuning || variant->rejects(problem, *tuning, facts) || (each.aligned && !rows_are_aligned(problem))) continue;
       wanted_ = variant->reduction_id(problem, *tuning, facts);
       wanted_name_ = to_string(*variant, *tuning);
       if (wanted_) return;

@@ -310,13 +310,19 @@ TEST(Select, KnowsWhatAGpuRuns) {
   for (const char* text : {"rows64_seqk1000", "rows64_seqk262144"}) EXPECT_EQ(chosen(text), "cuda_vec");
   EXPECT_EQ(chosen("rows2_seqk300000"), "cuda_block");
   EXPECT_EQ(chosen("8x4096x4096_tb"), "cuda_gemv_tma");
-  EXPECT_EQ(chosen("8x4095x4096_tb"), "cuda_gemv");
-  EXPECT_EQ(chosen("100x4096x4096_tb"), "cuda_gemm");
-  EXPECT_EQ(chosen("300x4096x4096_tb"), "cuda_wgmma");
+  EXPECT_EQ(chosen("4x4095x4096_tb"), "cuda_gemv");
+  EXPECT_EQ(chosen("8x4095x4096_tb"), "cuda_gemm");
+  EXPECT_EQ(chosen("4096x4096x4"), "cuda_gemv");  // rows of weights along K
+  EXPECT_EQ(chosen("4x4096x4096"), "cuda_gemm");
+  EXPECT_EQ(chosen("50x6905x15"), "cuda_gemv");
+  EXPECT_EQ(chosen("100x200x4096_tb"), "cuda_gemm");
+  EXPECT_EQ(chosen("100x4096x4096_tb"), "cuda_wgmma");
   EXPECT_EQ(chosen("300x4096x4096"), "cuda_gemm");
   const CallOptions invariant{.variant = "", .numerics = Numerics::batch_invariant};
-  for (const char* text : {"1x4096x4097_tb", "16x4096x4097_tb", "200x4096x4097_tb", "4097x4096x3"})
-    EXPECT_EQ(chosen(text, invariant), "cuda_gemm");
+  for (const char* text : {"1x4096x4097_tb", "16x4096x4097_tb", "200x4096x4097_tb"})
+    EXPECT_EQ(chosen(text, invariant), "cuda_wgmma");
+  for (const char* text : {"1x4095x4097_tb", "16x4095x4097_tb", "200x4095x4097_tb", "4097x4000x3"})
+    EXPECT_EQ(chosen(text, invariant), "cuda_gemm") << text;
   for (const char* text : {"rows1_seqk4096", "rows256_seqk4096", "rows1_seqk262144", "rows4096_seqk262144"})
     EXPECT_EQ(chosen(text, invariant), "cuda_vec") << text;
   for (const char* text : {"rows1_seqk1001", "rows256_seqk1001", "rows1_seqk300000", "rows4096_seqk300000"})

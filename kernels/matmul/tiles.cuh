@@ -60,15 +60,16 @@ __device__ void store(const Shape& s, Out* c, int64_t i, int64_t j, float sum) {
   to = cuda::from_float<Out>(s.beta == 0 ? scaled : fmaf(s.beta, cuda::to_float(to), scaled));
 }
 
-/// Two neighbours along a row, `j` even, in one store where the address allows it.
+/// Two neighbours along n, or along m, the first at an even place of the tile: in one store where the address allows it.
 template <typename Out>
-__device__ void store_pair(const Shape& s, Out* c, int64_t i, int64_t j, float first, float second) {
+__device__ void store_neighbours(const Shape& s, Out* c, int64_t i, int64_t j, float first, float second, bool along_n) {
   Out* const to = c + i * s.c_m + j * s.c_n;
-  if (sizeof(Out) == 2 && s.c_n == 1 && s.beta == 0 && i < s.m && j + 1 < s.n && reinterpret_cast<uintptr_t>(to) % 4 == 0) {
+  const bool all = along_n ? i < s.m && j + 1 < s.n : j < s.n && i + 1 < s.m;
+  if (sizeof(Out) == 2 && (along_n ? s.c_n : s.c_m) == 1 && s.beta == 0 && all && reinterpret_cast<uintptr_t>(to) % 4 == 0) {
     cuda::set_pair(to, s.alpha * first, s.alpha * second);
   } else {
     store(s, c, i, j, first);
-    store(s, c, i, j + 1, second);
+    store(s, c, along_n ? i : i + 1, along_n ? j + 1 : j, second);
   }
 }
 
@@ -121,41 +122,69 @@ struct Tile {
   }
 };
 
-/// Copies an operand's tiles, one after the other along K, by kThreads threads from kFirst on; each has its chunks at the same
-/// places of all, one below the other.
+/// The steps of K, kDepth each, that a block goes through: `count`, each `apart`-th from `first` on.
+struct Steps {
+  int first, apart, count;
+};
+
+/// Those of this block, where `split` neighbours along x share K. An int counts them whatever memory holds.
+template <typename T>
+__device__ Steps steps_of(const Shape& s, unsigned split) {
+  const int all = static_cast<int>((s.k + kDepth<T> - 1) / kDepth<T>), first = static_cast<int>(blockIdx.x % split);
+  const int apart = static_cast<int>(split);
+  return {first, apart, first < all ? (all - first + apart - 1) / apart : 0};
+}
+
+/// Copies the tiles of an operand that a block goes through along K, by kThreads threads from kFirst on; each has its chunks at
+/// the same places of all, one below the other.
 template <typename T, int kRows, bool kAlongK, int kFirst, int kThreads>
 class Copier {
   using Of = Tile<T, kRows, kAlongK>;
   static constexpr int kApart = kThreads / Of::kChunks, kEach = Of::kOuter / kApart;
   static_assert(kApart % 8 == 0 && kEach * kApart == Of::kOuter, "a thread's chunks are permuted alike");
+  // Elements that no copy takes go through registers: where these suffice, those of the next tile are on their way meanwhile.
+  static constexpr bool kByElement = sizeof(T) == 2, kAhead = kByElement && kEach <= 4;
+  static constexpr int kHeld = kEach < 4 ? kEach : 4;  // chunks on their way together
 
  public:
   // `width`: 16, 8 or 4 bytes, what the operand's place and stride allow at once, or 2: elements are copied one by one.
-  __device__ Copier(const T* from, const Matrix& matrix, int64_t first, int64_t depth, int width)
-      : origin_(from), stride_(matrix.stride), depth_(depth), width_(width) {
-    const int64_t rows_left = matrix.rows - first;
-    from_ = from + (kAlongK ? (first + outer()) * stride_ + chunk() * kOf<T> : outer() * stride_ + first + chunk() * kOf<T>);
+  __device__ Copier(const T* from, const Matrix& matrix, int64_t first, int64_t depth, const Steps& steps, int width)
+      : origin_(from),
+        stride_(matrix.stride),
+        depth_(depth),
+        k_(int64_t{kDepth<T>} * steps.first),
+        k_apart_(kDepth<T> * steps.apart),
+        width_(width) {
+    const int64_t rows_left = matrix.rows - first, row = kAlongK ? first : k_, column = kAlongK ? k_ : first;
+    from_ = from + (row + outer()) * stride_ + column + chunk() * kOf<T>;
     // Rows of the tile that there are, or elements of a chunk along them.
     there_ = static_cast<int>(kAlongK ? min(rows_left, int64_t{kRows}) : clamp(rows_left - chunk() * kOf<T>));
     all_there_ = width == 16 && (kAlongK ? there_ > outer() + (kEach - 1) * kApart : there_ == kOf<T>);
   }
 
-  // Starts copying the next tile, which begins at `k`; zeros beyond the operand.
-  __device__ void copy(T* to, int64_t k) {
+  // Before the first copy, by the threads that copy.
+  __device__ void begin() {
+    if (kAhead && width_ == 2) fetch(0);
+  }
+
+  // Starts copying the next tile; zeros beyond the operand.
+  __device__ void copy(T* to) {
     T* const place = to + Of::place(outer(), chunk());
-    const int64_t step = kAlongK ? kDepth<T> : kDepth<T> * stride_;
-    if (all_there_ && k + kDepth<T> <= depth_) {
+    if (all_there_ && k_ + kDepth<T> <= depth_) {
 #pragma unroll
       for (int i = 0; i < kEach; ++i)
         cuda::start_copy<16>(place + i * kApart * Of::kChunks * kOf<T>, from_ + i * kApart * stride_);
-      from_ += step;
-      return;
-    }
-    const int of_chunk = kAlongK ? clamp(depth_ - k - chunk() * kOf<T>) : there_;
-    const int outer_end = kAlongK ? there_ : static_cast<int>(min(depth_ - k, int64_t{kDepth<T>}));
-    const auto count_of = [&](int i) { return outer() + i * kApart < outer_end ? of_chunk : 0; };
-    if (sizeof(T) == 2 && width_ == 2) {
-      copy_elements(place, count_of);
+      next();
+    } else if (kByElement && width_ == 2) {
+#pragma unroll
+      for (int first = 0; first < kEach; first += kHeld) {
+        if (!kAhead) fetch(first);
+#pragma unroll
+        for (int i = 0; i < kHeld; ++i)
+          *reinterpret_cast<uint4*>(place + (first + i) * kApart * Of::kChunks * kOf<T>) = held_[i].bits;
+      }
+      next();
+      if (kAhead) fetch(0);
     } else {
 #pragma unroll
       for (int i = 0; i < kEach; ++i) {
@@ -163,14 +192,41 @@ class Copier {
         copy_chunk(place + i * kApart * Of::kChunks * kOf<T>, count > 0 ? from_ + i * kApart * stride_ : origin_,
                    static_cast<int>(sizeof(T)) * count);
       }
+      next();
     }
-    from_ += step;
   }
 
  private:
   __device__ static int outer() { return (static_cast<int>(threadIdx.x) - kFirst) / Of::kChunks; }
   __device__ static int chunk() { return (static_cast<int>(threadIdx.x) - kFirst) % Of::kChunks; }
   __device__ static int clamp(int64_t elements) { return static_cast<int>(max(int64_t{0}, min(int64_t{kOf<T>}, elements))); }
+
+  // Elements that there are of this thread's chunk `i` of the next tile.
+  __device__ int count_of(int i) const {
+    const int64_t left = depth_ - k_;
+    const int of_chunk = kAlongK ? clamp(left - chunk() * kOf<T>) : there_;
+    const int outer_end = kAlongK ? there_ : static_cast<int>(min(left, int64_t{kDepth<T>}));
+    return outer() + i * kApart < outer_end ? of_chunk : 0;
+  }
+
+  __device__ void next() {
+    k_ += k_apart_;
+    from_ += kAlongK ? k_apart_ : k_apart_ * stride_;
+  }
+
+  // Loads this thread's chunks from `first` on of the next tile, all before any is needed.
+  __device__ void fetch(int first) {
+#pragma unroll
+    for (int i = 0; i < kHeld; ++i) {
+      const int count = count_of(first + i);
+      const T* const from = from_ + (first + i) * kApart * stride_;
+#pragma unroll
+      for (int e = 0; e < kOf<T>; ++e) {
+        held_[i].at[e] = cuda::from_float<T>(0);
+        if (e < count) held_[i].at[e] = from[e];
+      }
+    }
+  }
 
   __device__ void copy_chunk(T* to, const T* from, int bytes) const {
     if (width_ == 16)
@@ -179,29 +235,6 @@ class Copier {
       copy_parts<8>(to, from, bytes);
     else
       copy_parts<4>(to, from, bytes);
-  }
-
-  // Elements that no copy takes go through registers: those of up to four chunks are on their way together, then stored.
-  template <typename Count>
-  __device__ void copy_elements(T* place, const Count& count_of) const {
-    constexpr int kTogether = kEach < 4 ? kEach : 4;
-#pragma unroll
-    for (int first = 0; first < kEach; first += kTogether) {
-      cuda::Chunk<T> held[kTogether];
-#pragma unroll
-      for (int i = 0; i < kTogether; ++i) {
-        const int count = count_of(first + i);
-        const T* const from = from_ + (first + i) * kApart * stride_;
-#pragma unroll
-        for (int e = 0; e < kOf<T>; ++e) {
-          held[i].at[e] = cuda::from_float<T>(0);
-          if (e < count) held[i].at[e] = from[e];
-        }
-      }
-#pragma unroll
-      for (int i = 0; i < kTogether; ++i)
-        *reinterpret_cast<uint4*>(place + (first + i) * kApart * Of::kChunks * kOf<T>) = held[i].bits;
-    }
   }
 
   template <int kBytes>
@@ -215,16 +248,11 @@ class Copier {
 
   const T* origin_;  // where it is safe to point
   const T* from_;
-  int64_t stride_, depth_;
-  int width_, there_;
+  int64_t stride_, depth_, k_;  // k_: where the next tile begins
+  int k_apart_, width_, there_;
   bool all_there_;  // this thread's chunks of a tile within K, in one copy each
+  cuda::Chunk<T> held_[kHeld];
 };
-
-/// Steps of kDepth that K is, which an int counts whatever memory holds.
-template <typename T>
-__device__ int steps_of(const Shape& s) {
-  return static_cast<int>((s.k + kDepth<T> - 1) / kDepth<T>);
-}
 
 /// The tiles of both operands that a block goes through, kStages of which are on their way or in use; kThreads threads from
 /// kFirst on copy them.
@@ -236,31 +264,42 @@ class Tiles {
   static constexpr size_t kBytes = size_t{sizeof(T)} * kStages * (A::kElements + B::kElements);
 
   /// In kBytes of shared memory, from rows `first_a` and `first_b` on; copies as wide as copied_width says.
-  __device__ Tiles(const Shape& s, const T* a, int64_t first_a, int width_a, const T* b, int64_t first_b, int width_b,
-                   void* memory)
-      : copier_a_(a, s.a, first_a, s.k, width_a), copier_b_(b, s.b, first_b, s.k, width_b), memory_(static_cast<T*>(memory)) {}
+  __device__ Tiles(const Shape& s, const Steps& steps, const T* a, int64_t first_a, int width_a, const T* b, int64_t first_b,
+                   int width_b, void* memory)
+      : copier_a_(a, s.a, first_a, s.k, steps, width_a),
+        copier_b_(b, s.b, first_b, s.k, steps, width_b),
+        memory_(static_cast<T*>(memory)),
+        count_(steps.count) {}
 
-  /// Starts copying the tiles of the next step, whose number it is, or nothing behind K; a group of copies for each step.
-  __device__ void start(int step, int steps) {
-    if (step < steps) {
-      copier_a_.copy(place_a(step), int64_t{kDepth<T>} * step);
-      copier_b_.copy(place_b(step), int64_t{kDepth<T>} * step);
+  /// Before the first start, by the threads that copy.
+  __device__ void begin() {
+    copier_a_.begin();
+    copier_b_.begin();
+  }
+
+  /// Starts copying the tiles of the i-th step, each after the one before, or nothing behind the last; a group of copies for
+  /// each.
+  __device__ void start(int i) {
+    if (i < count_) {
+      copier_a_.copy(place_a(i));
+      copier_b_.copy(place_b(i));
     }
     cuda::end_copies();
   }
 
-  __device__ const T* a(int step) const { return place_a(step); }
-  __device__ const T* b(int step) const { return place_b(step); }
+  __device__ const T* a(int i) const { return place_a(i); }
+  __device__ const T* b(int i) const { return place_b(i); }
 
  private:
   // Divided without a sign in 32 bits, since each step does so.
-  __device__ static int stage(int step) { return static_cast<int>(static_cast<unsigned>(step) % kStages); }
-  __device__ T* place_a(int step) const { return memory_ + stage(step) * A::kElements; }
-  __device__ T* place_b(int step) const { return memory_ + kStages * A::kElements + stage(step) * B::kElements; }
+  __device__ static int stage(int i) { return static_cast<int>(static_cast<unsigned>(i) % kStages); }
+  __device__ T* place_a(int i) const { return memory_ + stage(i) * A::kElements; }
+  __device__ T* place_b(int i) const { return memory_ + kStages * A::kElements + stage(i) * B::kElements; }
 
   Copier<T, kRowsA, kAAlongK, kFirst, kThreads> copier_a_;
   Copier<T, kRowsB, kBAlongK, kFirst, kThreads> copier_b_;
   T* memory_;
+  int count_;
 };
 
 }  // namespace metallic::matmul
