@@ -14,7 +14,7 @@ namespace metallic {
 struct Thresholds {
   /// On a GPU `vec` beats `block` as long as a row fits the registers of a cluster, or, before Hopper, of a block: on an H200
   /// with bf16 and f32 alike. GEMV without the copy engine reads X again for each few rows of weights, and `gemm` shares K of a
-  /// tile as well: of 1222 shapes that an H100's tune timed in either type, the fewest columns from which `gemm` wins on average.
+  /// tile as well: of 1222 shapes that an H100's tune timed in either type, the most columns for which `gemv` wins on average.
   Thresholds(const DeviceFacts& facts, DType dtype)
       : softmax_vec_block(facts.backend == "cpu" ? 1024 : 262144),
         smalln_max_n(facts.backend == "cpu" ? 16
