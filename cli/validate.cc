@@ -13,6 +13,7 @@
 #include "backends/cpu/libraries.h"
 #include "backends/cpu/pool.h"
 #include "backends/cuda/devices.h"
+#include "backends/cuda/libraries.h"
 #include "cli/command.h"
 #include "cli/inputs.h"
 #include "cli/progress.h"
@@ -112,11 +113,11 @@ class Runner {
   static Result<Runner> create(const std::string& device, bool peers) {
     Runner runner;
     METALLIC_TRY(runner.facts_, find_device(device));
-    if (runner.facts_.backend != "cpu") {
+    const bool on_cpu = runner.facts_.backend == "cpu";
+    if (!on_cpu) {
       METALLIC_TRY(runner.stream_, cuda::make_stream(runner.facts_));
-    } else if (peers) {
-      runner.facts_.libraries = cpu::libraries();
     }
+    if (peers) runner.facts_.libraries = on_cpu ? cpu::libraries() : cuda::libraries();
     return runner;
   }
 

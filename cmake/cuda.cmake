@@ -18,6 +18,9 @@ if(METALLIC_CUDA)
   # which has clusters and beginnings before the end: kernels are launched with them there.
   set(CMAKE_CUDA_ARCHITECTURES 80-real 90a-real 90-virtual CACHE STRING "compute capabilities to build for")
   enable_language(CUDA)
+  if("90a" IN_LIST CMAKE_CUDA_ARCHITECTURES OR "90a-real" IN_LIST CMAKE_CUDA_ARCHITECTURES)
+    add_compile_definitions($<$<COMPILE_LANGUAGE:CUDA>:METALLIC_WITH_SM_90A>)
+  endif()
   find_package(CUDAToolkit REQUIRED)
   # CMake 3.25 does not know how to ask nvcc 13 for C++20, and drops it silently where it need not be had. fmt 9 is not sure whether nvcc has constexpr.
   set(CMAKE_CUDA_STANDARD 20)

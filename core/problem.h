@@ -64,6 +64,8 @@ struct MatmulShape {
   /// weights.
   bool weights_in_a() const { return !packed && (m > n || (m == n && !tb)); }
   bool contiguous() const;
+  /// Whether all rows of A and B begin at multiples of that many elements where both matrices do.
+  bool rows_begin_evenly(int64_t elements) const { return (lda | ldb | batch_stride_a | batch_stride_b) % elements == 0; }
   bool operator==(const MatmulShape&) const = default;
 };
 

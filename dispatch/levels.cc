@@ -106,7 +106,8 @@ std::span<const Canonical> canonical(Op op, std::string_view backend) {
   static constexpr Canonical kCudaSoftmax[] = {{"cuda_vec", "block=512;chunks=4"}, {"cuda_block", "fixed=1;threads=256"}};
   // Hopper's tensor cores, for one row as for thousands, where its copy engine serves them.
   static constexpr Canonical kCudaMatmul[] = {{"cuda_wgmma", "columns=64;rows=128;split=1", true},
-                                              {"cuda_gemm", "split=1;tile=64"}};
+                                              {"cuda_gemm", "split=1;tile=64"},
+                                              {"cuda_gemm", "split=1;tile=16"}};  // the same order, of any number of rows
   static constexpr Canonical kSoftmax[] = {{"cpu_vec", "unroll=4"}};
   static constexpr Canonical kMatmul[] = {{"cpu_gemm", "pack=1"}};
   static constexpr Canonical kSdpa[] = {{"cpu_materialized", "heads=0"}};

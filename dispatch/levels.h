@@ -59,8 +59,8 @@ struct Level {
 Result<std::vector<Level>> rule_levels(const RuleKey& key, const SelectionInputs& in);
 
 /// The variants and tunings that every batch-invariant plan must agree with: of them the first that takes a problem and has an
-/// order of its own. Whether it does depends on K, types and strides alone, and so does its order of summation; the last takes
-/// all.
+/// order of its own. Whether it does depends on K, types and strides alone, and so does its order of summation; where
+/// none does, only a reference runs.
 struct Canonical {
   std::string_view variant, tuning;
   bool aligned = false;  ///< only where all rows begin at multiples of 16 bytes

@@ -16,7 +16,7 @@ std::optional<Library> load_cublaslt();
 
 #ifdef METALLIC_WITH_CUDA
 struct CublasLt {
-  cublasLtHandle_t handle;
+  decltype(&cublasLtCreate) create;
   decltype(&cublasLtMatmulDescCreate) desc_create;
   decltype(&cublasLtMatmulDescDestroy) desc_destroy;
   decltype(&cublasLtMatmulDescSetAttribute) desc_set;
@@ -32,6 +32,10 @@ struct CublasLt {
 
 /// Null where it is not loaded.
 const CublasLt* cublaslt();
+
+/// The handle for the current device, made by the first call there and kept; null where it cannot be made. Safe from several
+/// threads, as the handle is.
+cublasLtHandle_t cublaslt_handle();
 #endif
 
 }  // namespace metallic::cuda

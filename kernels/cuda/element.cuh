@@ -62,7 +62,7 @@ __device__ inline unsigned word_of(T element) {
     return 0x10001u * *reinterpret_cast<const unsigned short*>(&element);
 }
 
-/// Of a chunk those elements stay whose places are in [from, to); the others become `none`.
+/// Of a chunk those elements stay whose places are in [from, to), below 2²⁶; the others become `none`.
 template <typename T>
 __device__ inline void keep(Chunk<T>& chunk, int from, int to, T none) {
   constexpr int kOfWord = 4 / static_cast<int>(sizeof(T)), kBits = 8 * static_cast<int>(sizeof(T));

@@ -3,6 +3,9 @@
 
 #include <cuda_runtime.h>
 
+#include <algorithm>
+#include <cfloat>
+
 namespace metallic::cuda {
 
 /// The maximum, or the sum, over groups of `width` neighbouring lanes, a power of two.
@@ -18,7 +21,8 @@ __device__ inline float sum_over(float x, int width) {
 /// e^(scale·d) as a power of 2, for d ≤ 0 or NaN.
 class Exponential {
  public:
-  explicit Exponential(float scale) : factor_(static_cast<float>(scale * 1.4426950408889634)) {}
+  /// A factor of infinity would make NaN of the largest term.
+  explicit Exponential(float scale) : factor_(static_cast<float>(std::min<double>(scale * 1.4426950408889634, FLT_MAX))) {}
 
   /// Within 3 ULP and scale·|d|·2⁻²⁴: the rounding of the exponent is put back.
   __device__ float operator()(float d) const {

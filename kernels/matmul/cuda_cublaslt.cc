@@ -1,5 +1,6 @@
 // matmul cuda_cublaslt: the cuBLASLt that this machine has, at each of the algorithms that its heuristics rank first.
 #ifdef METALLIC_WITH_CUDA
+#include <algorithm>
 #include <array>
 #include <memory>
 
@@ -13,7 +14,7 @@ namespace {
 
 constexpr Tuning kTunings[] = {{{{{"algorithm", 0}}}}, {{{{"algorithm", 1}}}}, {{{{"algorithm", 2}}}}, {{{{"algorithm", 3}}}}};
 constexpr size_t kMostWorkspace = 32 << 20;
-constexpr uint32_t kAlignment = 16;  // of operands, in bytes
+constexpr uint32_t kAlignment = 16;  // of operands, in bytes: tensors' usual one, for which it has its fastest algorithms
 
 cudaDataType_t cuda_type(DType dtype) {
   return dtype == DType::f16 ? CUDA_R_16F : dtype == DType::bf16 ? CUDA_R_16BF : CUDA_R_32F;
@@ -24,6 +25,7 @@ using Owned = std::unique_ptr<std::remove_pointer_t<Handle>, cublasStatus_t (*)(
 
 // Row-major C = A·B is column-major Cᵀ = Bᵀ·Aᵀ: B is the first operand here, and what is stored by rows is transposed already.
 struct Product {
+  cublasLtHandle_t handle;
   Owned<cublasLtMatmulDesc_t> desc;
   Owned<cublasLtMatrixLayout_t> b, a, c;
   cublasLtMatmulHeuristicResult_t chosen;
@@ -43,15 +45,17 @@ Owned<cublasLtMatrixLayout_t> layout_of(const cuda::CublasLt& api, DType dtype, 
   return owned;
 }
 
-// Null where cuBLASLt has no such algorithm for the problem.
-std::unique_ptr<const Product> product_of(const Problem& problem, int64_t algorithm) {
+// Null where cuBLASLt has no such algorithm for the problem, of operands at multiples of `alignment` bytes.
+std::unique_ptr<const Product> product_of(const Problem& problem, int64_t algorithm, uint32_t alignment) {
   const cuda::CublasLt* api = cuda::cublaslt();
-  if (!api) return nullptr;
+  const cublasLtHandle_t handle = cuda::cublaslt_handle();
+  if (!api || !handle) return nullptr;
   const MatmulShape& s = problem.matmul();
   cublasLtMatmulDesc_t desc = nullptr;
   if (api->desc_create(&desc, CUBLAS_COMPUTE_32F, CUDA_R_32F) != CUBLAS_STATUS_SUCCESS) return nullptr;
   auto made = std::make_unique<Product>(
-      Product{.desc = {desc, api->desc_destroy},
+      Product{.handle = handle,
+              .desc = {desc, api->desc_destroy},
               .b = layout_of(*api, problem.dtype, s.tb ? s.k : s.n, s.tb ? s.n : s.k, s.ldb, s.batch, s.batch_stride_b),
               .a = layout_of(*api, problem.dtype, s.ta ? s.m : s.k, s.ta ? s.k : s.m, s.lda, s.batch, s.batch_stride_a),
               .c = layout_of(*api, problem.out_dtype, s.n, s.m, s.ldc, s.batch, s.batch_stride_c),
@@ -66,10 +70,15 @@ std::unique_ptr<const Product> product_of(const Problem& problem, int64_t algori
   api->preference_set(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &kMostWorkspace, sizeof(kMostWorkspace));
   for (const auto which : {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES,
                            CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES})
-    api->preference_set(preference, which, &kAlignment, sizeof(kAlignment));
+    api->preference_set(preference, which, &alignment, sizeof(alignment));
+  // By default parts of K may be added in the output's type; the contract is f32, rounded once.
+  constexpr uint32_t kReduction = CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE;
+  if (api->preference_set(preference, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, &kReduction, sizeof(kReduction)) !=
+      CUBLAS_STATUS_SUCCESS)
+    return nullptr;
   std::array<cublasLtMatmulHeuristicResult_t, std::size(kTunings)> results{};
   int found = 0;
-  if (api->heuristic(api->handle, desc, made->b.get(), made->a.get(), made->c.get(), made->c.get(), preference,
+  if (api->heuristic(handle, desc, made->b.get(), made->a.get(), made->c.get(), made->c.get(), preference,
                      static_cast<int>(results.size()), results.data(), &found) != CUBLAS_STATUS_SUCCESS ||
       algorithm >= found || results[static_cast<size_t>(algorithm)].state != CUBLAS_STATUS_SUCCESS)
     return nullptr;
@@ -79,23 +88,28 @@ std::unique_ptr<const Product> product_of(const Problem& problem, int64_t algori
 
 class Call final : public Kernel {
  public:
-  Call(std::unique_ptr<const Product> product, const MatmulShape& shape)
-      : product_(std::move(product)), alpha_(shape.alpha), beta_(shape.beta) {}
+  // `anywhere` may be null.
+  Call(std::unique_ptr<const Product> aligned, std::unique_ptr<const Product> anywhere, const MatmulShape& shape)
+      : aligned_(std::move(aligned)), anywhere_(std::move(anywhere)), alpha_(shape.alpha), beta_(shape.beta) {}
 
-  size_t workspace() const override { return product_->chosen.workspaceSize; }
+  size_t workspace() const override {
+    return std::max(aligned_->chosen.workspaceSize, anywhere_ ? anywhere_->chosen.workspaceSize : 0);
+  }
 
   Code run(const Args& args, std::byte* workspace, Executor& executor) const override {
-    for (const void* operand : {args.in[0], args.in[1], static_cast<const void*>(args.out)})
-      if (reinterpret_cast<uintptr_t>(operand) % kAlignment != 0) return Code::invalid_argument;
-    const auto status = cuda::cublaslt()->matmul(
-        cuda::cublaslt()->handle, product_->desc.get(), &alpha_, args.in[1], product_->b.get(), args.in[0], product_->a.get(),
-        &beta_, args.out, product_->c.get(), args.out, product_->c.get(), &product_->chosen.algo, workspace,
-        product_->chosen.workspaceSize, static_cast<cudaStream_t>(executor.stream()));
+    const auto places =
+        reinterpret_cast<uintptr_t>(args.in[0]) | reinterpret_cast<uintptr_t>(args.in[1]) | reinterpret_cast<uintptr_t>(args.out);
+    const Product* const product = places % kAlignment == 0 ? aligned_.get() : anywhere_.get();
+    if (!product) return Code::unsupported;
+    const auto status = cuda::cublaslt()->matmul(product->handle, product->desc.get(), &alpha_, args.in[1], product->b.get(),
+                                                 args.in[0], product->a.get(), &beta_, args.out, product->c.get(), args.out,
+                                                 product->c.get(), &product->chosen.algo, workspace,
+                                                 product->chosen.workspaceSize, static_cast<cudaStream_t>(executor.stream()));
     return status == CUBLAS_STATUS_SUCCESS ? Code::ok : Code::internal;
   }
 
  private:
-  std::unique_ptr<const Product> product_;
+  std::unique_ptr<const Product> aligned_, anywhere_;
   float alpha_, beta_;
 };
 
@@ -110,15 +124,16 @@ extern const Variant cuda_cublaslt = {
       if (auto reason = refuses_packed(problem)) return reason;
       const MatmulShape& s = problem.matmul();
       if (s.batch == 0 || s.m == 0 || s.n == 0 || s.k == 0) return "takes no empty operands";
-      if (!product_of(problem, tuning["algorithm"])) return "cuBLASLt has no such algorithm for it";
+      if (!product_of(problem, tuning["algorithm"], kAlignment)) return "cuBLASLt has no such algorithm for it";
       return std::nullopt;
     },
     .prefer = [](const Problem&, const DeviceFacts&) -> const Tuning& { return kTunings[0]; },
     .prepare = [](const Problem& problem, const Tuning& tuning, const DeviceFacts&,
                   Planner&) -> Result<std::unique_ptr<const Kernel>> {
-      auto product = product_of(problem, tuning["algorithm"]);
-      if (!product) return fail(Code::internal, "cuBLASLt takes the problem no longer");
-      return std::make_unique<Call>(std::move(product), problem.matmul());
+      auto aligned = product_of(problem, tuning["algorithm"], kAlignment);
+      if (!aligned) return fail(Code::internal, "cuBLASLt takes the problem no longer");
+      auto anywhere = product_of(problem, 0, static_cast<uint32_t>(std::min(size_of(problem.dtype), size_of(problem.out_dtype))));
+      return std::make_unique<Call>(std::move(aligned), std::move(anywhere), problem.matmul());
     },
     .reduction_id = [](const Problem&, const Tuning&, const DeviceFacts&) -> std::optional<std::string> { return std::nullopt; },
 };

@@ -287,7 +287,7 @@ double cost(const Problem& problem, const Tuning& tuning, const DeviceFacts& fac
   const MatmulShape& s = problem.matmul();
   const Costs& costs = problem.dtype == DType::f32 ? kFloatCosts : kCosts;
   const int64_t split = tuning["split"], of_16_bytes = 16 / static_cast<int64_t>(size_of(problem.dtype));
-  const int tile = tuning["tile"] == 16 ? 0 : tuning["tile"] == 64 ? 1 : 2, even = (s.lda | s.ldb) % of_16_bytes == 0;
+  const int tile = tuning["tile"] == 16 ? 0 : tuning["tile"] == 64 ? 1 : 2, even = s.rows_begin_evenly(of_16_bytes);
   const double steps = static_cast<double>(split_up(steps_of(problem), split)) + costs.begin[even];
   const double blocks = static_cast<double>(split * tiles_of(problem, tuning));
   return costs.steps[tile] * steps * std::max(1.0, blocks / (static_cast<double>(facts.cores) * costs.at_once[tile])) +
@@ -318,7 +318,7 @@ extern const Variant cuda_gemm = {
       if (s.batch > 65535) return "more matrices than a grid is deep";
       const bool transposed = is_transposed(s, tuning);
       if ((transposed ? s.n : s.m) > 65535 * tuning["tile"]) return "more rows than a grid has blocks";
-      if ((transposed ? s.m : s.n) > int64_t{1} << 36) return "more columns than a grid has blocks";
+      if ((transposed ? s.m : s.n) > (int64_t{1} << 36) - 32) return "more columns than a grid has blocks";
       return refuses_split(tuning["split"], steps_of(problem), tiles_of(problem, tuning), facts);
     },
     .prefer = prefers,

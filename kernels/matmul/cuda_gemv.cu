@@ -139,7 +139,8 @@ __global__ void __launch_bounds__(512) dot_rows(const Product p, const In* w, co
   const auto read = [&](float(&to)[kOf], const In* from, int64_t step, int64_t k) {
     if constexpr (std::is_same_v<In, float>)
       if (step == 1 && k + kOf <= p.k && reinterpret_cast<uintptr_t>(from) % 16 == 0) {
-        const float4 all = __ldg(reinterpret_cast<const float4*>(from));
+        // Not by __ldg: what lies there may be written until after_earlier has waited.
+        const float4 all = *reinterpret_cast<const float4*>(from);
         to[0] = all.x, to[1] = all.y, to[2] = all.z, to[3] = all.w;
         return;
       }
@@ -249,6 +250,9 @@ bool takes_mma(const Problem& problem) {
   return problem.dtype != DType::f32 && along_k(s) && p.w_row % 8 == 0 && (s.batch == 1 || p.w_batch % 8 == 0);
 }
 
+// Columns that a kernel without tensor cores is made for, of those that it computes.
+int columns_for(int64_t n) { return n == 1 ? 1 : n <= 4 ? 4 : n <= 8 ? 8 : 16; }
+
 class Gemv final : public Kernel {
   // Calls function(kernel, rows and columns of its tile, bytes of a warp's ring, In{}, Out{}). Before what uses it: its type is
   // deduced.
@@ -271,10 +275,12 @@ class Gemv final : public Kernel {
         return along_k(shape_) ? function(dot_rows<In, Out, kColumns>, 4, kColumns, int64_t{0}, in, out)
                                : function(scaled_rows<In, Out, kColumns>, 4 * kWarp, kColumns, int64_t{0}, in, out);
       };
-      if (product_.n == 1) return with_columns.template operator()<1>();
-      if (product_.n <= 4) return with_columns.template operator()<4>();
-      if (product_.n <= 8) return with_columns.template operator()<8>();
-      return with_columns.template operator()<16>();
+      switch (columns_for(product_.n)) {
+        case 1: return with_columns.template operator()<1>();
+        case 4: return with_columns.template operator()<4>();
+        case 8: return with_columns.template operator()<8>();
+        default: return with_columns.template operator()<16>();
+      }
     });
   }
 
@@ -365,8 +371,10 @@ extern const Variant cuda_gemv = {
       if (takes_mma(problem)) {
         const int64_t step = bytes_of_step(static_cast<int>(tuning["rows"] / 16), problem.matmul().small() <= 8 ? 1 : 2);
         if (tuning["warps"] * tuning["stages"] * step > facts.l1d_bytes) return "a block has less shared memory";
-      } else if (tuning["rows"] != 16 || tuning["stages"] != 2) {
-        return "only for tensor cores";
+      } else {
+        if (tuning["rows"] != 16 || tuning["stages"] != 2) return "only for tensor cores";
+        const int64_t rows = along_k(problem.matmul()) ? 4 : 4 * kWarp, columns = columns_for(problem.matmul().small());
+        if (tuning["warps"] * rows * columns * 4 > facts.l1d_bytes) return "a block has less shared memory";
       }
       return std::nullopt;
     },

@@ -101,6 +101,8 @@ __global__ void __launch_bounds__(kComputing, 1)
   }
   cuda::wait_for_products<0>();
   store_sums<Of>(s, c, sums, first_m, first_n, split, memory);
+#else
+  __trap();  // nobody is to take what C held for its result
 #endif
 }
 
@@ -152,6 +154,8 @@ __global__ void __launch_bounds__(Of::kThreads, 1)
     cuda::wait_for_products<0>();
   }
   store_sums<Of>(s, c + blockIdx.z * s.batch_c, sums, first_m, first_n, split, memory);
+#else
+  __trap();  // nobody is to take what C held for its result
 #endif
 }
 
@@ -250,7 +254,7 @@ std::optional<std::string> refuses_sharing(const MatmulShape& s, const Tuning& t
 // than the best tuning of each.
 double cost(const MatmulShape& s, const Tuning& tuning, const DeviceFacts& facts) {
   const int64_t split = tuning["split"], columns = tuning["columns"];
-  const bool large = tuning["rows"] == 256, copied = (s.lda | s.ldb) % 8 == 0;
+  const bool large = tuning["rows"] == 256, copied = s.rows_begin_evenly(8);
   const double of_step = large ? 3.33 : columns == 128 ? 1 : columns == 64 ? 0.89 : 0.73;
   const double at_once = large ? 1 : columns == 128 ? 0.69 : columns == 64 ? 0.88 : 0.78;
   const double steps = static_cast<double>(split_up(split_up(s.k, kDepth<__half>), split)) + (copied ? 58.65 : 0.97);
@@ -266,6 +270,9 @@ extern const Variant cuda_wgmma = {
     .rejects = [](const Problem& problem, const Tuning& tuning, const DeviceFacts& facts) -> std::optional<std::string> {
       if (auto reason = cuda::refuses_device(facts)) return reason;
       if (facts.isa_bit != 90) return "needs the tensor cores of compute capability 9.0";
+#ifndef METALLIC_WITH_SM_90A
+      return "this build has no code for 9.0a";
+#endif
       if (auto reason = refuses_packed(problem)) return reason;
       const MatmulShape& s = problem.matmul();
       if (problem.dtype == DType::f32) return "takes 16-bit operands";

@@ -47,7 +47,7 @@ inline std::optional<std::string> refuses_columns(const Problem& problem, const 
   const MatmulShape& s = problem.matmul();
   if (s.small() > kMostColumns) return "takes up to 16 columns";
   if (s.batch > 65535) return "more matrices than a grid has rows";
-  if (s.big() > int64_t{1} << 30) return "more rows than a grid has blocks";
+  if (s.big() > (int64_t{1} << 30) - 4) return "more rows than a grid has blocks";
   return std::nullopt;
 }
 

@@ -87,6 +87,7 @@ __device__ void store_tile(const Shape& s, Out* c, int64_t first_m, int64_t firs
   const int threads = static_cast<int>(blockDim.x), part = static_cast<int>(blockIdx.x % split);
   for (int i = static_cast<int>(threadIdx.x) + part * threads; i < kM * kN / 2; i += static_cast<int>(split) * threads) {
     const int row = tile.along_n ? i / (kN / 2) : 2 * (i % (kM / 2)), column = tile.along_n ? 2 * (i % (kN / 2)) : i / (kM / 2);
+    if (first_m + row >= s.m || first_n + column >= s.n) continue;  // a load whose value nobody waits for may outlive its block
     float* const own = tile.at(row, column);
     float2 pairs[kMostSplit] = {};
 #pragma unroll

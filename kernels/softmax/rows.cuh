@@ -11,8 +11,8 @@
 
 namespace metallic::softmax {
 
-inline constexpr int64_t kMostRows = int64_t{1} << 30;      // so that a row's number fits an unsigned int
-inline constexpr int64_t kMostElements = int64_t{1} << 30;  // of a part of a row, so that places in it fit an int
+inline constexpr int64_t kMostRows = int64_t{1} << 30;             // so that a row's number fits an unsigned int
+inline constexpr int64_t kMostElements = (int64_t{1} << 26) - 64;  // of a part of a row, so that 32 times a place fits an int
 
 struct Rows {
   int64_t rows, seq_q, seq_k, offset, in_stride, out_stride;
@@ -23,7 +23,7 @@ struct Rows {
       : rows(s.rows()),
         seq_q(std::max<int64_t>(1, s.seq_q)),
         seq_k(s.seq_k),
-        offset(s.offset),
+        offset(std::clamp(s.offset, -s.seq_q - 1, s.seq_k)),  // beyond, no row sees fewer or more; the sum is to fit
         in_stride(s.in_stride),
         out_stride(s.out_stride),
         causal(s.causal),
