@@ -29,7 +29,7 @@ void print(const Decision& decision, int indent) {
   line(fmt::format("  margin  {}",
                    decision.margin ? fmt::format("{:.1f} % faster than the best other variant, measured", *decision.margin * 100)
                                    : "not measured"));
-  for (const std::string& refused : decision.refused) line(fmt::format("  passed over  {}", refused));
+  for (const Refusal& refused : decision.refused) line(fmt::format("  passed over  {}", refused.what));
   line("candidates");
   for (const Candidate& candidate : decision.candidates)
     line(fmt::format("  {:<28} {}", to_string(*candidate.variant, candidate.tuning),

@@ -23,6 +23,12 @@ struct Candidate {
   std::string rejected;  ///< one line; empty for the candidate that was chosen
 };
 
+/// A level or an override that was passed over.
+struct Refusal {
+  std::string what;         ///< and why: one line
+  bool unexpected = false;  ///< somebody asked for it or measured it to be best, and does not get it
+};
+
 struct Decision {
   Problem problem;
   const Variant* variant = nullptr;
@@ -31,8 +37,8 @@ struct Decision {
   std::string rule;              ///< as people read it, with the name of the variable or the file it stands in
   std::optional<double> margin;  ///< measured advantage over the best other variant, a fraction; absent if never measured
   std::vector<Candidate> candidates;
-  std::vector<std::string> refused;  ///< levels or overrides that were passed over, one line each
-  std::vector<Decision> parts;       ///< of operations that a composed variant asked the planner for
+  std::vector<Refusal> refused;
+  std::vector<Decision> parts;  ///< of operations that a composed variant asked the planner for
 };
 
 }  // namespace metallic

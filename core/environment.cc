@@ -1,5 +1,8 @@
 #include "core/environment.h"
 
+#include <unistd.h>
+
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cstdlib>
@@ -100,6 +103,16 @@ constexpr auto kTable = std::to_array<EnvironmentVariable>({
 }  // namespace
 
 std::span<const EnvironmentVariable> environment_table() { return kTable; }
+
+std::vector<std::string> unknown_variables() {
+  std::vector<std::string> unknown;
+  for (char** entry = environ; entry && *entry; ++entry) {
+    const std::string_view name = std::string_view(*entry).substr(0, std::string_view(*entry).find('='));
+    if (name.starts_with("METALLIC_") && std::ranges::find(kTable, name, &EnvironmentVariable::name) == kTable.end())
+      unknown.emplace_back(name);
+  }
+  return unknown;
+}
 
 Lookup process_environment() {
   return [](std::string_view name) -> std::optional<std::string> {

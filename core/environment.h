@@ -7,6 +7,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "core/rule.h"
 #include "core/status.h"
@@ -43,6 +44,9 @@ std::span<const EnvironmentVariable> environment_table();
 /// Gives a variable's value, or nothing where it is unset. `std::getenv` in programs, a map in tests.
 using Lookup = std::function<std::optional<std::string>(std::string_view name)>;
 Lookup process_environment();
+
+/// Variables of the process that are named METALLIC_… and are none of ours: misspelt, most likely.
+std::vector<std::string> unknown_variables();
 
 /// Reads all variables once. An unset or empty one leaves its default; an unknown value is an error that lists the allowed ones.
 /// Names of variants are checked later, against the table of the device.

@@ -140,7 +140,7 @@ TEST(BuiltInProfiles, StaleRulesArePassedOver) {
   const Decision decision = decide(profiles, machine("Mine", "AVX2"));
   EXPECT_EQ(decision.source, Source::family);
   ASSERT_EQ(decision.refused.size(), 1u);
-  EXPECT_THAT(decision.refused[0], AllOf(StartsWith("built-in profile of family x86_avx2"), HasSubstr("cpu_gone")));
+  EXPECT_THAT(decision.refused[0].what, AllOf(StartsWith("built-in profile of family x86_avx2"), HasSubstr("cpu_gone")));
   profiles[1].profile.lists[0].rules.pop_back();
   EXPECT_EQ(decide(profiles, machine("Mine", "AVX2")).source, Source::defaults);
 }

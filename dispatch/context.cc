@@ -102,6 +102,9 @@ Result<std::unique_ptr<Context>> Context::create(ContextOptions options) {
   if (wanted.threads < 0 || wanted.threads > 1024)
     return fail(Code::invalid_argument, "threads is {}: use 1 to 1024, or 0 for one per core", wanted.threads);
   context->log_ = make_logger(wanted, context->environment_.log_level);
+  for (const std::string& unknown : unknown_variables())
+    context->log_->warn(
+        "{}", one_line(fmt::format("environment variable {} is not known: metallic env lists those that are", unknown)));
   if (context->facts_.backend == "cuda") {
     METALLIC_TRY(context->own_executor_, cuda::make_stream(context->facts_, wanted.stream));
     context->executor_ = context->own_executor_.get();
@@ -226,10 +229,9 @@ Result<const Plan*> Context::cached_plan(const Problem& problem) {
 }
 
 void Context::report_refused(const Decision& decision) const {
-  // Built-in rules pass variants over by design; only what somebody asked for and does not get is worth a warning.
-  for (const std::string& refused : decision.refused)
-    log_->log(refused.starts_with("built-in") ? spdlog::level::trace : spdlog::level::warn, "{}",
-              one_line(fmt::format("{} is passed over for {}", refused, label(decision.problem))));
+  for (const Refusal& refused : decision.refused)
+    log_->log(refused.unexpected ? spdlog::level::warn : spdlog::level::trace, "{}",
+              one_line(fmt::format("{} is passed over for {}", refused.what, label(decision.problem))));
   for (const Decision& part : decision.parts) report_refused(part);
 }
 

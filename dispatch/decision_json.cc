@@ -12,6 +12,8 @@ Json to_json(const Decision& decision, const DeviceFacts& facts) {
                           {"tuning", to_string(candidate.tuning)},
                           {"rejected", candidate.rejected.empty() ? Json(nullptr) : Json(candidate.rejected)}});
   for (const Decision& part : decision.parts) parts.push_back(to_json(part, facts));
+  auto refused = Json::array();
+  for (const Refusal& each : decision.refused) refused.push_back(each.what);
   return {{"op", name(decision.problem.op())},
           {"label", label(decision.problem)},
           {"dtype", name(decision.problem.dtype)},
@@ -23,7 +25,7 @@ Json to_json(const Decision& decision, const DeviceFacts& facts) {
           {"rule", decision.rule},
           {"margin", decision.margin ? Json(*decision.margin) : Json(nullptr)},
           {"candidates", candidates},
-          {"refused", decision.refused},
+          {"refused", refused},
           {"parts", parts}};
 }
 

@@ -178,7 +178,7 @@ Result<std::vector<Replaced>> replaced_profiles(const DeviceFacts& facts, const 
   std::ranges::sort(replaced, {}, &Replaced::model);
   if (std::ranges::none_of(replaced, [](const Replaced& one) { return one.profile.has_value(); }))
     return fail(Code::not_found, "no profile was installed before the present one: there is nothing in {} to go back to",
-                in_quotes(previous_of(*any).parent_path().native()));
+                previous_of(*any).parent_path().native());
   return replaced;
 }
 
@@ -200,7 +200,7 @@ Status rollback_profiles(const DeviceFacts& facts, const Lookup& environment) {
     }
     std::error_code failed;
     std::filesystem::remove(path, failed);
-    if (failed) return fail(Code::io, "cannot remove {}: {}", in_quotes(path.native()), failed.message());
+    if (failed) return fail(Code::io, "cannot remove {}: {}", path.native(), failed.message());
   }
   return {};
 }

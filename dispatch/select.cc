@@ -9,11 +9,9 @@
 namespace metallic {
 namespace {
 
+// For canonical orders of matmul alone: whether the copy engines, which want multiples of 16 bytes, can take the operands.
 bool rows_are_aligned(const Problem& problem) {
-  const auto of_16_bytes = static_cast<int64_t>(16 / size_of(problem.dtype));
-  if (problem.op() != Op::matmul) return false;
-  const MatmulShape& s = problem.matmul();
-  return (s.lda | s.ldb | s.batch_stride_a | s.batch_stride_b) % of_16_bytes == 0;
+  return problem.op() == Op::matmul && problem.matmul().rows_begin_evenly(static_cast<int64_t>(16 / size_of(problem.dtype)));
 }
 
 // Why a candidate of the device's backend may not run the problem, or nothing.
@@ -30,15 +28,21 @@ class Admission {
       wanted_name_ = to_string(*variant, *tuning);
       if (wanted_) return;
     }
-    // None: of this type or layout only the reference is left.
   }
 
-  std::optional<std::string> refusal(const Variant& variant, const Tuning& tuning) const {
-    if (auto reason = variant.rejects(problem_, tuning, facts_)) return reason;
+  struct Reason {
+    std::string text;
+    bool of_numerics;  // the variant could run it
+  };
+
+  std::optional<Reason> refusal(const Variant& variant, const Tuning& tuning) const {
+    if (auto reason = variant.rejects(problem_, tuning, facts_)) return Reason{std::move(*reason), false};
     if (numerics_ != Numerics::fast && !variant.library().empty())
-      return fmt::format("{}: {} does not promise it", name(numerics_), variant.library());
-    if (wanted_ && variant.reduction_id(problem_, tuning, facts_) != wanted_)
-      return fmt::format("batch_invariant: sums in another order than {}", wanted_name_);
+      return Reason{fmt::format("{}: {} does not promise it", name(numerics_), variant.library()), true};
+    if (numerics_ != Numerics::batch_invariant || variant.family == "reference") return std::nullopt;
+    if (!wanted_) return Reason{"batch_invariant: no variant has an order of its own for it", true};
+    if (variant.reduction_id(problem_, tuning, facts_) != wanted_)
+      return Reason{fmt::format("batch_invariant: sums in another order than {}", wanted_name_), true};
     return std::nullopt;
   }
 
@@ -47,10 +51,10 @@ class Admission {
   template <typename PassOver>
   const Tuning* admit(const RuleTable::Entry& entry, const PassOver& pass_over) const {
     if (!entry.stale.empty()) {
-      pass_over(entry, entry.stale);
+      pass_over(entry, Reason{entry.stale, false});
       return nullptr;
     }
-    std::optional<std::string> reason;
+    std::optional<Reason> reason;
     const auto admitted = [&](const Tuning& tuning) {
       auto refused = refusal(*entry.variant, tuning);
       if (!refused) return true;
@@ -93,18 +97,19 @@ std::pair<const RuleTable::Entry*, const Tuning*> first_admitted(const Problem& 
   return {entry, tuning};
 }
 
-void record_candidates(const Admission& admission, const DeviceFacts& facts, Decision& decision) {
+void record_candidates(const Admission& admission, const DeviceFacts& facts, bool forced, Decision& decision) {
   for (const Variant& variant : variants(decision.problem.op())) {
     if (backend_refusal(variant, facts)) continue;  // of another device
     for (const Tuning& tuning : variant.tunings) {
       Candidate candidate{.variant = &variant, .tuning = tuning};
       if (&variant != decision.variant || tuning != decision.tuning) {
         if (auto refusal = admission.refusal(variant, tuning))
-          candidate.rejected = std::move(*refusal);
+          candidate.rejected = std::move(refusal->text);
         else if (variant.family == "reference")
           candidate.rejected = "the reference runs only where all others reject";
         else
-          candidate.rejected = fmt::format("the rule that fired names {}", to_string(*decision.variant, decision.tuning));
+          candidate.rejected = fmt::format("{} {}", forced ? "what is forced is" : "the rule that fired names",
+                                           to_string(*decision.variant, decision.tuning));
       }
       decision.candidates.push_back(std::move(candidate));
     }
@@ -124,14 +129,20 @@ Result<Decision> decide(const Problem& problem, const RuleTable& rules, const De
   Decision decision{.problem = problem};
   const Admission admission(problem, facts, rules.key().numerics);
   const auto [entry, tuning] =
-      first_admitted(problem, rules, admission, [&](const RuleTable::Entry& passed, const std::string& reason) {
+      first_admitted(problem, rules, admission, [&](const RuleTable::Entry& passed, const Admission::Reason& reason) {
         const Rule& rule = rules.rule(passed);
-        decision.refused.push_back(fmt::format("{}: {}{}{}: {}", rules.level(passed).origin, rule.use,
-                                               rule.tuning.empty() ? "" : "@", rule.tuning, reason));
+        const Level& level = rules.level(passed);
+        // Built-in rules pass variants over by design, also those that a tune keeps where nothing was measured, and so do
+        // numerics that were asked for.
+        const bool kept = rule.evidence.samples == 0 && rule.evidence != Evidence();
+        const bool of_user = (level.source == Source::caller || level.source == Source::user) && !kept;
+        decision.refused.push_back(
+            {fmt::format("{}: {}{}{}: {}", level.origin, rule.use, rule.tuning.empty() ? "" : "@", rule.tuning, reason.text),
+             level.forced || (of_user && !reason.of_numerics)});
       });
   if (!entry)
     return fail(Code::unsupported, "no variant can run this {}: {}", name(problem.op()),
-                decision.refused.empty() ? "none exists" : decision.refused.back());
+                decision.refused.empty() ? "none exists" : decision.refused.back().what);
   const Level& level = rules.level(*entry);
   const Rule& rule = rules.rule(*entry);
   decision.variant = entry->variant;
@@ -142,7 +153,7 @@ Result<Decision> decide(const Problem& problem, const RuleTable& rules, const De
   // What another machine measured says which variant to try first, not by how much it wins here.
   const bool measured_here = level.source != Source::environment && level.source != Source::family;
   decision.margin = measured_here ? rule.evidence.margin : std::nullopt;
-  record_candidates(admission, facts, decision);
+  record_candidates(admission, facts, level.forced, decision);
   return decision;
 }
 

@@ -79,7 +79,8 @@ TEST(Select, AForcedVariantThatRejectsIsRefusedWithItsReason) {
   EXPECT_EQ(decision.variant->name, "cpu_gemm");
   EXPECT_EQ(decision.source, Source::defaults);
   ASSERT_EQ(decision.refused.size(), 1u);
-  EXPECT_NE(decision.refused[0].find("METALLIC_MATMUL_BACKEND=gemv: cpu_gemv"), std::string::npos) << decision.refused[0];
+  EXPECT_THAT(decision.refused[0].what, testing::HasSubstr("METALLIC_MATMUL_BACKEND=gemv: cpu_gemv"));
+  EXPECT_TRUE(decision.refused[0].unexpected);
 }
 
 TEST(Select, AThresholdReplacesTheRulesOfItsOperation) {
@@ -115,6 +116,20 @@ TEST(Select, LevelsComeInOrderOfPrecedence) {
   EXPECT_EQ(situation.decide("4x4x4").source, Source::defaults) << "and so has another operation";
 }
 
+TEST(Select, WhatIsPassedOverByDesignIsExpected) {
+  Case situation;
+  const Rule kept{.use = "cpu_gemm", .tuning = "pack=0", .evidence = {.note = "not measured"}};
+  situation.profiles = {level(Source::user, {kept}, "nt", Op::matmul)};
+  const Decision without = situation.decide("40x50x40_tb");
+  EXPECT_FALSE(without.refused.empty()) << "pack=0 reads rows of B";
+  for (const Refusal& refused : without.refused) EXPECT_FALSE(refused.unexpected) << refused.what;
+  situation.profiles = {level(Source::user, {{.use = "cpu_gemv", .evidence = {.samples = 9}}}, "nn", Op::matmul)};
+  situation.environment.numerics = Numerics::batch_invariant;
+  const Decision invariant = situation.decide("64x64x8");
+  EXPECT_EQ(invariant.variant->name, "cpu_gemm");
+  for (const Refusal& refused : invariant.refused) EXPECT_FALSE(refused.unexpected) << refused.what;
+}
+
 TEST(Select, StaleRulesAreSkippedOneByOne) {
   Case situation;
   situation.profiles = {
@@ -124,6 +139,7 @@ TEST(Select, StaleRulesAreSkippedOneByOne) {
   EXPECT_EQ(to_string(*decision.variant, decision.tuning), "cpu_block@segment=4096");
   EXPECT_EQ(decision.source, Source::user);
   EXPECT_EQ(decision.refused.size(), 2u);
+  for (const Refusal& refused : decision.refused) EXPECT_TRUE(refused.unexpected) << refused.what;
   situation.profiles = {level(Source::user, {{.use = "cpu_gone"}})};
   EXPECT_EQ(situation.decide("rows64_seqk64").source, Source::defaults);
 }
@@ -234,7 +250,7 @@ TEST(Select, LibrariesRunOnlyWhereTheyAreLoadedAndNothingIsPromised) {
   const Decision without = situation.decide("64x64x64");
   EXPECT_EQ(without.variant->name, "cpu_gemm");
   ASSERT_FALSE(without.refused.empty());
-  EXPECT_EQ(without.refused.front(), "/p.json: cpu_openblas: library openblas is not loaded");
+  EXPECT_EQ(without.refused.front().what, "/p.json: cpu_openblas: library openblas is not loaded");
   situation.libraries = {{"openblas", "0.3.21"}};
   EXPECT_EQ(situation.decide("64x64x64").variant->name, "cpu_openblas");
   for (const char* text : {"64x0x64", "64x64x64_a0_b1"}) EXPECT_NE(situation.decide(text).variant->name, "cpu_openblas") << text;

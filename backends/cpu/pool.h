@@ -34,7 +34,8 @@ class Pool final : public Executor {
 };
 
 /// Starting a task on each of the executor's threads and waiting for all of them, in ns: three of four times, of some hundreds in
-/// a row or as many as fit in 20 ms; at most 50 µs, since what takes longer is a busy machine, which may become calm.
+/// a row or as many as fit in 20 ms. What takes longer than 50 µs is a busy machine, which may become calm: then the guess that
+/// stands where nobody measured.
 double join_ns(Executor& executor);
 
 }  // namespace metallic::cpu
