@@ -236,6 +236,7 @@ Result<Exit> bench_aims(const std::string& file, const std::string& only, Sample
     const bool of_floor = aims[i].against == Against::floor;
     const Ceilings before = of_floor ? measure_ceilings(ctx->facts(), ctx->executor()) : Ceilings{};
     METALLIC_TRY(const Sampled sampled, run_campaign(wanted[i], *ctx, of_aim, {.adaptive = false}));
+    print_noise(sampled);
     if (sampled.interrupted) return Exit::interrupted;
     METALLIC_TRY(const auto measured, tune::from_samples(sampled.rows, "samples", ctx->threads()));
     if (of_floor) {

@@ -71,6 +71,7 @@ Result<Exit> run(Options options) {
   options.sampling.floors = ctx->facts().backend != "cpu";
   METALLIC_TRY(const Sampled sampled, run_campaign(problem_list, *ctx, options.sampling, {.adaptive = false}));
   if (sampled.interrupted) fmt::print(stderr, "interrupted: what was measured until then follows\n");
+  print_noise(sampled);
   const auto& samples = sampled.rows;
   if (!options.out.empty())
     METALLIC_CHECK(
@@ -128,6 +129,12 @@ void add_bench(CLI::App& app, Action& action) {
             ->capture_default_str()
             ->type_name("TOKENS");
         command.add_flag("--json", options.json, "the same as --format json");
+        // Aims name their problems, a layer's are those of the model.
+        for (const char* option : {"--op", "--shapes", "--cache", "--out"}) {
+          aims->excludes(command.get_option(option));
+          layer->excludes(command.get_option(option));
+        }
+        for (CLI::Option* option : {command.get_option("--model"), command.get_option("--dtype"), layer}) aims->excludes(option);
       },
       run);
 }

@@ -86,7 +86,8 @@ Result<double> replay(const Journal& journal, Sampler& sampler, tune::Allocation
     if (first.device != fingerprint(facts)) return foreign("another device");
     if (first.build != build_name()) return foreign("another build");
     const auto unit = units.find({first.parameters, first.dtype, first.cache});
-    if (unit == units.end()) return foreign(fmt::format("other shapes, such as {}", in_quotes(first.parameters)));
+    if (unit == units.end())
+      return foreign(fmt::format("other shapes, such as {}, or another --budget", in_quotes(first.parameters)));
     size_t end = begin;
     while (end < rows.size() && rows[end].parameters == first.parameters && rows[end].dtype == first.dtype &&
            rows[end].cache == first.cache && rows[end].block == first.block)
@@ -102,6 +103,10 @@ Result<double> replay(const Journal& journal, Sampler& sampler, tune::Allocation
 }
 
 }  // namespace
+
+void print_noise(const Sampled& sampled) {
+  if (const Judgement judged = judge(sampled.noise); judged.trust != Trust::calm) fmt::print(stderr, "{}\n", judged.why);
+}
 
 Result<Sampled> run_campaign(std::span<const WeightedProblem> problems, Context& context, const SampleOptions& options,
                              tune::AllocationOptions allocation_options, Journal* journal) {
@@ -158,6 +163,9 @@ Result<Sampled> run_campaign(std::span<const WeightedProblem> problems, Context&
   }
   sampled.noise = sampler.noise();
   sampled.seconds = earlier_s + since_begin();
+  if (constexpr double kWorthALine = 1.2; sampled.seconds > kWorthALine * options.budget_s + 1)
+    fmt::print(stderr, "took {:.0f} s, not {:.3g}: two blocks of each problem are the least\n", sampled.seconds,
+               options.budget_s);
   sampled.expected_residual = allocation.expected_residual();
   sampled.interrupted = interrupted;
   return sampled;

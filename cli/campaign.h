@@ -25,6 +25,9 @@ struct Sampled {
   std::map<std::tuple<std::string, std::string, std::string>, double> floors;
 };
 
+/// Says on stderr what other programs did to a campaign, if they did.
+void print_noise(const Sampled& sampled);
+
 /// Times the problems' candidates until the budget ends, the allocation has enough, or Ctrl-C. A budget too short for two blocks
 /// of each problem is exceeded for these by 5 s at most. With a journal every block is kept
 /// there, and what is in it from an earlier run of the same problems counts, its time too.

@@ -49,9 +49,10 @@ void print(const Context& ctx, const std::string& profile, const std::vector<std
                facts.driver);
   fmt::print("     fingerprint {}\n     family {}\n     threads {}\n     profile {}\n", fingerprint(facts), family(facts),
              ctx.threads(),
-             !profile.empty() ? profile
-             : cpu            ? "none: run metallic tune"
-                              : "none: run metallic tune --device " + facts.id);
+             !profile.empty()            ? profile
+             : ctx.environment().profile ? "none: METALLIC_PROFILE is " + in_quotes(*ctx.environment().profile)
+             : cpu                       ? "none: run metallic tune"
+                                         : "none: run metallic tune --device " + facts.id);
   for (const std::string& one : built_in) fmt::print("     {}\n", one);
   if (!cpu)
     for (const Library& library : facts.libraries) fmt::print("     library {} {}\n", library.name, library.version);
@@ -69,9 +70,11 @@ Result<Exit> run(const Options& options) {
   auto all = Json::array();
   for (const std::string& id : ids) {
     METALLIC_TRY(const auto ctx, context("", "", /*libraries=*/true, id));
-    const auto any = profile_path(ctx->facts(), "any", ctx->lookup());
+    // In place of the user's is what the environment says, if it does.
+    const auto named = ctx->environment().profile;
+    const auto path = named ? std::filesystem::path(*named) : profile_path(ctx->facts(), "any", ctx->lookup()).value_or("");
     std::error_code ignored;
-    const std::string profile = any && std::filesystem::exists(*any, ignored) ? any->native() : "";
+    const std::string profile = std::filesystem::exists(path, ignored) ? path.native() : "";
     // Of several of the family the one with the nearest number of threads counts, operation by operation.
     std::vector<std::string> built_in;
     for (const ProfileLevel& level : ctx->profiles())

@@ -103,6 +103,9 @@ Result<GateResult> gate_files(const Options& options) {
 }
 
 Result<Exit> gate(const Options& options) {
+  for (const std::string& path : {options.base, options.head})
+    if (std::error_code ignored; !std::filesystem::exists(path, ignored))
+      return fail(Code::not_found, "{}: No such file or directory: give two programs or two files of samples", path);
   const bool programs = is_program(options.base) && is_program(options.head);
   if (!programs && (is_program(options.base) || is_program(options.head)))
     return fail(Code::invalid_argument, "--base {} and --head {}: give two programs or two files of samples, not one of each",

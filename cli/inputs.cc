@@ -9,6 +9,7 @@
 #include "core/build.h"
 #include "core/label.h"
 #include "dispatch/defaults.h"
+#include "dispatch/profile_store.h"
 #include "formats/file.h"
 #include "kernels/variants.h"
 
@@ -74,8 +75,11 @@ Result<std::vector<WeightedProblem>> problems(const ProblemOptions& options) {
       METALLIC_TRY(const auto list, parse_problem_list(text, shape));
       found.insert(found.end(), list.begin(), list.end());
     } else {
-      METALLIC_TRY(const auto list, parse_labels(shape));
-      for (const Problem& problem : list) found.push_back({.problem = problem});
+      const auto list = parse_labels(shape);
+      if (!list && (shape.find('/') != std::string::npos || std::filesystem::exists(shape, ignored)))
+        return fail(Code::not_found, "--shapes {}: no file of labels, and no label", shape);
+      METALLIC_CHECK(list);
+      for (const Problem& problem : *list) found.push_back({.problem = problem});
     }
   }
   METALLIC_TRY(found, with_dtypes(std::move(found), options.dtypes));
@@ -118,7 +122,17 @@ Result<std::unique_ptr<Context>> context(const std::string& model, const std::st
   options.profile = profile;
   options.libraries = libraries;
   options.patient = true;
+  // Asked for: a fault is an error here, not a warning.
+  if (!profile.empty()) {
+    METALLIC_TRY(const DeviceFacts facts, find_device(device));
+    METALLIC_CHECK(load_profile(profile, facts));
+  }
   METALLIC_TRY(auto made, Context::create(std::move(options)));
+  // A model of nobody's tuning has the rules of all; a name that nobody knows is misspelt.
+  std::error_code ignored;
+  if (const auto own = profile_path(made->facts(), model_name(model), made->lookup());
+      !model.empty() && !(own && std::filesystem::exists(*own, ignored)))
+    METALLIC_CHECK(find_model(model));
   if (!profile.empty() && made->environment().profile == "none")
     return fail(Code::invalid_argument, "METALLIC_PROFILE=none switches profiles off, --profile {} too: unset it",
                 in_quotes(profile));

@@ -28,7 +28,7 @@ constexpr std::pair<std::string_view, std::string_view> kExamples[] = {
     {"regret", "--samples other/samples.csv --profile tuning/profile.json"},
     {"gate", "--base ../main/build/release/metallic --head build/release/metallic --budget 2min"},
     {"report", "tuning"},
-    {"arms", "--threads 2 < requests.jsonl"},
+    {"arms", "< requests.jsonl"},
     {"completion", "bash > ~/.local/share/bash-completion/completions/metallic"},
 };
 

@@ -24,8 +24,10 @@ namespace {
 std::string percent(double fraction) { return fmt::format("{:.2f} %", fraction * 100); }
 
 std::string line(const Threshold& t) {
+  const bool outside = t.value < t.low || t.value > t.high;
   return fmt::format("{:<18} {} {:<12} {:<16} {:>8}  [{}, {}]  regret {}{}", t.name, name(t.dtype), t.layout, t.where, t.value,
-                     t.low, t.high, percent(t.regret), t.kept_default ? "  (default kept)" : "");
+                     t.low, t.high, percent(t.regret),
+                     t.kept_default ? outside ? "  (default kept: no other surely gains)" : "  (default kept)" : "");
 }
 
 std::string key_text(const RuleKey& key) {

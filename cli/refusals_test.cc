@@ -28,6 +28,8 @@ TEST_F(Program, RefusesWrongWords) {
       {{"explain", "rows1_seqk1", "--variant", "fast"}, "use auto, vec, block"},
       {{"explain", "rows1_seqk1", "--variant", "cpu_gemm"}, "cpu_vec"},
       {{"explain", "rows1_seqk1", "--model", "../x"}, "model name"},
+      {{"explain", "rows1_seqk1", "--model", "llama3.1-8b"}, "llama-3.1-8b"},
+      {{"explain", "rows1_seqk1", "--profile", "none.json"}, "none.json"},
       {{"explain", "rows1_seqk1", "--fast"}, "--fast"},
       {{"explain", "rows1_seqk1", "--" + std::string(2000, 'x')}, "see metallic explain --help"},
       {{"list", "--op", "conv"}, "unknown operation"},
@@ -45,7 +47,8 @@ TEST_F(Program, RefusesWrongWords) {
       {{"tune", "--shapes", "rows10000000_seqk1000000"}, "GiB"},
       {{"tune", "--shapes", "rows4_seqk64", "1000000x1000000x1", "--output-dir", "D"}, "1000000x1000000x1 needs"},
       {{"tune", "--shapes", "rows1_seqk1", "--device", "cuda:0"}, "this machine has: cpu"},
-      {{"tune", "--shapes", "."}, "label \".\""},
+      {{"tune", "--shapes", "."}, "--shapes .: no file of labels"},
+      {{"tune", "--shapes", "./none.txt"}, "--shapes ./none.txt: no file of labels"},
       {{"tune", "--model", "x"}, "unknown model"},
       {{"collect", "run.json"}, "--out"},
       {{"analyze", "D/samples.csv", "--model", "../x"}, "model name"},
@@ -53,6 +56,11 @@ TEST_F(Program, RefusesWrongWords) {
       {{"apply", "--rollback", "--force"}, "--rollback"},
       {{"apply", "D/samples.csv", "--defaults", "c.h", "--dry-run"}, "--defaults"},
       {{"regret", "--samples"}, "--samples"},
+      {{"regret", "--samples", "D/samples.csv", "--shapes", "rows1_seqk1"}, "--shapes"},
+      {{"bench", "--layer", "--shapes", "rows1_seqk1"}, "--shapes"},
+      {{"bench", "--layer", "--out", "s.csv"}, "--out"},
+      {{"bench", "--aims", "aims.json", "--dtype", "f16"}, "--dtype"},
+      {{"gate", "--base", "none", "--head", "D/samples.csv"}, "none: No such file"},
   };
   make_samples();
   for (const auto& [words, fragment] : kBad) refuses(words, fragment);
@@ -106,6 +114,10 @@ TEST_F(Program, RefusesBrokenFiles) {
                                     std::string(100'000, '['), std::string("{}"), std::string("null")})
       bad(text, "bad", words);
 
+  std::string hot = samples;
+  hot.replace(hot.find(",warm,"), 6, ",hot,");
+  bad(hot, "column cache: \"hot\": use warm or cold", analyze);
+
   // Cut short anywhere, a table is refused or has fewer whole rows; the middle of a row is neither.
   bad(samples.substr(0, samples.rfind(',')), "fields where the header has", analyze);
   bad(samples.substr(0, 20), "bad line 1", analyze);
@@ -113,7 +125,7 @@ TEST_F(Program, RefusesBrokenFiles) {
   bad(std::string(kFiveColumns) + "softmax_f32,cpu_vec,rows64_seqk256,99999999999999999999e999,1\n", "line 6 column mean_time",
       analyze);
   bad(std::string(kFiveColumns) + "softmax_f32,cpu_vec,rows99999999999999999999_seqk1,1,1\n", "number too large", analyze);
-  bad(std::string(kFiveColumns) + "softmax_f32,cpu_vec,\"\x1b[31m\n\",1,1\n", "row 5", analyze);
+  bad(std::string(kFiveColumns) + "softmax_f32,cpu_vec,\"\x1b[31m\n\",1,1\n", "line 6", analyze);
   bad("variant,parameters,dtype,block,time_ns\ncpu_vec,rows1_seqk1,f32,99999999999999999999,1\n", "column block", analyze);
   bad("variant,parameters,dtype,block,time_ns\ncpu_vec,rows1_seqk1,f32,0,0\n", "must be finite and above 0", analyze);
   bad("variant,parameters,dtype,block,time_ns\ncpu_vec,rows1_seqk1,f32,0,1\ncpu_vec,rows1_seqk1,f32,0,1\n", "twice", analyze);

@@ -147,9 +147,6 @@ void print(std::vector<Score> scores) {
 }
 
 Result<Exit> run(Options options) {
-  METALLIC_TRY(const DeviceFacts facts, find_device(options.device));
-  // Asked for: a fault is an error here, not a warning.
-  if (!options.profile.empty()) METALLIC_CHECK(load_profile(options.profile, facts));
   METALLIC_TRY(const auto ctx, context(options.problems.model, options.profile, options.sampling.peers, options.device));
   Loaded loaded;
   if (!options.samples.empty()) {
@@ -165,7 +162,7 @@ Result<Exit> run(Options options) {
     if (options.random > 0) problem_list = unseen(problem_list, options.random, options.sampling.seed);
     if (!ctx->facts().libraries.empty()) options.sampling.peers = true;  // what a rule may choose is timed
     METALLIC_TRY(const Sampled sampled, run_campaign(problem_list, *ctx, options.sampling, {.adaptive = false}));
-    if (const Judgement judged = judge(sampled.noise); judged.trust != Trust::calm) fmt::print(stderr, "{}\n", judged.why);
+    print_noise(sampled);
     if (!options.out.empty())
       METALLIC_CHECK(
           write_out(options.out, sampled.rows, record_device(*ctx, model_name(options.problems.model), options.sampling.seed)));
@@ -201,6 +198,8 @@ void add_regret(CLI::App& app, Action& action) {
             ->check(CLI::Range(1, 10000))
             ->type_name("COUNT");
         command.add_flag("--json", options.json, "print JSON");
+        for (const char* option : {"--op", "--shapes", "--dtype", "--cache", "--budget", "--random"})
+          samples->excludes(command.get_option(option));
       },
       run);
 }

@@ -81,7 +81,7 @@ Result<Exit> run(Options options) {
   const Judgement judged = judge(sampled.noise);
   if (judged.trust != Trust::calm) fmt::print("{}\n", judged.why);
   if (judged.trust == Trust::busy && !options.force) {
-    fmt::print("not installed: {} is there for metallic apply --force\n", (folder / kProfile).native());
+    fmt::print("not installed: tune again, or take it as it is: metallic apply --force {}\n", (folder / kProfile).native());
     return Exit::inconclusive;
   }
   METALLIC_TRY(const auto changes, install(analyzed.profile, *ctx, options.force, /*dry_run=*/false));

@@ -67,7 +67,10 @@ Result<std::string> constants_header(const Profile& profile) {
                   named);
     text += fmt::format("\n/* {} {} {}, {} thread{}{}{}: 95 % interval {} to {}, held-out regret {:.2f} %{} */\n", name(t.op),
                         name(t.dtype), in_comment(t.layout), t.threads, t.threads == 1 ? "" : "s", t.where.empty() ? "" : ", ",
-                        in_comment(t.where), t.low, t.high, t.regret * 100, t.kept_default ? "; the default is kept" : "");
+                        in_comment(t.where), t.low, t.high, t.regret * 100,
+                        !t.kept_default                       ? ""
+                        : t.value < t.low || t.value > t.high ? "; the default is kept: no other value surely gains"
+                                                              : "; the default is kept");
     text += fmt::format("METALLIC_TUNED_CONSTANT {} = {};\n", named, t.value);
   }
   return text + "\n#undef METALLIC_TUNED_CONSTANT\n#endif\n";

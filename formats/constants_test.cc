@@ -29,6 +29,8 @@ Profile profile() {
                          .name = "smalln_max_n",
                          .where = "weights in B",
                          .value = 16,
+                         .low = 8,
+                         .high = 16,
                          .kept_default = true}};
   return profile;
 }
@@ -40,6 +42,10 @@ TEST(Constants, SayWhatTheyHoldForAndWhatTheyRestOn) {
   EXPECT_THAT(*header, HasSubstr(" metallic_matmul_smalln_max_n_bf16_nt_strided_threads1_weights_in_b = 16;\n"));
   EXPECT_THAT(*header, HasSubstr("2 threads, rows ≤ 22: 95 % interval 1000 to 1500, held-out regret 1.23 % */"));
   EXPECT_THAT(*header, HasSubstr("; the default is kept */"));
+  Profile unsure = profile();
+  unsure.thresholds[1].high = 8;
+  EXPECT_THAT(constants_header(unsure).value_or(""),
+              HasSubstr("8 to 8, held-out regret 0.00 %; the default is kept: no other value"));
   for (const char* part : {"AMD EPYC", "some-model", "2026-01-02"}) EXPECT_THAT(*header, HasSubstr(part));
 }
 

@@ -100,8 +100,7 @@ Judgement judge(const NoiseRecord& noise) {
   if (judgement.widening > 1 && !busy)
     add("slow readings come together: a mean of those in a row is {:.1f} times as wide", judgement.widening);
   if (busy)
-    why = fmt::format("the machine was busy: {}: {}, or add --force", why,
-                      contended ? "wait until it is idle" : "let it cool or settle");
+    why = fmt::format("the machine was busy: {}: {}", why, contended ? "wait until it is idle" : "let it cool or settle");
   else
     why = fmt::format("the machine was disturbed: {}", why);
   return judgement;

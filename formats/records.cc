@@ -100,6 +100,7 @@ Status visit_rows(std::span<const Column<Row>> columns, std::string_view text, s
     Row row;
     for (size_t i = 0; i < order.size(); ++i)
       if (order[i]) METALLIC_CHECK(set(row, *order[i], line.fields[i], where, line.line));
+    row.line = line.line;
     return visit(std::move(row), line.line);
   }));
   if (order.empty())

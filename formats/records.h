@@ -27,6 +27,7 @@ struct Identity {
   std::string cache = "unknown";   ///< cold | warm
   std::string device = "unknown";  ///< the fingerprint
   std::string build = "unknown";
+  size_t line = 0;  ///< of the file that it was read from; 0: of none
 };
 
 /// One row of results.csv: an aggregate over samples. Times in ns, throughput in operations/s.

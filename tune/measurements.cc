@@ -25,12 +25,13 @@ class Grouping {
              std::optional<double> at_s = {}) {
     if (row.variant == "auto" || row.variant == "noop" || row.variant.ends_with("_reference")) return {};
     if (!(time > 0) || std::isinf(time))
-      return fail(Code::invalid_argument, "{} row {}: the time is {}: it must be finite and above 0", where_, number, time);
+      return fail(Code::invalid_argument, "{} {}: the time is {}: it must be finite and above 0", where_, place(row, number),
+                  time);
     if (result_.device == "unknown") result_.device = row.device;
     if (result_.build == "unknown") result_.build = row.build;
     if (row.device != "unknown" && row.device != result_.device)
-      return fail(Code::invalid_argument, "{} row {}: device {} after rows of {}: analyse one device at a time", where_, number,
-                  in_quotes(row.device), in_quotes(result_.device));
+      return fail(Code::invalid_argument, "{} {} column device: {} after rows of {}: analyse one device at a time", where_,
+                  place(row, number), in_quotes(row.device), in_quotes(result_.device));
 
     METALLIC_TRY(const size_t index, series_of(row, number, dtype_text, weight));
     auto& blocks = blocks_[index];
@@ -38,7 +39,7 @@ class Grouping {
     if (first_of_block && at_s) result_.series[index].at_s.push_back(*at_s);
     auto& times = times_[index][{row.variant, row.tuning}];
     if (!times.try_emplace(at->second, time).second)
-      return fail(Code::invalid_argument, "{} row {}: block {} of {} has {} twice", where_, number, block, row.parameters,
+      return fail(Code::invalid_argument, "{} {}: block {} of {} has {} twice", where_, place(row, number), block, row.parameters,
                   in_quotes(row.variant));
     ++result_.timed;
     return {};
@@ -56,16 +57,24 @@ class Grouping {
   }
 
  private:
+  static std::string place(const Identity& row, size_t number) {
+    return row.line > 0 ? fmt::format("line {}", row.line) : fmt::format("row {}", number);
+  }
+
   Result<size_t> series_of(const Identity& row, size_t number, std::string_view dtype_text, double weight) {
     const int threads = row.threads > 0 ? static_cast<int>(std::min<int64_t>(row.threads, 1024)) : unknown_threads_;
     const auto key = std::tuple(row.parameters, std::string(dtype_text), threads, row.cache);
     if (const auto found = index_.find(key); found != index_.end()) return found->second;
     auto problem = parse_label(row.parameters);
-    if (!problem) return fail(Code::invalid_argument, "{} row {}: {}", where_, number, problem.error().message);
+    if (!problem)
+      return fail(Code::invalid_argument, "{} {} column parameters: {}", where_, place(row, number), problem.error().message);
     const auto dtype = parse_dtype(dtype_text);
     if (!dtype)
-      return fail(Code::invalid_argument, "{} row {} column dtype: {}: use {}", where_, number, in_quotes(dtype_text),
+      return fail(Code::invalid_argument, "{} {} column dtype: {}: use {}", where_, place(row, number), in_quotes(dtype_text),
                   kDTypeNames);
+    if (row.cache != "warm" && row.cache != "cold" && row.cache != "unknown")
+      return fail(Code::invalid_argument, "{} {} column cache: {}: use warm or cold", where_, place(row, number),
+                  in_quotes(row.cache));
     *problem = with_dtype(std::move(*problem), *dtype);
     problem->threads = threads;
     const size_t index = result_.series.size();
