@@ -152,6 +152,9 @@ Result<Sampled> run_campaign(std::span<const WeightedProblem> problems, Context&
     if (journal) METALLIC_CHECK(journal->append(rows));
     sampled.rows.insert(sampled.rows.end(), rows.begin(), rows.end());
   }
+  const double took_s = earlier_s + since_begin();
+  if (constexpr double kWorthALine = 1.2; took_s > kWorthALine * options.budget_s + 1)
+    fmt::print(stderr, "took {:.0f} s, not {:.3g}: two blocks of each problem are the least\n", took_s, options.budget_s);
   for (const SampledUnit& unit : sampler.units())
     for (const TimedArm& arm : unit.arms)
       if (!arm.wrong.empty()) fmt::print(stderr, "passed over: {}\n", arm.wrong);
@@ -163,9 +166,6 @@ Result<Sampled> run_campaign(std::span<const WeightedProblem> problems, Context&
   }
   sampled.noise = sampler.noise();
   sampled.seconds = earlier_s + since_begin();
-  if (constexpr double kWorthALine = 1.2; sampled.seconds > kWorthALine * options.budget_s + 1)
-    fmt::print(stderr, "took {:.0f} s, not {:.3g}: two blocks of each problem are the least\n", sampled.seconds,
-               options.budget_s);
   sampled.expected_residual = allocation.expected_residual();
   sampled.interrupted = interrupted;
   return sampled;
