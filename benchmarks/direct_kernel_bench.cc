@@ -1,6 +1,6 @@
 // The kernels themselves, without the dispatcher: each variant and tuning on the shapes that the guide's thresholds cut.
 #include "benchmarks/operands.h"
-#include "kernels/variants.h"
+#include "ops/registry.h"
 
 namespace metallic::benchmarks {
 namespace {

@@ -8,10 +8,10 @@
 #include <stdexcept>
 
 #include "benchmarks/operands.h"
-#include "core/label.h"
+#include "ops/label.h"
 #include "dispatch/built_in_profiles.h"
 #include "dispatch/profile_store.h"
-#include "formats/file.h"
+#include "base/file.h"
 
 namespace metallic::benchmarks {
 namespace {

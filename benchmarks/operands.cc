@@ -8,9 +8,9 @@
 #include <new>
 #include <optional>
 
-#include "core/build.h"
-#include "core/label.h"
-#include "kernels/oracle.h"
+#include "base/build.h"
+#include "ops/label.h"
+#include "tuner/verify/oracle.h"
 
 namespace metallic::benchmarks {
 namespace {

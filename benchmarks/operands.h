@@ -9,9 +9,9 @@
 #include <string_view>
 #include <vector>
 
-#include "core/problem.h"
-#include "core/tuning.h"
-#include "core/variant.h"
+#include "ops/problem.h"
+#include "ops/tuning.h"
+#include "ops/variant.h"
 #include "dispatch/context.h"
 
 namespace metallic::benchmarks {

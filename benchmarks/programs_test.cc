@@ -8,12 +8,12 @@
 #include <map>
 #include <set>
 
-#include "backends/cpu/facts.h"
-#include "core/label.h"
-#include "formats/file.h"
-#include "formats/gbench.h"
-#include "formats/json.h"
-#include "kernels/variants.h"
+#include "device/cpu/cpu_info.h"
+#include "ops/label.h"
+#include "base/file.h"
+#include "tuner/io/google_benchmark.h"
+#include "base/json.h"
+#include "ops/registry.h"
 
 namespace metallic {
 namespace {

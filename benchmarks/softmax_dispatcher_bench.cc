@@ -1,7 +1,7 @@
 // Softmax as the dispatcher runs it: every variant forced, what it picks by itself (auto), and what picking costs (noop).
 #include "benchmarks/operands.h"
-#include "core/label.h"
-#include "kernels/variants.h"
+#include "ops/label.h"
+#include "ops/registry.h"
 
 namespace metallic::benchmarks {
 namespace {

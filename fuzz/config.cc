@@ -2,8 +2,8 @@
 #include <cmath>
 #include <set>
 
-#include "core/label.h"
-#include "models/problems.h"
+#include "ops/label.h"
+#include "tuner/workloads/weighted_problems.h"
 #include "property.h"
 
 using namespace metallic;

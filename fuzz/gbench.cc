@@ -1,9 +1,9 @@
 // Google Benchmark's JSON: the rows of what is accepted are finite, and results.csv takes them.
-#include "formats/gbench.h"
+#include "tuner/io/google_benchmark.h"
 
 #include <cmath>
 
-#include "formats/records.h"
+#include "tuner/io/records.h"
 #include "property.h"
 
 using namespace metallic;

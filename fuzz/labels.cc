@@ -1,5 +1,5 @@
 // Labels: whatever is accepted is a valid problem whose label reads back as the same problem.
-#include "core/label.h"
+#include "ops/label.h"
 #include "property.h"
 
 using namespace metallic;

@@ -1,11 +1,11 @@
 // Samples and results: rows that were read are written and read back the same, and grouping and analysis take them all.
 #include <algorithm>
 
-#include "formats/records.h"
+#include "tuner/io/records.h"
 #include "property.h"
-#include "tune/aggregate.h"
-#include "tune/analysis.h"
-#include "tune/measurements.h"
+#include "tuner/stats/aggregate.h"
+#include "tuner/fit/analysis.h"
+#include "tuner/stats/measurements.h"
 
 using namespace metallic;
 

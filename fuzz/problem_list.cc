@@ -1,6 +1,6 @@
 // Problem lists: what is accepted is valid, bounded, and reads back the same when it is written a label a line.
-#include "core/label.h"
-#include "models/problems.h"
+#include "ops/label.h"
+#include "tuner/workloads/weighted_problems.h"
 #include "property.h"
 
 using namespace metallic;

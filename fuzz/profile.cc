@@ -1,5 +1,5 @@
 // profile.json: what is accepted is written in a form that reads back the same.
-#include "formats/profile.h"
+#include "profile/profile.h"
 
 #include "property.h"
 

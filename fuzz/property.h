@@ -6,7 +6,7 @@
 #include <cstdlib>
 #include <string_view>
 
-#include "core/status.h"
+#include "base/status.h"
 
 namespace metallic::fuzz {
 

@@ -1,0 +1,89 @@
+#include "base/json.h"
+
+#include <cmath>
+
+namespace metallic {
+namespace {
+constexpr int kDeepest = 16;
+}
+
+Result<Json> parse_json(std::string_view text, std::string_view where, size_t most) {
+  if (text.size() > most) return fail(Code::invalid_argument, "{}: {} bytes, at most {} are read", where, text.size(), most);
+  struct TooDeep {};
+  try {
+    return Json::parse(text, [](int depth, Json::parse_event_t, Json&) {
+      if (depth > kDeepest) throw TooDeep();
+      return true;
+    });
+  } catch (const TooDeep&) {
+    return fail(Code::invalid_argument, "{}: nested deeper than {} levels", where, kDeepest);
+  } catch (const Json::parse_error& error) {
+    return fail(Code::invalid_argument, "{}: not valid JSON at byte {}: the file may be cut short or of another kind", where,
+                error.byte);
+  } catch (const Json::exception&) {
+    return fail(Code::invalid_argument, "{}: not valid JSON: a number is out of range", where);
+  }
+}
+
+const Json* JsonObject::find(const char* key) const {
+  if (!value_.is_object()) return nullptr;
+  const auto at = value_.find(key);
+  return at == value_.end() ? nullptr : &*at;
+}
+
+tl::unexpected<Error> JsonObject::wrong(const char* key, std::string_view expected) const {
+  const Json* found = find(key);
+  // Dumped with replacement, since the text may not be UTF-8.
+  const std::string got = found ? in_quotes(found->dump(-1, ' ', false, Json::error_handler_t::replace)) : "missing";
+  return fail(Code::invalid_argument, "{}{}{} is {}: expected {}", path_, path_.ends_with(":") ? " " : ".", key, got, expected);
+}
+
+Result<std::string> JsonObject::text(const char* key, size_t longest) const {
+  const Json* found = find(key);
+  // No file of ours can hold a zero byte, so that none may come in where it would be written later.
+  const auto fits = [longest](const std::string& text) { return text.size() <= longest && text.find('\0') == std::string::npos; };
+  if (!found || !found->is_string() || !fits(found->get_ref<const std::string&>()))
+    return wrong(key, fmt::format("a text of at most {} bytes, none of them zero", longest));
+  return found->get<std::string>();
+}
+
+Result<int64_t> JsonObject::integer(const char* key, int64_t low, int64_t high) const {
+  const Json* found = find(key);
+  if (found && found->is_number_integer() && !(found->is_number_unsigned() && found->get<uint64_t>() > INT64_MAX)) {
+    const auto number = found->get<int64_t>();
+    if (number >= low && number <= high) return number;
+  }
+  return wrong(key, fmt::format("a whole number from {} to {}", low, high));
+}
+
+Result<double> JsonObject::number(const char* key) const {
+  const Json* found = find(key);
+  if (!found || !found->is_number() || !std::isfinite(found->get<double>())) return wrong(key, "a finite number");
+  return found->get<double>();
+}
+
+Result<double> JsonObject::number(const char* key, double low, double high) const {
+  METALLIC_TRY(const double number, this->number(key));
+  if (number < low || number > high) return wrong(key, fmt::format("a number from {} to {}", low, high));
+  return number;
+}
+
+Result<bool> JsonObject::boolean(const char* key) const {
+  const Json* found = find(key);
+  if (!found || !found->is_boolean()) return wrong(key, "true or false");
+  return found->get<bool>();
+}
+
+Result<const Json*> JsonObject::array(const char* key, size_t most) const {
+  const Json* found = find(key);
+  if (!found || !found->is_array() || found->size() > most) return wrong(key, fmt::format("a list of at most {} items", most));
+  return found;
+}
+
+Result<JsonObject> JsonObject::object(const char* key) const {
+  const Json* found = find(key);
+  if (!found || !found->is_object()) return wrong(key, "an object");
+  return JsonObject(*found, fmt::format("{}{}{}", path_, path_.ends_with(":") ? " " : ".", key));
+}
+
+}  // namespace metallic

@@ -1,0 +1,44 @@
+// Untrusted JSON: bounded in size and depth, its faults as one line that names the file and the field.
+#pragma once
+
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/status.h"
+
+namespace metallic {
+
+using Json = nlohmann::ordered_json;  // members stay in the order of the file
+
+/// The value of a JSON text of at most `most` bytes and 16 levels. `where` is the file's name for errors.
+Result<Json> parse_json(std::string_view text, std::string_view where, size_t most);
+
+/// Members of an object, checked for type. `path` names the object in errors: `profile.json: rules[0].op`.
+class JsonObject {
+ public:
+  JsonObject(const Json& value, std::string path) : value_(value), path_(std::move(path)) {}
+
+  Result<std::string> text(const char* key, size_t longest = 256) const;
+  Result<int64_t> integer(const char* key, int64_t low, int64_t high) const;
+  Result<double> number(const char* key) const;
+  Result<double> number(const char* key, double low, double high) const;
+  Result<bool> boolean(const char* key) const;
+  Result<const Json*> array(const char* key, size_t most) const;
+  Result<JsonObject> object(const char* key) const;
+
+  bool has(const char* key) const { return value_.is_object() && value_.contains(key); }
+  const Json& value() const { return value_; }
+  const std::string& path() const { return path_; }
+
+ private:
+  tl::unexpected<Error> wrong(const char* key, std::string_view expected) const;
+  const Json* find(const char* key) const;
+
+  const Json& value_;
+  std::string path_;
+};
+
+}  // namespace metallic

@@ -1,0 +1,71 @@
+#include "device/cpu/cpu_info.h"
+
+#include <cpuinfo.h>
+#include <sched.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
+#include <algorithm>
+
+#include "device/cpu/isa.h"
+
+namespace metallic::cpu {
+
+int usable_cores() {
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof set, &set) == 0) return std::max(1, CPU_COUNT(&set));
+  return std::max(1L, sysconf(_SC_NPROCESSORS_ONLN));
+}
+
+namespace {
+
+// Whether this program can have AMX tiles of bf16: the CPU must have them, and the kernel hands out their registers to who asks
+// for them, once for all threads. Debian's cpuinfo does not know them yet.
+bool has_amx() {
+#if defined(__x86_64__) && defined(SYS_arch_prctl)
+  constexpr unsigned kAmxBf16 = 1u << 22, kAmxTile = 1u << 24;  // leaf 7, EDX
+  constexpr int kRequest = 0x1023, kTileData = 18;              // ARCH_REQ_XCOMP_PERM, of Linux 5.16
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  return __get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 && (d & kAmxBf16) != 0 && (d & kAmxTile) != 0 &&
+         syscall(SYS_arch_prctl, kRequest, kTileData) == 0;
+#else
+  return false;
+#endif
+}
+
+}  // namespace
+
+std::vector<Isa> supported_isas() {
+  std::vector<Isa> isas;
+  // The lowest bit is the widest target.
+  for (int64_t rest = hwy::SupportedTargets() & HWY_TARGETS; rest != 0; rest &= rest - 1) {
+    const int64_t bit = rest & -rest;
+    isas.push_back({hwy::TargetName(bit), bit});
+  }
+  if (isas.empty()) isas.push_back({hwy::TargetName(HWY_STATIC_TARGET), HWY_STATIC_TARGET});
+  return isas;
+}
+
+DeviceFacts facts() {
+  DeviceFacts facts{.id = "cpu", .backend = "cpu", .model = "unknown"};
+  const Isa isa = supported_isas().front();
+  facts.isa = isa.name;
+  facts.isa_bit = isa.bit;
+  facts.amx = has_amx();
+  facts.cores = usable_cores();
+  facts.memory_bytes = static_cast<int64_t>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGESIZE);
+  if (!cpuinfo_initialize()) return facts;
+#if defined(__x86_64__)
+  facts.bf16_dots = cpuinfo_has_x86_avx512bf16();
+#endif
+  if (cpuinfo_get_packages_count() > 0) facts.model = cpuinfo_get_package(0)->name;
+  if (cpuinfo_get_l1d_caches_count() > 0) facts.l1d_bytes = cpuinfo_get_l1d_cache(0)->size;
+  if (cpuinfo_get_l2_caches_count() > 0) facts.l2_bytes = cpuinfo_get_l2_cache(0)->size;
+  facts.llc_bytes = cpuinfo_get_l3_caches_count() > 0 ? cpuinfo_get_l3_cache(0)->size : facts.l2_bytes;
+  return facts;
+}
+
+}  // namespace metallic::cpu

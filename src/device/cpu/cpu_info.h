@@ -1,0 +1,14 @@
+// What kind of CPU this is.
+#pragma once
+
+#include "device/info.h"
+
+namespace metallic::cpu {
+
+/// Facts of the machine this runs on: model and caches by cpuinfo, SIMD targets by Highway, cores as this process may use them.
+DeviceFacts facts();
+
+/// Cores that this process may run on: containers and taskset give fewer than the machine has.
+int usable_cores();
+
+}  // namespace metallic::cpu

@@ -1,0 +1,114 @@
+#include "device/cuda/cuda_devices.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <cstdio>
+
+#ifdef METALLIC_WITH_CUDA
+#include "device/cuda/check.h"
+#endif
+
+namespace metallic::cuda {
+
+Result<DeviceFacts> device(std::string_view id) {
+  std::vector<std::string> ids = {"cpu"};
+  for (DeviceFacts& facts : devices()) {
+    if (facts.id == id) return std::move(facts);
+    ids.push_back(facts.id);
+  }
+  return fail(Code::not_found, "device {}: this machine has: {}", in_quotes(id), fmt::join(ids, ", "));
+}
+
+#ifdef METALLIC_WITH_CUDA
+
+namespace {
+
+std::string version_text(int version) { return fmt::format("{}.{}", version / 1000, version % 1000 / 10); }
+
+Result<DeviceFacts> facts_of(int ordinal, const std::string& driver) {
+  cudaDeviceProp properties;
+  METALLIC_CUDA(cudaGetDeviceProperties(&properties, ordinal));
+  int clock_khz = 0, memory_clock_khz = 0;
+  METALLIC_CUDA(cudaDeviceGetAttribute(&clock_khz, cudaDevAttrClockRate, ordinal));
+  METALLIC_CUDA(cudaDeviceGetAttribute(&memory_clock_khz, cudaDevAttrMemoryClockRate, ordinal));
+  const int capability = 10 * properties.major + properties.minor;
+  return DeviceFacts{.id = fmt::format("cuda:{}", ordinal),
+                     .backend = "cuda",
+                     .model = properties.name,
+                     .isa = fmt::format("sm_{}", capability),
+                     .isa_bit = capability,
+                     .cores = properties.multiProcessorCount,
+                     .l1d_bytes = static_cast<int64_t>(properties.sharedMemPerBlockOptin),
+                     .l2_bytes = properties.l2CacheSize,
+                     .llc_bytes = properties.l2CacheSize,
+                     .memory_bytes = static_cast<int64_t>(properties.totalGlobalMem),
+                     .clock_mhz = clock_khz / 1000,
+                     .memory_clock_mhz = memory_clock_khz / 1000,
+                     .driver = driver};
+}
+
+class Stream final : public Executor {
+ public:
+  Stream(cudaStream_t stream, bool own) : stream_(stream), own_(own) {}
+  ~Stream() override {
+    // A caller's stream may be gone already; of ours what is queued still uses its memory.
+    if (own_) cudaStreamDestroy(stream_);
+  }
+  int threads() const override { return 1; }
+  void run(size_t count, Task task, void* context) override {
+    for (size_t i = 0; i < count; ++i) task(context, i);
+  }
+  void* stream() const override { return stream_; }
+
+ private:
+  cudaStream_t stream_;
+  bool own_;
+};
+
+}  // namespace
+
+std::vector<DeviceFacts> devices() {
+  int count = 0, driver = 0, runtime = 0;
+  if (cudaGetDeviceCount(&count) != cudaSuccess) {
+    cudaGetLastError();  // having no device is no error to those who call next
+    return {};
+  }
+  cudaDriverGetVersion(&driver);
+  cudaRuntimeGetVersion(&runtime);
+  const std::string versions = fmt::format("CUDA {}, runtime {}", version_text(driver), version_text(runtime));
+  std::vector<DeviceFacts> found;
+  for (int ordinal = 0; ordinal < count; ++ordinal)
+    if (auto facts = facts_of(ordinal, versions)) found.push_back(std::move(*facts));
+  return found;
+}
+
+Result<std::unique_ptr<Executor>> make_stream(const DeviceFacts& facts, void* stream) {
+  int ordinal = 0;
+  if (facts.backend != "cuda" || std::sscanf(facts.id.c_str(), "cuda:%d", &ordinal) != 1)
+    return fail(Code::invalid_argument, "device {} is no CUDA device", in_quotes(facts.id));
+  METALLIC_CUDA(cudaSetDevice(ordinal));
+  const bool own = stream == nullptr;
+  auto handle = static_cast<cudaStream_t>(stream);
+  if (own) METALLIC_CUDA(cudaStreamCreateWithFlags(&handle, cudaStreamNonBlocking));
+  return std::make_unique<Stream>(handle, own);
+}
+
+Status synchronize(Executor& executor) {
+  METALLIC_CUDA(cudaStreamSynchronize(static_cast<cudaStream_t>(executor.stream())));
+  return {};
+}
+
+#else
+
+std::vector<DeviceFacts> devices() { return {}; }
+
+Result<std::unique_ptr<Executor>> make_stream(const DeviceFacts& facts, void*) {
+  return fail(Code::unsupported, "device {}: this build has no CUDA (nvcc was not found)", in_quotes(facts.id));
+}
+
+Status synchronize(Executor&) { return {}; }
+
+#endif
+
+}  // namespace metallic::cuda

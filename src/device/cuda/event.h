@@ -1,0 +1,33 @@
+// An event of a CUDA stream, owned.
+#pragma once
+
+#include <utility>
+
+#include "device/cuda/check.h"
+
+namespace metallic::cuda {
+
+class Event {
+ public:
+  /// One that keeps the device's time when it is recorded.
+  static Result<Event> create() {
+    Event made;
+    METALLIC_CUDA(cudaEventCreate(&made.event_));
+    return made;
+  }
+  Event() = default;
+  Event(Event&& other) noexcept : event_(std::exchange(other.event_, nullptr)) {}
+  Event& operator=(Event&& other) noexcept {
+    std::swap(event_, other.event_);
+    return *this;
+  }
+  ~Event() {
+    if (event_) cudaEventDestroy(event_);
+  }
+  cudaEvent_t get() const { return event_; }
+
+ private:
+  cudaEvent_t event_ = nullptr;
+};
+
+}  // namespace metallic::cuda

@@ -1,0 +1,33 @@
+// cuDNN, found at run time: its C interface as far as kernels use it, declared by hand since its header comes with neither the
+// driver nor the toolkit. Names and numbers are those of cuDNN 9's documentation.
+#pragma once
+
+#include <optional>
+
+#include "device/info.h"
+
+namespace metallic::cuda {
+
+/// For `libraries()`, which calls it once.
+std::optional<Library> load_cudnn();
+
+struct Cudnn {
+  static constexpr int kFloat = 0, kHalf = 2, kBfloat16 = 9;  // cudnnDataType_t
+  static constexpr int kAccurate = 1;                         // cudnnSoftmaxAlgorithm_t
+  static constexpr int kInstance = 0;                         // cudnnSoftmaxMode_t: over all of an image
+  static constexpr int kNotSupported = 3000;                  // cudnnStatus_t, from here to the next thousand
+
+  int (*create)(void** handle);
+  int (*set_stream)(void* handle, void* stream);
+  int (*descriptor_create)(void** descriptor);
+  int (*descriptor_destroy)(void* descriptor);
+  int (*descriptor_set)(void* descriptor, int dtype, int n, int c, int h, int w, int n_stride, int c_stride, int h_stride,
+                        int w_stride);
+  int (*softmax)(void* handle, int algorithm, int mode, const void* alpha, const void* in_descriptor, const void* in,
+                 const void* beta, const void* out_descriptor, void* out);
+};
+
+/// Null where it is not loaded.
+const Cudnn* cudnn();
+
+}  // namespace metallic::cuda

@@ -1,0 +1,226 @@
+#include "dispatch/context.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "device/cpu/cpu_info.h"
+#include "device/peers/cpu_libraries.h"
+#include "device/cpu/thread_pool.h"
+#include "device/cuda/cuda_devices.h"
+#include "device/peers/cuda_libraries.h"
+#include "ops/label.h"
+#include "dispatch/built_in_profiles.h"
+#include "dispatch/profile_store.h"
+#include "dispatch/run_log.h"
+#include "ops/registry.h"
+
+namespace metallic {
+namespace {
+
+Result<DeviceFacts> device_facts(const ContextOptions& wanted) {
+  if (wanted.facts) return *wanted.facts;
+  if (wanted.device != "cpu" && wanted.executor)
+    return fail(Code::invalid_argument, "device {} has a queue of its own: leave the executor out", in_quotes(wanted.device));
+  if (wanted.device == "cpu" && wanted.stream)
+    return fail(Code::invalid_argument, "device cpu has no stream: leave it out, or name a GPU");
+  return find_device(wanted.device);
+}
+
+bool names_library(const Environment& environment) {
+  return calls_library(environment.softmax_variant.value_or("")) || calls_library(environment.matmul_backend.value_or("")) ||
+         calls_library(environment.sdpa_variant.value_or(""));
+}
+
+bool names_library(const Profile& profile) {
+  return std::ranges::any_of(profile.lists, [](const RuleList& list) {
+    return std::ranges::any_of(list.rules, [](const Rule& rule) { return calls_library(rule.use); });
+  });
+}
+
+}  // namespace
+
+// Plans the parts of a composed variant and keeps what was decided about each. What a call forces is meant for the whole.
+class Context::PartsPlanner final : public Planner {
+ public:
+  PartsPlanner(Context& context, const CallOptions& options) : context_(context), options_(options) { options_.variant.clear(); }
+  Result<Plan> plan_part(const Problem& part) override {
+    METALLIC_TRY(Plan made, context_.make(part, options_));
+    decisions.push_back(made.decision);
+    return made;
+  }
+  std::vector<Decision> decisions;
+
+ private:
+  Context& context_;
+  CallOptions options_;
+};
+
+Context::Context(ContextOptions options) : options_(std::move(options)) {}
+Context::~Context() = default;
+
+Result<std::unique_ptr<Context>> Context::create(ContextOptions options) {
+  std::unique_ptr<Context> context(new Context(std::move(options)));
+  const ContextOptions& wanted = context->options_;
+  METALLIC_TRY(context->environment_, read_environment(wanted.environment));
+  METALLIC_TRY(context->facts_, device_facts(wanted));
+  METALLIC_CHECK(check_names(context->environment_, context->facts_));
+  if (!wanted.model.empty()) METALLIC_CHECK(check_model_name(wanted.model));
+  if (wanted.threads < 0 || wanted.threads > 1024)
+    return fail(Code::invalid_argument, "threads is {}: use 1 to 1024, or 0 for one per core", wanted.threads);
+  context->log_ = std::make_unique<Logger>(context->environment_.log_level, wanted.log);
+  for (const std::string& unknown : unknown_variables())
+    context->log_->warn(fmt::format("environment variable {} is not known: metallic env lists those that are", unknown));
+  if (context->facts_.backend == "cuda") {
+    METALLIC_TRY(context->own_executor_, cuda::make_stream(context->facts_, wanted.stream));
+    context->executor_ = context->own_executor_.get();
+  } else if (wanted.executor) {
+    context->executor_ = wanted.executor;
+  } else {
+    const int threads = wanted.threads > 0 ? wanted.threads : context->environment_.threads.value_or(context->facts_.cores);
+    context->own_executor_ = std::make_unique<cpu::Pool>(threads, wanted.patient);
+    context->executor_ = context->own_executor_.get();
+  }
+  context->threads_ = context->executor_->threads();
+  METALLIC_TRY(context->run_log_, RunLog::create(context->environment_, context->facts_, *context->executor_));
+  if (wanted.libraries || names_library(context->environment_) || calls_library(wanted.call.variant)) context->use_libraries();
+  context->load_profiles();
+  context->use_measured_join();
+  context->rules_ = std::make_unique<RuleTables>(context->selection(wanted.call));
+  return context;
+}
+
+void Context::use_libraries() {
+  if (!options_.facts) facts_.libraries = facts_.backend == "cuda" ? cuda::libraries() : cpu::libraries();
+}
+
+void Context::load_profiles() {
+  const auto load = [&](Source source, const std::filesystem::path& path, bool must_exist) {
+    auto profile = load_profile(path, facts_);
+    if (!profile) {
+      if (must_exist || profile.error().code != Code::not_found)
+        log_->warn(profile.error().message + ": this profile is passed over");
+      return;
+    }
+    for (const std::string& stale : stale_entries(*profile))
+      log_->warn(fmt::format("{}: {}: this rule is passed over", path.native(), stale));
+    if (names_library(*profile)) use_libraries();
+    for (const std::string& stale : drop_stale_libraries(*profile, facts_))
+      log_->warn(fmt::format("{}: {}", path.native(), stale));
+    profiles_.push_back({source, path.native(), std::move(*profile)});
+  };
+  if (environment_.profile == "none") return;
+  if (!options_.profile.empty()) load(Source::caller, options_.profile, true);
+  if (environment_.profile)
+    load(Source::user, *environment_.profile, true);
+  else if (const auto path = profile_path(facts_, options_.model, options_.environment))
+    load(Source::user, *path, false);
+  for (ProfileLevel& level : built_in_levels(built_in_profiles(), facts_, options_.model)) {
+    if (level.source == Source::family && level.profile.fingerprint != fingerprint(facts_))
+      log_->log(LogLevel::info, fmt::format("another machine's rules stand in where this one has none: {}", level.path));
+    profiles_.push_back(std::move(level));
+  }
+}
+
+void Context::use_measured_join() {
+  for (const ProfileLevel& level : profiles_) {
+    const DeviceFacts& measured = level.profile.device;
+    if (level.source == Source::family || measured.join_threads != threads_) continue;
+    facts_.join_ns = measured.join_ns;
+    facts_.join_threads = measured.join_threads;
+    return;
+  }
+}
+
+void Context::measure_join() {
+  if (facts_.backend != "cpu") return;
+  facts_.join_ns = cpu::join_ns(executor());
+  facts_.join_threads = threads_;
+}
+
+SelectionInputs Context::selection(const CallOptions& options) const { return {facts_, environment_, options, profiles_}; }
+
+Result<Choice> Context::choose(const Problem& problem) const {
+  if (problem.threads != threads_) {
+    Problem own = problem;
+    own.threads = threads_;
+    return choose(own);
+  }
+  METALLIC_CHECK(validate(problem));
+  METALLIC_TRY(const RuleTable* rules, rules_->of(problem));
+  return metallic::choose(problem, *rules, facts_);
+}
+
+Result<Decision> Context::decision(const Problem& problem, const CallOptions& options) const {
+  if (problem.threads != threads() || options != options_.call) return select(problem, selection(options));
+  METALLIC_CHECK(validate(problem));
+  METALLIC_TRY(const RuleTable* rules, rules_->of(problem));
+  return metallic::decide(problem, *rules, facts_);
+}
+
+Result<Decision> Context::decide(Problem problem, const CallOptions& options) const {
+  problem.threads = threads();
+  return decision(problem, options);
+}
+
+Result<Plan> Context::plan(const Problem& problem, const CallOptions& options) {
+  Problem whole = problem;
+  whole.threads = threads();
+  METALLIC_TRY(Plan made, make(whole, options));
+  report(made.decision);
+  if (run_log_) made.kernel = watch(run_log_, made.decision, std::move(made.kernel));
+  return made;
+}
+
+Result<Plan> Context::plan_part(const Problem& part) {
+  CallOptions options = options_.call;
+  options.variant.clear();
+  METALLIC_TRY(Plan made, make(part, options));
+  report(made.decision);
+  return made;
+}
+
+Result<Plan> Context::make(const Problem& problem, const CallOptions& options) {
+  METALLIC_TRY(Decision made, decision(problem, options));
+  PartsPlanner parts(*this, options);
+  METALLIC_TRY(auto kernel, made.variant->prepare(made.problem, made.tuning, facts_, parts));
+  made.parts = std::move(parts.decisions);
+  return Plan{std::move(made), std::move(kernel)};
+}
+
+Result<const Plan*> Context::cached_plan(const Problem& problem) {
+  if (const Plan* const kept = plans_.find(problem)) return kept;
+  METALLIC_TRY(Plan made, plan(problem));
+  return &plans_.insert(problem, std::move(made));
+}
+
+void Context::report_refused(const Decision& decision) const {
+  for (const Refusal& refused : decision.refused)
+    if (const auto level = refused.unexpected ? LogLevel::warning : LogLevel::trace; log_->logs(level))
+      log_->log(level, fmt::format("{} is passed over for {}", refused.what, label(decision.problem)));
+  for (const Decision& part : decision.parts) report_refused(part);
+}
+
+void Context::report(const Decision& decision) const {
+  report_refused(decision);
+  if (log_->logs(LogLevel::debug)) log_->log(LogLevel::debug, to_string(decision));
+}
+
+Result<DeviceFacts> find_device(std::string_view id) {
+  if (id == "cpu") return cpu::facts();
+  return cuda::device(id);
+}
+
+std::string to_string(const Decision& decision) {
+  const Problem& p = decision.problem;
+  std::string text = fmt::format("{} {} {} threads={} -> {} [{}: {}]", name(p.op()), label(p), name(p.dtype), p.threads,
+                                 to_string(*decision.variant, decision.tuning), name(decision.source), decision.rule);
+  if (decision.margin) text += fmt::format(" margin {:.1f} %", *decision.margin * 100);
+  // Briefly, so that the line is not cut; explain has the rest.
+  for (const Decision& part : decision.parts)
+    text += fmt::format("; {} {} -> {} [{}]", name(part.problem.op()), label(part.problem), to_string(*part.variant, part.tuning),
+                        name(part.source));
+  return text;
+}
+
+}  // namespace metallic

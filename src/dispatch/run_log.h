@@ -1,0 +1,87 @@
+// The run log: how often plans run and how long that takes, as METALLIC_GPU_PROFILER, METALLIC_TRACE and METALLIC_RECORD ask.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "device/cuda/event_timer.h"
+#include "device/info.h"
+#include "dispatch/environment.h"
+#include "ops/planner.h"
+#include "dispatch/record.h"
+
+namespace metallic {
+
+/// Shared by a context and the kernels it watches; when the last of them goes, the summary is printed on stderr and the files
+/// are written.
+class RunLog {
+ public:
+  /// Null where the environment asks for none of the three. Runs on a stream are timed by its device, and so is how long
+  /// launching them takes. Refuses a file that cannot be written, and to add a record to a file that is none.
+  static Result<std::shared_ptr<RunLog>> create(const Environment& environment, const DeviceFacts& facts, Executor& executor);
+
+  RunLog(const Environment& environment, const DeviceFacts& facts);
+  RunLog(const RunLog&) = delete;
+  RunLog& operator=(const RunLog&) = delete;
+  ~RunLog();
+
+ private:
+  friend class WatchedKernel;
+  friend std::unique_ptr<const Kernel> watch(const std::shared_ptr<RunLog>&, const Decision&, std::unique_ptr<const Kernel>);
+  using Clock = std::chrono::steady_clock;
+
+  struct Times {
+    std::atomic<uint64_t> count{0}, total_ns{0}, least_ns{UINT64_MAX}, most_ns{0};
+    void add(uint64_t ns);
+    double mean_us() const;
+  };
+  // The runs of all plans with equal problem and candidate.
+  struct Series {
+    std::string op, variant, tuning;
+    std::atomic<uint64_t> runs{0};
+    Times calls, on_device;
+  };
+  struct Key {
+    RecordKey problem;
+    std::string candidate;
+    auto operator<=>(const Key&) const = default;
+  };
+  using Entry = std::map<Key, Series>::value_type;
+  struct Event {
+    const Entry* entry;
+    int64_t begin_ns, time_ns;
+    int thread;  // kDevice: what ran there
+  };
+  static constexpr int kDevice = 0;
+
+  Entry* entry(const Decision& decision);
+  void called(Entry& entry, Clock::time_point begin, Clock::time_point end);
+  static void ran(void* log, const void* entry, int64_t begin_ns, int64_t time_ns);
+  void add_event(const Event& event);
+  const Times& times(const Series& series) const { return stopwatch_ ? series.on_device : series.calls; }
+  std::string summary() const;
+  std::string trace() const;
+  Status write_record() const;
+
+  const bool profiler_, timed_;
+  const std::string device_;
+  const std::string trace_file_, record_file_;
+  std::mutex mutex_;               // of what follows, while plans are made; runs take no lock
+  std::map<Key, Series> entries_;  // entries stay where they are
+  uint64_t unwatched_ = 0;         // plans that found entries_ full
+  std::vector<Event> events_;      // all there from the beginning; runs claim them by index
+  std::atomic<uint64_t> claimed_{0};
+  std::unique_ptr<cuda::Stopwatch> stopwatch_;  // null where runs are not launched on a stream, or not timed
+};
+
+/// A kernel that counts, and where asked for times, the runs of `kernel`. Its runs allocate nothing and take no lock.
+std::unique_ptr<const Kernel> watch(const std::shared_ptr<RunLog>& log, const Decision& decision,
+                                    std::unique_ptr<const Kernel> kernel);
+
+}  // namespace metallic

@@ -1,0 +1,166 @@
+#include "dispatch/select.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "ops/registry.h"
+
+namespace metallic {
+namespace {
+
+// For canonical orders of matmul alone: whether the copy engines, which want multiples of 16 bytes, can take the operands.
+bool rows_are_aligned(const Problem& problem) {
+  return problem.op() == Op::matmul && problem.matmul().rows_begin_evenly(static_cast<int64_t>(16 / size_of(problem.dtype)));
+}
+
+// Why a candidate of the device's backend may not run the problem, or nothing.
+class Admission {
+ public:
+  Admission(const Problem& problem, const DeviceFacts& facts, Numerics numerics)
+      : problem_(problem), facts_(facts), numerics_(numerics) {
+    if (numerics != Numerics::batch_invariant) return;
+    for (const Canonical& each : canonical(problem.op(), facts.backend)) {
+      const Variant* variant = find_variant(problem.op(), each.variant);
+      const auto tuning = variant ? find_tuning(*variant, each.tuning) : std::nullopt;
+      if (!tuning || variant->rejects(problem, *tuning, facts) || (each.aligned && !rows_are_aligned(problem))) continue;
+      wanted_ = variant->reduction_id(problem, *tuning, facts);
+      wanted_name_ = to_string(*variant, *tuning);
+      if (wanted_) return;
+    }
+  }
+
+  struct Reason {
+    std::string text;
+    bool of_numerics;  // the variant could run it
+  };
+
+  std::optional<Reason> refusal(const Variant& variant, const Tuning& tuning) const {
+    if (auto reason = variant.rejects(problem_, tuning, facts_)) return Reason{std::move(*reason), false};
+    if (numerics_ != Numerics::fast && !variant.library().empty())
+      return Reason{fmt::format("{}: {} does not promise it", name(numerics_), variant.library()), true};
+    if (numerics_ != Numerics::batch_invariant || variant.family == "reference") return std::nullopt;
+    if (!wanted_) return Reason{"batch_invariant: no variant has an order of its own for it", true};
+    if (variant.reduction_id(problem_, tuning, facts_) != wanted_)
+      return Reason{fmt::format("batch_invariant: sums in another order than {}", wanted_name_), true};
+    return std::nullopt;
+  }
+
+  // Of an entry's points the one that runs, or null: then `pass_over` is told the entry and the first reason. A forced variant
+  // and one without a tuning take the variant's preference, or the first point that is not rejected.
+  template <typename PassOver>
+  const Tuning* admit(const RuleTable::Entry& entry, const PassOver& pass_over) const {
+    if (!entry.stale.empty()) {
+      pass_over(entry, Reason{entry.stale, false});
+      return nullptr;
+    }
+    std::optional<Reason> reason;
+    const auto admitted = [&](const Tuning& tuning) {
+      auto refused = refusal(*entry.variant, tuning);
+      if (!refused) return true;
+      if (!reason) reason = std::move(refused);
+      return false;
+    };
+    const Tuning* const tuning = admitted_point(entry, admitted);
+    if (!tuning) pass_over(entry, *reason);
+    return tuning;
+  }
+
+ private:
+  template <typename Admitted>
+  const Tuning* admitted_point(const RuleTable::Entry& entry, const Admitted& admitted) const {
+    if (entry.tuning) return admitted(*entry.tuning) ? entry.tuning : nullptr;
+    const Tuning& preferred = entry.variant->prefer(problem_, facts_);
+    if (admitted(preferred)) return &preferred;
+    const auto tunings = entry.variant->tunings;
+    const auto first = std::ranges::find_if(tunings, admitted);
+    return first != tunings.end() ? &*first : nullptr;
+  }
+
+  const Problem& problem_;
+  const DeviceFacts& facts_;
+  Numerics numerics_;
+  std::optional<std::string> wanted_;
+  std::string wanted_name_;  // only beside wanted_
+};
+
+// The one evaluation behind a choice and a decision: the first matching rule that runs, and with which tuning; null where none
+// does. `pass_over` is told of each that does not, and why.
+template <typename PassOver>
+std::pair<const RuleTable::Entry*, const Tuning*> first_admitted(const Problem& problem, const RuleTable& rules,
+                                                                 const Admission& admission, const PassOver& pass_over) {
+  const Tuning* tuning = nullptr;
+  const auto* entry = rules.find(problem, [&](const RuleTable::Entry& candidate) {
+    tuning = admission.admit(candidate, pass_over);
+    return tuning != nullptr;
+  });
+  return {entry, tuning};
+}
+
+void record_candidates(const Admission& admission, const DeviceFacts& facts, bool forced, Decision& decision) {
+  for (const Variant& variant : variants(decision.problem.op())) {
+    if (backend_refusal(variant, facts)) continue;  // of another device
+    for (const Tuning& tuning : variant.tunings) {
+      Candidate candidate{.variant = &variant, .tuning = tuning};
+      if (&variant != decision.variant || tuning != decision.tuning) {
+        if (auto refusal = admission.refusal(variant, tuning))
+          candidate.rejected = std::move(refusal->text);
+        else if (variant.family == "reference")
+          candidate.rejected = "the reference runs only where all others reject";
+        else
+          candidate.rejected = fmt::format("{} {}", forced ? "what is forced is" : "the rule that fired names",
+                                           to_string(*decision.variant, decision.tuning));
+      }
+      decision.candidates.push_back(std::move(candidate));
+    }
+  }
+}
+
+}  // namespace
+
+Result<Choice> choose(const Problem& problem, const RuleTable& rules, const DeviceFacts& facts) {
+  const Admission admission(problem, facts, rules.key().numerics);
+  const auto [entry, tuning] = first_admitted(problem, rules, admission, [](const auto&, const auto&) {});
+  if (!entry) return fail(Code::unsupported, "no variant can run this {}", name(problem.op()));
+  return Choice{entry->variant, tuning, rules.level(*entry).source};
+}
+
+Result<Decision> decide(const Problem& problem, const RuleTable& rules, const DeviceFacts& facts) {
+  Decision decision{.problem = problem};
+  const Admission admission(problem, facts, rules.key().numerics);
+  const auto [entry, tuning] =
+      first_admitted(problem, rules, admission, [&](const RuleTable::Entry& passed, const Admission::Reason& reason) {
+        const Rule& rule = rules.rule(passed);
+        const Level& level = rules.level(passed);
+        // Built-in rules pass variants over by design, also those that a tune keeps where nothing was measured, and so do
+        // numerics that were asked for.
+        const bool kept = rule.evidence.samples == 0 && rule.evidence != Evidence();
+        const bool of_user = (level.source == Source::caller || level.source == Source::user) && !kept;
+        decision.refused.push_back(
+            {fmt::format("{}: {}{}{}: {}", level.origin, rule.use, rule.tuning.empty() ? "" : "@", rule.tuning, reason.text),
+             level.forced || (of_user && !reason.of_numerics)});
+      });
+  if (!entry)
+    return fail(Code::unsupported, "no variant can run this {}: {}", name(problem.op()),
+                decision.refused.empty() ? "none exists" : decision.refused.back().what);
+  const Level& level = rules.level(*entry);
+  const Rule& rule = rules.rule(*entry);
+  decision.variant = entry->variant;
+  decision.tuning = *tuning;
+  decision.source = level.source;
+  decision.rule =
+      level.forced ? fmt::format("forced by {}", level.origin) : fmt::format("{} ({})", to_string(rule), level.origin);
+  // What another machine measured says which variant to try first, not by how much it wins here.
+  const bool measured_here = level.source != Source::environment && level.source != Source::family;
+  decision.margin = measured_here ? rule.evidence.margin : std::nullopt;
+  record_candidates(admission, facts, level.forced, decision);
+  return decision;
+}
+
+Result<Decision> select(const Problem& problem, const SelectionInputs& inputs) {
+  METALLIC_CHECK(validate(problem));
+  METALLIC_TRY(const RuleTable rules, RuleTable::compile(rule_key(problem, inputs.numerics()), inputs));
+  return decide(problem, rules, inputs.facts);
+}
+
+}  // namespace metallic

@@ -1,0 +1,30 @@
+// Selection: problem × facts × profiles × environment → decision, a pure function.
+#pragma once
+
+#include "ops/decision.h"
+#include "ops/variant.h"
+#include "dispatch/rule_table.h"
+
+namespace metallic {
+
+/// What runs a problem, without the record of why.
+struct Choice {
+  const Variant* variant = nullptr;
+  const Tuning* tuning = nullptr;  ///< one of the variant's points
+  Source source = Source::defaults;
+};
+
+/// The first rule of the table that a variant accepts. The problem is a valid one of the table's key, the facts are those that
+/// the table was compiled with. Allocates nothing where no rule is refused, but for the names of orders of summation that
+/// batch_invariant compares.
+Result<Choice> choose(const Problem& problem, const RuleTable& rules, const DeviceFacts& facts);
+
+/// The same choice, with the rule that made it, what was passed over, and why every other candidate does not run.
+Result<Decision> decide(const Problem& problem, const RuleTable& rules, const DeviceFacts& facts);
+
+/// Compiles the rules of the problem's key and decides. Always decides for a valid problem: the reference accepts what all
+/// others reject. Precedence: environment › options › profiles › built-in rules; the first level with rules for the problem's
+/// key supplies them all, and where none of its rules can run, the next level does.
+Result<Decision> select(const Problem& problem, const SelectionInputs& inputs);
+
+}  // namespace metallic

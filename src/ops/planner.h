@@ -1,0 +1,27 @@
+// The planner: how a variant composed of other operations gets their plans, without knowing who decides.
+#pragma once
+
+#include <memory>
+
+#include "ops/decision.h"
+#include "ops/problem.h"
+#include "base/status.h"
+#include "ops/variant.h"
+
+namespace metallic {
+
+/// A problem, the decision how to run it, and the kernel that does. Made once, run often, from any thread.
+struct Plan {
+  Decision decision;
+  std::unique_ptr<const Kernel> kernel;
+};
+
+class Planner {
+ public:
+  virtual ~Planner() = default;
+
+  /// A plan for exactly this problem: with one thread it runs on an InlineExecutor, inside a task of the whole.
+  virtual Result<Plan> plan_part(const Problem& part) = 0;
+};
+
+}  // namespace metallic

@@ -1,0 +1,160 @@
+// softmax cpu_vec: three passes over a row that stays in cache (max, exp and sum, scale), of which the second reads memory on for
+// the next row; rows shared among threads.
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "ops/softmax/cpu_vec.cc"
+#include <hwy/cache_control.h>
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
+
+#include <algorithm>
+#include <type_traits>
+#include <vector>
+
+#include "device/cpu/isa.h"
+#include "ops/variant.h"
+#include "ops/element.h"
+#include "ops/partition.h"
+#include "ops/softmax/contract.h"
+#include "ops/softmax/rows-inl.h"
+
+#ifndef METALLIC_KERNELS_SOFTMAX_CPU_VEC_ONCE
+#define METALLIC_KERNELS_SOFTMAX_CPU_VEC_ONCE
+namespace metallic::softmax {
+namespace {
+
+// Floats of a row in whole cache lines, so that no two tasks write to one.
+constexpr int64_t padded(int64_t seq_k) { return (seq_k + 15) / 16 * 16; }
+
+// What rows [begin, end) are computed by. `ahead` is how far a row is in front of the one that is prefetched meanwhile, or 0.
+using VecRows = void (*)(const SoftmaxShape&, const void* in, void* out, float* row, int64_t begin, int64_t end, int64_t ahead);
+
+}  // namespace
+}  // namespace metallic::softmax
+#endif
+
+HWY_BEFORE_NAMESPACE();
+namespace metallic::softmax::HWY_NAMESPACE {
+namespace {
+using namespace ::metallic::HWY_NAMESPACE;
+
+// `row` holds the exponentials, seq_k floats, where the output cannot since it has 16 bits.
+template <int kUnroll, typename In, typename Out>
+void vec_rows(const SoftmaxShape& shape, const void* in, void* out, float* row, int64_t begin, int64_t end, int64_t ahead) {
+  for (int64_t i = begin; i < end; ++i) {
+    const In* x = static_cast<const In*>(in) + i * shape.in_stride;
+    Out* y = static_cast<Out*>(out) + i * shape.out_stride;
+    const auto visible = static_cast<size_t>(visible_keys(shape, i));
+    if (visible > 0) {
+      float* terms = row;
+      if constexpr (std::is_same_v<Out, float>) terms = y;
+      const float max = row_max<kUnroll>(x, visible);
+      const float sum = row_exp_sum<kUnroll>(x, max, shape.scale, terms, visible, i + 1 < end ? ahead : 0);
+      row_scale(terms, 1 / sum, y, visible);
+    }
+    write_zeros</*kStream=*/false>(y + visible, static_cast<size_t>(shape.seq_k) - visible);
+  }
+}
+
+// The same for outputs that are written once and past the caches: a row is written while the exponentials of the next are
+// computed and the one after it is read, so that memory is never idle. `rows` holds the exponentials of two rows.
+template <int kUnroll, typename In, typename Out>
+void streamed_rows(const SoftmaxShape& shape, const void* in, void* out, float* rows, int64_t begin, int64_t end, int64_t ahead) {
+  using Write = Scaling</*kStream=*/true, Out>;
+  const float* written = nullptr;  // the row before, as far as it is not in memory yet
+  Out* to = nullptr;
+  size_t count = 0;
+  float factor = 0;
+  for (int64_t i = begin; i < end; ++i) {
+    const In* x = static_cast<const In*>(in) + i * shape.in_stride;
+    Out* y = static_cast<Out*>(out) + i * shape.out_stride;
+    float* terms = rows + i % 2 * padded(shape.seq_k);
+    const auto visible = static_cast<size_t>(visible_keys(shape, i));
+    Write before(written, factor, to, count);
+    const float max = row_max<kUnroll>(x, visible);
+    const float sum = row_exp_sum<kUnroll>(x, max, shape.scale, terms, visible, i + 1 < end ? ahead : 0,
+                                           [&](auto& exponentials) HWY_ATTR { together<kUnroll>(exponentials, before); });
+    written = terms, to = y, count = visible, factor = 1 / sum;
+    write_zeros</*kStream=*/true>(y + visible, static_cast<size_t>(shape.seq_k) - visible);
+  }
+  Write last(written, factor, to, count);
+  finish<1>(last, 0);
+  hwy::FlushStream();
+}
+
+VecRows find_vec_rows(int64_t unroll, bool stream, DType dtype, DType out_dtype) {
+  return with_types(dtype, out_dtype, [=]<typename In, typename Out>(In, Out) -> VecRows {
+    if (unroll == 1) return stream ? &streamed_rows<1, In, Out> : &vec_rows<1, In, Out>;
+    return stream ? &streamed_rows<4, In, Out> : &vec_rows<4, In, Out>;
+  });
+}
+
+}  // namespace
+}  // namespace metallic::softmax::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace metallic::softmax {
+namespace {
+
+HWY_EXPORT(find_vec_rows);
+
+// How many independent accumulators hide the latency of max and add. (Three rows in one loop, one each for maximum, exponentials
+// and scaling, were up to 1.3 times as fast in the second cache level and as much slower beyond it.)
+constexpr Tuning kTunings[] = {{{{{"unroll", 1}}}}, {{{{"unroll", 4}}}}};
+
+class CpuVec final : public Kernel {
+ public:
+  CpuVec(const Problem& problem, bool stream, VecRows rows, const DeviceFacts& facts)
+      : shape_(problem.softmax()),
+        tasks_(task_count(problem.threads, shape_.rows(), work_before(shape_, shape_.rows()), kPerNs, facts)),
+        begins_(shares_by_work(shape_.rows(), tasks_, [this](int64_t row) { return work_before(shape_, row); })),
+        row_(stream                            ? 2 * padded(shape_.seq_k)
+             : problem.out_dtype == DType::f32 ? 0
+                                               : padded(shape_.seq_k)),
+        // A row, its exponentials, those of the row before and the next row are to stay in the second level.
+        ahead_(shape_.seq_k * 16 < facts.l2_bytes ? shape_.in_stride : 0),
+        rows_(rows) {}
+
+  size_t workspace() const override { return static_cast<size_t>(tasks_ * row_) * sizeof(float); }
+
+  Code run(const Args& args, std::byte* workspace, Executor& executor) const override {
+    executor.parallel(static_cast<size_t>(tasks_), [&](size_t task) {
+      float* row = reinterpret_cast<float*>(workspace) + static_cast<int64_t>(task) * row_;
+      rows_(shape_, args.in[0], args.out, row, begins_[task], begins_[task + 1], ahead_);
+    });
+    return Code::ok;
+  }
+
+ private:
+  SoftmaxShape shape_;
+  int64_t tasks_;
+  std::vector<int64_t> begins_;  // of the tasks' rows, and the end of the last
+  int64_t row_;                  // floats of workspace for a task
+  int64_t ahead_;
+  VecRows rows_;
+};
+
+}  // namespace
+
+extern const Variant cpu_vec = {
+    .family = "vec",
+    .tunings = kTunings,
+    .rejects = [](const Problem&, const Tuning&, const DeviceFacts&) -> std::optional<std::string> { return std::nullopt; },
+    // Four accumulators pay for keys that are widened first; on floats the loads take as long as the maxima (Zen 4: one
+    // accumulator is 1 to 5 % faster from 500 keys on, 10 to 30 % below, where folding costs more than it hides).
+    .prefer = [](const Problem& problem, const DeviceFacts&) -> const Tuning& {
+      return kTunings[problem.dtype != DType::f32 && problem.softmax().seq_k >= 512 ? 1 : 0];
+    },
+    .prepare = [](const Problem& problem, const Tuning& tuning, const DeviceFacts& facts,
+                  Planner&) -> Result<std::unique_ptr<const Kernel>> {
+      const auto find = cpu::pick(HWY_DISPATCH_TABLE(find_vec_rows), facts.isa_bit);
+      const bool stream = streams(problem, facts);
+      return std::make_unique<CpuVec>(problem, stream, find(tuning["unroll"], stream, problem.dtype, problem.out_dtype), facts);
+    },
+    .reduction_id = [](const Problem&, const Tuning& tuning, const DeviceFacts& facts) -> std::optional<std::string> {
+      return "row;" + to_string(tuning) + ";" + facts.isa;
+    },
+};
+
+}  // namespace metallic::softmax
+#endif

@@ -1,0 +1,78 @@
+// A variant: one way to run an operation. One file under src/ops/<op>/ defines one.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "device/info.h"
+#include "base/executor.h"
+#include "ops/problem.h"
+#include "base/status.h"
+#include "ops/tuning.h"
+
+namespace metallic {
+
+class Planner;
+
+/// The operands of a run. softmax: in[0] → out; matmul: in[0] = A, in[1] = B → out = C; sdpa: in = Q, K, V → out.
+/// Softmax may run in place (in[0] == out with equal types and strides); otherwise out overlaps no input.
+struct Args {
+  const void* in[3] = {};
+  void* out = nullptr;
+};
+
+/// A variant made ready for one problem: descriptors, tables, sub-plans, the function for the device's ISA.
+class Kernel {
+ public:
+  virtual ~Kernel() = default;
+
+  /// Bytes of scratch memory that `run` needs, exact; the caller aligns it to 64.
+  virtual size_t workspace() const { return 0; }
+
+  /// Computes the problem. Allocates nothing, takes no lock, builds no string; may be called from several threads at
+  /// once with different workspaces.
+  virtual Code run(const Args& args, std::byte* workspace, Executor& executor) const = 0;
+};
+
+struct Variant {
+  /// `<backend>_<what>`, e.g. "cpu_vec": the name of its file, written by the generated table.
+  std::string_view name{};
+
+  /// The group in which variants stand in for one another: vec, block, gemv, gemm, decode, flash; "reference" is never timed,
+  /// "library" is code of others that runs on threads of its own.
+  std::string_view family;
+
+  /// All points that are worth measuring; at least one.
+  std::span<const Tuning> tunings;
+
+  /// Why this point cannot compute the problem on the device, or nothing. About correctness: nothing overrides it.
+  std::optional<std::string> (*rejects)(const Problem&, const Tuning&, const DeviceFacts&);
+
+  /// The point to use where no measurement says otherwise: one of `tunings` itself, since it is asked at every choice.
+  const Tuning& (*prefer)(const Problem&, const DeviceFacts&);
+
+  /// Makes the kernel of a problem that is not rejected. May allocate, and ask the planner for parts.
+  Result<std::unique_ptr<const Kernel>> (*prepare)(const Problem&, const Tuning&, const DeviceFacts&, Planner&);
+
+  /// What fixes the order in which a result's terms are summed: equal ids mean equal bits whatever the number of rows,
+  /// columns or threads. Nothing where the order depends on those.
+  std::optional<std::string> (*reduction_id)(const Problem&, const Tuning&, const DeviceFacts&);
+
+  std::string_view backend() const { return name.substr(0, name.find('_')); }
+
+  /// The name of the library that it calls, "openblas" for cpu_openblas; empty for our own code.
+  std::string_view library() const { return family == "library" ? name.substr(name.find('_') + 1) : std::string_view(); }
+};
+
+/// `cpu_block@segment=4096;unroll=4`, or the bare name where there is nothing to tune.
+std::string to_string(const Variant& variant, const Tuning& tuning);
+
+/// The point that prints as `text`, if the variant has it.
+std::optional<Tuning> find_tuning(const Variant& variant, std::string_view text);
+
+}  // namespace metallic

@@ -1,0 +1,82 @@
+// A build with a slower kernel, for tests of the gate: `metallic arms` that repeats a part of the work of the problem
+// METALLIC_TEST_SLOWED, the share METALLIC_TEST_REPEATS of its rows (0.05: 5 %; 1: everything twice).
+#include <fmt/format.h>
+
+#include <cmath>
+#include <cstdlib>
+#include <iostream>
+#include <vector>
+
+#include "tools/metallic/bench_worker.h"
+#include "tools/metallic/inputs.h"
+#include "ops/label.h"
+
+namespace metallic::cli {
+namespace {
+
+// Runs the whole, then parts of it again: the same results are written once more.
+class Repeating final : public Kernel {
+ public:
+  explicit Repeating(std::vector<std::unique_ptr<const Kernel>> runs) : runs_(std::move(runs)) {}
+  size_t workspace() const override {
+    size_t most = 0;
+    for (const auto& kernel : runs_) most = std::max(most, kernel->workspace());
+    return most;
+  }
+  Code run(const Args& args, std::byte* workspace, Executor& executor) const override {
+    for (const auto& kernel : runs_)
+      if (const Code code = kernel->run(args, workspace, executor); code != Code::ok) return code;
+    return Code::ok;
+  }
+
+ private:
+  std::vector<std::unique_ptr<const Kernel>> runs_;
+};
+
+class SlowedArms final : public ContextArms {
+ public:
+  SlowedArms(Context& context, std::string slowed, double share)
+      : ContextArms(context), slowed_(std::move(slowed)), share_(share) {}
+
+  Result<std::unique_ptr<const Kernel>> prepare(const Problem& problem, const Variant& variant, const Tuning& tuning) override {
+    METALLIC_TRY(auto whole, ContextArms::prepare(problem, variant, tuning));
+    if (label(problem) != slowed_) return whole;
+    std::vector<std::unique_ptr<const Kernel>> runs;
+    runs.push_back(std::move(whole));
+    double left = share_;
+    for (; left >= 1; left -= 1) {
+      METALLIC_TRY(runs.emplace_back(), ContextArms::prepare(problem, variant, tuning));
+    }
+    if (problem.op() != Op::softmax || problem.softmax().batch != 1)
+      return fail(Code::unsupported, "only a two-dimensional softmax can be slowed");
+    const auto rows = std::llround(left * static_cast<double>(problem.softmax().rows()));
+    Problem part = with_dtype(softmax_problem(rows, problem.softmax().seq_k), problem.dtype);
+    part.threads = problem.threads;
+    if (rows > 0) {
+      METALLIC_TRY(runs.emplace_back(), ContextArms::prepare(part, variant, tuning));
+    }
+    return std::make_unique<Repeating>(std::move(runs));
+  }
+
+ private:
+  std::string slowed_;
+  double share_;
+};
+
+int serve() {
+  const char* slowed = std::getenv("METALLIC_TEST_SLOWED");
+  const char* share = std::getenv("METALLIC_TEST_REPEATS");
+  const auto ctx = context("");
+  if (!ctx || !slowed || !share) {
+    fmt::print(stderr, "set METALLIC_TEST_SLOWED and METALLIC_TEST_REPEATS\n");
+    return 2;
+  }
+  SlowedArms arms(**ctx, slowed, std::atof(share));
+  serve_arms(std::cin, std::cout, (*ctx)->facts(), (*ctx)->executor(), arms);
+  return 0;
+}
+
+}  // namespace
+}  // namespace metallic::cli
+
+int main() { return metallic::cli::serve(); }

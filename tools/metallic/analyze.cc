@@ -1,0 +1,78 @@
+// metallic analyze and metallic report: samples or results → thresholds, rules, regret, profile.json and report.html.
+#include <fmt/format.h>
+
+#include "tools/metallic/command.h"
+#include "tools/metallic/pipeline.h"
+#include "dispatch/profile_store.h"
+
+namespace metallic::cli {
+namespace {
+
+struct AnalyzeOptions {
+  std::string file;
+  std::string folder = ".";
+  std::string model;
+  bool json = false;
+};
+
+Result<Exit> analyze(const AnalyzeOptions& options) {
+  METALLIC_TRY(const auto ctx, context(""));
+  const std::string model = model_name(options.model);
+  if (!model.empty()) METALLIC_CHECK(check_model_name(model));
+  METALLIC_TRY(Loaded loaded, load_measurements(options.file, ctx->facts(), ctx->threads()));
+  if (!model.empty()) loaded.device.model = model;
+  const Analyzed analyzed = run_analysis(loaded);
+  METALLIC_CHECK(write_analysis(loaded, analyzed, options.folder));
+  if (options.json) {
+    fmt::print("{}\n", summary_json(analyzed).dump(2, ' ', false, Json::error_handler_t::replace));
+    return Exit::done;
+  }
+  fmt::print("{}", summary(analyzed));
+  if (!analyzed.profile.paired) fmt::print("unpaired results: intervals are wide, and apply wants --force\n");
+  const std::filesystem::path folder = options.folder;
+  fmt::print("profile {}\nreport  {}\n", (folder / kProfile).native(), (folder / kReport).native());
+  return Exit::done;
+}
+
+struct ReportOptions {
+  std::string folder;
+};
+
+Result<Exit> report(const ReportOptions& options) {
+  METALLIC_TRY(const auto ctx, context(""));
+  const std::filesystem::path folder = options.folder;
+  std::error_code ignored;
+  const auto file = std::filesystem::exists(folder / kSamples, ignored) ? folder / kSamples : folder / kResults;
+  METALLIC_TRY(const Loaded loaded, load_measurements(file, ctx->facts(), ctx->threads()));
+  METALLIC_CHECK(write_report(loaded, run_analysis(loaded), folder));
+  fmt::print("{}\n", (folder / kReport).native());
+  return Exit::done;
+}
+
+}  // namespace
+
+void add_analyze(CLI::App& app, Action& action) {
+  add_command<AnalyzeOptions>(
+      app, action, "analyze", "thresholds, rules and regret from samples.csv or results.csv",
+      [](CLI::App& command, AnalyzeOptions& options) {
+        command.add_option("file", options.file, "samples.csv or results.csv")->required()->type_name("FILE");
+        command.add_option("--output-dir", options.folder, "where profile.json and report.html go")
+            ->type_name("DIR")
+            ->capture_default_str();
+        command.add_option("--model", options.model, "the name that the profile is installed under [that of device.json]")
+            ->type_name("MODEL");
+        command.add_flag("--json", options.json, "print JSON");
+      },
+      analyze);
+}
+
+void add_report(CLI::App& app, Action& action) {
+  add_command<ReportOptions>(
+      app, action, "report", "analyse a tuning folder again and write its report.html anew",
+      [](CLI::App& command, ReportOptions& options) {
+        command.add_option("folder", options.folder, "a folder with samples.csv or results.csv")->required()->type_name("DIR");
+      },
+      report);
+}
+
+}  // namespace metallic::cli

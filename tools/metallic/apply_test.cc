@@ -1,0 +1,125 @@
+// metallic apply, and what explain and devices say about the levels of profiles.
+#include "testing/program.h"
+#include "device/info.h"
+#include "dispatch/built_in_profiles.h"
+#include "dispatch/select.h"
+#include "profile/profile.h"
+
+namespace metallic::cli {
+namespace {
+
+// A profile of this machine with one softmax rule, as JSON.
+std::string profile_with(std::string use, std::string tuning, std::string model = "any") {
+  Profile profile{.device = cpu::facts(), .model = std::move(model), .build = "b", .date = "2026-01-01T00:00:00Z"};
+  profile.fingerprint = fingerprint(profile.device);
+  profile.lists = {
+      {{.op = Op::softmax, .threads = 2, .layout = "contiguous"}, {{.use = std::move(use), .tuning = std::move(tuning)}}}};
+  profile.thresholds = {{.op = Op::softmax,
+                         .threads = 2,
+                         .layout = "contiguous",
+                         .name = "softmax_vec_block",
+                         .where = "rows ≤ 22",
+                         .value = 1280,
+                         .low = 1000,
+                         .high = 1500,
+                         .regret = 0.01},
+                        {.op = Op::matmul, .threads = 2, .layout = "nn", .name = "smalln_max_n", .value = int64_t{1} << 40}};
+  return to_json(profile);
+}
+
+TEST_F(Program, ApplyRollsBackAndForth) {
+  refuses({"apply", "--rollback"}, "no profile was installed before");
+  write("vec.json", profile_with("cpu_vec", "unroll=4"));
+  write("block.json", profile_with("cpu_block", "segment=4096", "my-model"));
+  good({"apply", "vec.json"});
+  refuses({"apply", "--rollback"}, "no profile was installed before");
+  good({"apply", "block.json"});
+  const auto chosen = [&] { return json({"explain", "rows4_seqk100", "--json"})["variant"].get<std::string>(); };
+  EXPECT_EQ(chosen(), "cpu_block");
+
+  const auto before = files();
+  const std::string dry = good({"apply", "--rollback", "--dry-run"});
+  EXPECT_TRUE(has(dry, "would have restored " + installed().native())) << dry;
+  EXPECT_TRUE(files() == before) << "a dry run writes nothing";
+  write("other.json", profile_with("cpu_vec", "", "other"));
+  refuses({"apply", "other.json", "--rollback"}, "the last install was not of model other");
+
+  const std::string back = good({"apply", "--rollback"});
+  EXPECT_TRUE(has(back, "- softmax f32 contiguous threads=2: otherwise: cpu_block@segment=4096")) << back;
+  EXPECT_TRUE(has(back, "+ softmax f32 contiguous threads=2: otherwise: cpu_vec@unroll=4")) << back;
+  EXPECT_TRUE(has(back, "restored " + installed().native())) << back;
+  EXPECT_TRUE(has(back, "removed " + installed("my-model").native())) << back;
+  EXPECT_EQ(chosen(), "cpu_vec");
+  EXPECT_FALSE(fs::exists(installed("my-model")));
+
+  good({"apply", "block.json", "--rollback"});
+  EXPECT_EQ(chosen(), "cpu_block") << "a second rollback undoes the first";
+  EXPECT_TRUE(fs::exists(installed("my-model")));
+}
+
+TEST_F(Program, ApplyWritesConstantsForCAndCpp) {
+  write("profile.json", profile_with("cpu_vec", ""));
+  EXPECT_TRUE(has(good({"apply", "profile.json", "--defaults", "deep/tuned.h"}), "wrote 2 thresholds to deep/tuned.h"));
+  EXPECT_FALSE(fs::exists(root_ / "data")) << "it installs nothing";
+  const std::string header = read(path("deep/tuned.h"));
+  EXPECT_TRUE(has(header, "95 % interval 1000 to 1500, held-out regret 1.00 %")) << header;
+  EXPECT_TRUE(has(header, "2026-01-01T00:00:00Z")) << header;
+
+  const std::string softmax = "metallic_softmax_vec_block_f32_contiguous_threads2_rows_le_22",
+                    matmul = "metallic_matmul_smalln_max_n_f32_nn_threads2";
+  write("use.c", fmt::format("#include \"deep/tuned.h\"\n#include \"deep/tuned.h\"\n"
+                             "int main(void) {{ return {} == 1280 && {} == INT64_C(1) << 40 ? 0 : 1; }}\n",
+                             softmax, matmul));
+  write("use.cc", fmt::format("#include \"deep/tuned.h\"\n#include \"deep/tuned.h\"\n"
+                              "static_assert({} == 1280 && {} == INT64_C(1) << 40, \"\");\nint main() {{}}\n",
+                              softmax, matmul));
+  const std::string strict = " -Wall -Wextra -pedantic -Werror -I" + (root_ / "work").native();
+  const auto compiles = [&](const std::string& compiler, const std::string& file) {
+    const std::string program = path("use").native();
+    return std::system((compiler + strict + " " + path(file).native() + " -o " + program + " && " + program).c_str()) == 0;
+  };
+  EXPECT_TRUE(compiles(METALLIC_CC " -std=c11", "use.c")) << header;
+  EXPECT_TRUE(compiles(METALLIC_CXX " -std=c++11", "use.cc")) << header;
+
+  Json none = Json::parse(profile_with("cpu_vec", ""));
+  none["thresholds"] = Json::array();
+  write("none.json", none.dump());
+  refuses({"apply", "none.json", "--defaults", "c.h"}, "no thresholds");
+  refuses({"apply", "profile.json", "--defaults", "profile.json/c.h"}, "Not a directory");
+  refuses({"apply", "--defaults", "c.h"}, "needs a file");
+}
+
+TEST_F(Program, DevicesNameTheFamilyAndTheBuiltInProfiles) {
+  const DeviceFacts facts = cpu::facts();
+  const auto levels = built_in_levels(built_in_profiles(), facts);
+  const Json device = json({"devices", "--json"})[0];
+  EXPECT_EQ(device["family"], family(facts));
+  EXPECT_EQ(device["amx"], facts.amx);
+  ASSERT_EQ(device["built_in_profiles"].size(), levels.size());
+  const std::string text = good({"devices"});
+  EXPECT_TRUE(has(text, "family " + family(facts))) << text;
+  for (size_t i = 0; i < levels.size(); ++i) {
+    EXPECT_EQ(device["built_in_profiles"][i], levels[i].path);
+    EXPECT_TRUE(has(text, levels[i].path)) << text;
+  }
+  EXPECT_TRUE(json({"devices", "--json"}, {{"METALLIC_PROFILE", "none"}})[0]["built_in_profiles"].empty());
+}
+
+TEST_F(Program, ExplainNestsThePartsOfAComposedVariant) {
+  const Words explain = {"explain", "batch1_h8kv2_seqq1_seqk64_d16", "--variant", "cpu_materialized"};
+  const std::string text = good(explain);
+  EXPECT_TRUE(has(text, "\n  runs    cpu_materialized")) << text;
+  EXPECT_TRUE(has(text, "\nparts\n  matmul 4x16x64_tb_a0.25_b0 f32, ")) << text;
+  EXPECT_TRUE(has(text, "\n  softmax batch4_seqq1_seqk64 f32, ")) << text;
+  EXPECT_TRUE(has(text, "\n    runs    cpu_")) << "two columns further in:\n" << text;
+  EXPECT_TRUE(has(text, "\n  candidates\n    cpu_")) << text;
+  Words with_json = explain;
+  with_json.push_back("--json");
+  const Json decision = json(with_json);
+  ASSERT_EQ(decision["parts"].size(), 3u);
+  EXPECT_EQ(decision["parts"][1]["op"], "softmax");
+  EXPECT_FALSE(has(good({"explain", "rows4_seqk64"}), "parts"));
+}
+
+}  // namespace
+}  // namespace metallic::cli

@@ -1,0 +1,139 @@
+// The journal: whatever a kill leaves of it, every whole block is there again, and nobody else's file is touched.
+#include "tools/metallic/checkpoint.h"
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <string>
+
+#include "base/file.h"
+
+namespace metallic::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+class JournalTest : public testing::Test {
+ protected:
+  JournalTest() {
+    std::string name = (fs::temp_directory_path() / "metallic_journal_test.XXXXXX").native();
+    root_ = mkdtemp(name.data());
+    path_ = root_ / "samples.partial.csv";
+  }
+  ~JournalTest() override { fs::remove_all(root_); }
+
+  static std::vector<SampleRow> block(int64_t number, int64_t arms, const std::string& label = "rows4_seqk64") {
+    std::vector<SampleRow> rows;
+    for (int64_t order = 0; order < arms; ++order) {
+      SampleRow row;
+      row.parameters = label;
+      row.variant = "cpu_vec";
+      row.tuning = "unroll=" + std::to_string(order);
+      row.cache = "warm";
+      row.block = number;
+      row.order = order;
+      row.iterations = 3;
+      row.time_ns = 100.5 + static_cast<double>(number);
+      row.at_s = 0.25 * static_cast<double>(number);
+      rows.push_back(row);
+    }
+    return rows;
+  }
+
+  Journal open() const {
+    auto journal = Journal::open(path_);
+    EXPECT_TRUE(journal) << journal.error().message;
+    return std::move(*journal);
+  }
+  std::string text() const { return read_file(path_, 1 << 20).value_or("unreadable"); }
+
+  // Blocks as (label, number), each with how many rows it has.
+  static std::vector<std::tuple<std::string, int64_t, int>> blocks(const std::vector<SampleRow>& rows) {
+    std::vector<std::tuple<std::string, int64_t, int>> found;
+    for (const SampleRow& row : rows) {
+      if (found.empty() || std::get<0>(found.back()) != row.parameters || std::get<1>(found.back()) != row.block)
+        found.emplace_back(row.parameters, row.block, 0);
+      ++std::get<2>(found.back());
+    }
+    return found;
+  }
+
+  fs::path root_, path_;
+};
+
+TEST_F(JournalTest, GivesBackWhatWasAppended) {
+  {
+    Journal journal = open();
+    EXPECT_TRUE(journal.earlier().empty());
+    EXPECT_FALSE(fs::exists(path_)) << "nothing to keep yet";
+    ASSERT_TRUE(journal.append(block(0, 3)));
+    ASSERT_TRUE(journal.append(block(0, 2, "64x64x4")));
+  }
+  {
+    Journal journal = open();
+    EXPECT_EQ(journal.earlier().size(), 5u);
+    ASSERT_TRUE(journal.append(block(1, 1)));
+  }
+  Journal journal = open();
+  const auto expected =
+      std::vector<std::tuple<std::string, int64_t, int>>{{"rows4_seqk64", 0, 3}, {"64x64x4", 0, 2}, {"rows4_seqk64", 1, 1}};
+  EXPECT_EQ(blocks(journal.earlier()), expected);
+  const SampleRow& last = journal.earlier().back();
+  EXPECT_EQ(last.tuning, "unroll=0");
+  EXPECT_EQ(last.iterations, 3);
+  EXPECT_EQ(last.time_ns, 101.5);
+  EXPECT_EQ(last.at_s, 0.25);
+  journal.remove();
+  EXPECT_FALSE(fs::exists(path_));
+}
+
+TEST_F(JournalTest, KeepsWholeBlocksWhereverItWasCut) {
+  std::string two;
+  {
+    Journal journal = open();
+    ASSERT_TRUE(journal.append(block(0, 3)));
+    ASSERT_TRUE(journal.append(block(1, 2)));
+    two = text();
+    ASSERT_TRUE(journal.append(block(2, 4)));
+  }
+  const std::string all = text();
+  ASSERT_TRUE(all.starts_with(two));
+  using Blocks = std::vector<std::tuple<std::string, int64_t, int>>;
+  const Blocks kept = {{"rows4_seqk64", 0, 3}, {"rows4_seqk64", 1, 2}};
+  for (size_t size = two.size(); size < all.size(); ++size) {
+    ASSERT_TRUE(write_file(path_, all.substr(0, size)));
+    Journal journal = open();
+    EXPECT_EQ(blocks(journal.earlier()), kept) << "cut at byte " << size << " of " << all.size();
+    ASSERT_TRUE(journal.append(block(2, 1)));
+    Blocks more = kept;
+    more.emplace_back("rows4_seqk64", 2, 1);
+    ASSERT_EQ(blocks(open().earlier()), more) << "cut at byte " << size;
+  }
+  ASSERT_TRUE(write_file(path_, all));
+  EXPECT_EQ(open().earlier().size(), 9u);
+  for (size_t size = 0; size < all.find('\n') + 1; ++size) {  // in the header
+    ASSERT_TRUE(write_file(path_, all.substr(0, size)));
+    EXPECT_TRUE(open().earlier().empty());
+  }
+}
+
+TEST_F(JournalTest, RefusesWhatIsNotItsOwn) {
+  { ASSERT_TRUE(open().append(block(0, 2))); }
+  const std::string mine = text();
+  for (const std::string& foreign :
+       {std::string("hello"), std::string("hello\n"), std::string("variant,parameters,dtype,block,time_ns\n"), "x" + mine,
+        mine + "1,2\n", mine + std::string(100, '\0') + "\n"}) {
+    ASSERT_TRUE(write_file(path_, foreign));
+    const auto journal = Journal::open(path_);
+    ASSERT_FALSE(journal) << foreign;
+    EXPECT_NE(journal.error().message.find("samples.partial.csv"), std::string::npos) << journal.error().message;
+    EXPECT_EQ(journal.error().message.find('\n'), std::string::npos) << journal.error().message;
+    EXPECT_EQ(text(), foreign) << "it is left as it was";
+  }
+  fs::remove(path_);
+  fs::create_directory(path_);
+  EXPECT_FALSE(Journal::open(path_));
+}
+
+}  // namespace
+}  // namespace metallic::cli

@@ -1,0 +1,99 @@
+// metallic devices: what this machine has, and which profiles are installed for it.
+#include <fmt/format.h>
+
+#include "device/peers/cpu_libraries.h"
+#include "device/cuda/cuda_devices.h"
+#include "tools/metallic/command.h"
+#include "tools/metallic/inputs.h"
+#include "dispatch/profile_store.h"
+
+namespace metallic::cli {
+namespace {
+
+struct Options {
+  bool json = false;
+};
+
+// All that kernels are written for: a missing one has no version.
+Json libraries_json(const DeviceFacts& facts) {
+  auto libraries = Json::array();
+  for (const auto& [name, package] : cpu::known_libraries()) {
+    const Library* library = find_library(facts.libraries, name);
+    libraries.push_back({{"name", name}, {"version", library ? Json(library->version) : Json(nullptr)}, {"package", package}});
+  }
+  return libraries;
+}
+
+Json json(const Context& ctx, const std::string& profile, const std::vector<std::string>& built_in) {
+  const DeviceFacts& facts = ctx.facts();
+  auto device = facts_json(facts);
+  device["fingerprint"] = fingerprint(facts);
+  device["family"] = family(facts);
+  if (facts.backend == "cpu") device["libraries"] = libraries_json(facts);
+  device["threads"] = ctx.threads();
+  device["profile"] = profile.empty() ? Json(nullptr) : Json(profile);
+  device["built_in_profiles"] = built_in;
+  return device;
+}
+
+void print(const Context& ctx, const std::string& profile, const std::vector<std::string>& built_in) {
+  const DeviceFacts& facts = ctx.facts();
+  const double memory = static_cast<double>(facts.memory_bytes) / (1 << 30);
+  const bool cpu = facts.backend == "cpu";
+  if (cpu)
+    fmt::print("{}  {}, {} cores, {}, L1d {} KiB, L2 {} KiB, last level {} KiB, memory {:.1f} GiB\n", facts.id, facts.model,
+               facts.cores, facts.isa, facts.l1d_bytes >> 10, facts.l2_bytes >> 10, facts.llc_bytes >> 10, memory);
+  else
+    fmt::print("{}  {}, {} multiprocessors, {}, shared memory {} KiB, L2 {} KiB, memory {:.1f} GiB, up to {} MHz, {}\n", facts.id,
+               facts.model, facts.cores, facts.isa, facts.l1d_bytes >> 10, facts.l2_bytes >> 10, memory, facts.clock_mhz,
+               facts.driver);
+  fmt::print("     fingerprint {}\n     family {}\n     threads {}\n     profile {}\n", fingerprint(facts), family(facts),
+             ctx.threads(),
+             !profile.empty()            ? profile
+             : ctx.environment().profile ? "none: METALLIC_PROFILE is " + in_quotes(*ctx.environment().profile)
+             : cpu                       ? "none: run metallic tune"
+                                         : "none: run metallic tune --device " + facts.id);
+  for (const std::string& one : built_in) fmt::print("     {}\n", one);
+  if (!cpu)
+    for (const Library& library : facts.libraries) fmt::print("     library {} {}\n", library.name, library.version);
+  if (!cpu) return;
+  for (const auto& [name, package] : cpu::known_libraries()) {
+    const Library* library = find_library(facts.libraries, name);
+    fmt::print("     library {} {}\n", name,
+               library ? library->version : fmt::format("is missing: install Debian's {} to compare with it", package));
+  }
+}
+
+Result<Exit> run(const Options& options) {
+  std::vector<std::string> ids = {"cpu"};
+  for (const DeviceFacts& gpu : cuda::devices()) ids.push_back(gpu.id);
+  auto all = Json::array();
+  for (const std::string& id : ids) {
+    METALLIC_TRY(const auto ctx, context("", "", /*libraries=*/true, id));
+    // In place of the user's is what the environment says, if it does.
+    const auto named = ctx->environment().profile;
+    const auto path = named ? std::filesystem::path(*named) : profile_path(ctx->facts(), "any", ctx->lookup()).value_or("");
+    std::error_code ignored;
+    const std::string profile = std::filesystem::exists(path, ignored) ? path.native() : "";
+    // Of several of the family the one with the nearest number of threads counts, operation by operation.
+    std::vector<std::string> built_in;
+    for (const ProfileLevel& level : ctx->profiles())
+      if (level.source == Source::device || level.source == Source::family) built_in.push_back(level.path);
+    if (options.json)
+      all.push_back(json(*ctx, profile, built_in));
+    else
+      print(*ctx, profile, built_in);
+  }
+  if (options.json) fmt::print("{}\n", all.dump(2, ' ', false, Json::error_handler_t::replace));
+  return Exit::done;
+}
+
+}  // namespace
+
+void add_devices(CLI::App& app, Action& action) {
+  add_command<Options>(
+      app, action, "devices", "the devices of this machine and their profiles",
+      [](CLI::App& command, Options& options) { command.add_flag("--json", options.json, "print JSON"); }, run);
+}
+
+}  // namespace metallic::cli

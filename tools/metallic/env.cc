@@ -1,0 +1,41 @@
+// metallic env: every environment variable that is read, with its allowed values and what it is set to.
+#include <fmt/format.h>
+
+#include "tools/metallic/command.h"
+#include "tools/metallic/inputs.h"
+
+namespace metallic::cli {
+namespace {
+
+struct Options {
+  bool json = false;
+};
+
+Result<Exit> run(const Options& options) {
+  const Lookup lookup = process_environment();
+  auto json = Json::array();
+  for (const auto& variable : environment_table()) {
+    const auto value = lookup(variable.name);
+    if (options.json)
+      json.push_back({{"name", variable.name},
+                      {"values", variable.values},
+                      {"meaning", variable.meaning},
+                      {"value", value ? Json(*value) : Json(nullptr)}});
+    else
+      fmt::print("{:<38} {}\n    {}\n    values: {}\n", variable.name, value ? in_quotes(*value) : "unset", variable.meaning,
+                 variable.values);
+  }
+  if (options.json) fmt::print("{}\n", json.dump(2, ' ', false, Json::error_handler_t::replace));
+  METALLIC_CHECK(context(""));  // the table first, then what is wrong in it
+  return Exit::done;
+}
+
+}  // namespace
+
+void add_env(CLI::App& app, Action& action) {
+  add_command<Options>(
+      app, action, "env", "the environment variables, their allowed values and what they are set to",
+      [](CLI::App& command, Options& options) { command.add_flag("--json", options.json, "print JSON"); }, run);
+}
+
+}  // namespace metallic::cli

@@ -1,0 +1,84 @@
+// metallic explain: which variant runs a problem, which rule of which profile said so, and why each other one does not.
+#include <fmt/format.h>
+
+#include "tools/metallic/command.h"
+#include "tools/metallic/inputs.h"
+#include "ops/label.h"
+#include "dispatch/decision_json.h"
+#include "ops/registry.h"
+
+namespace metallic::cli {
+namespace {
+
+struct Options {
+  std::vector<std::string> words;
+  std::string dtype = "f32";
+  std::string variant;
+  std::string model;
+  std::string profile;
+  std::string device = "cpu";
+  bool json = false;
+};
+
+// Each part of a composed variant is explained like the whole, two columns further in.
+void print(const Decision& decision, int indent) {
+  const auto line = [indent](std::string_view text) { fmt::print("{:{}}{}\n", "", indent, text); };
+  line(fmt::format("  runs    {}", to_string(*decision.variant, decision.tuning)));
+  line(fmt::format("  because {}", decision.rule));
+  line(fmt::format("  source  {}", name(decision.source)));
+  line(fmt::format("  margin  {}",
+                   decision.margin ? fmt::format("{:.1f} % faster than the best other variant, measured", *decision.margin * 100)
+                                   : "not measured"));
+  for (const Refusal& refused : decision.refused) line(fmt::format("  passed over  {}", refused.what));
+  line("candidates");
+  for (const Candidate& candidate : decision.candidates)
+    line(fmt::format("  {:<28} {}", to_string(*candidate.variant, candidate.tuning),
+                     candidate.rejected.empty() ? "chosen" : candidate.rejected));
+  if (!decision.parts.empty()) line("parts");
+  for (const Decision& part : decision.parts) {
+    const Problem& p = part.problem;
+    line(fmt::format("  {} {} {}, {} thread{}", name(p.op()), label(p), name(p.dtype), p.threads, p.threads == 1 ? "" : "s"));
+    print(part, indent + 2);
+  }
+}
+
+Result<Exit> run(const Options& options) {
+  METALLIC_TRY(const Problem problem, one_problem(options.words, options.dtype));
+  METALLIC_TRY(const auto ctx, context(options.model, options.profile, calls_library(options.variant), options.device));
+  // A plan rather than a mere decision: only a composed variant's preparation asks for its parts.
+  METALLIC_TRY(const Plan plan, ctx->plan(problem, {.variant = options.variant, .numerics = std::nullopt}));
+  const Decision& decision = plan.decision;
+  if (options.json) {
+    fmt::print("{}\n", to_json(decision, ctx->facts()).dump(2, ' ', false, Json::error_handler_t::replace));
+    return Exit::done;
+  }
+  const Problem& p = decision.problem;
+  fmt::print("{} {} {} on {}, {} thread{}\n", name(p.op()), label(p), name(p.dtype), ctx->facts().model, p.threads,
+             p.threads == 1 ? "" : "s");
+  print(decision, 0);
+  return Exit::done;
+}
+
+}  // namespace
+
+void add_explain(CLI::App& app, Action& action) {
+  add_command<Options>(
+      app, action, "explain", "which variant runs a problem, and why",
+      [](CLI::App& command, Options& options) {
+        command.add_option("problem", options.words, "[op] label, e.g. softmax rows64_seqk256")
+            ->required()
+            ->expected(1, 2)
+            ->type_name("LABEL");
+        command.add_option("--dtype", options.dtype, "element type: f32, f16 or bf16")->type_name("DTYPE")->capture_default_str();
+        command.add_option("--variant", options.variant, "force a variant (see metallic list); the environment comes first")
+            ->type_name("VARIANT");
+        command.add_option("--model", options.model, "use this model's profile")->type_name("MODEL");
+        command.add_option("--profile", options.profile, "a profile of the caller's, preferred to the installed one")
+            ->type_name("FILE");
+        add_device_option(command, options.device);
+        command.add_flag("--json", options.json, "print JSON");
+      },
+      run);
+}
+
+}  // namespace metallic::cli

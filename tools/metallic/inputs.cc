@@ -1,0 +1,185 @@
+#include "tools/metallic/inputs.h"
+
+#include <fmt/chrono.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <set>
+
+#include "base/build.h"
+#include "ops/label.h"
+#include "dispatch/defaults.h"
+#include "dispatch/profile_store.h"
+#include "base/file.h"
+#include "ops/registry.h"
+
+namespace metallic::cli {
+namespace {
+
+constexpr size_t kMostSampleBytes = size_t{1} << 30;
+
+Result<DType> to_dtype(const std::string& text) {
+  if (const auto dtype = parse_dtype(text)) return *dtype;
+  return fail(Code::invalid_argument, "--dtype {}: use {}", in_quotes(text), kDTypeNames);
+}
+
+}  // namespace
+
+CLI::Option* add_shape_options(CLI::App& command, ProblemOptions& options) {
+  command.add_option("--dtype", options.dtypes, "element types, e.g. f32,bf16 [f32]")->delimiter(',')->type_name("DTYPE");
+  return command
+      .add_option("--shapes", options.shapes, "labels (ranges allowed: rows64_seqk64..8192), or files with one label a line")
+      ->type_name("LABEL");
+}
+
+void add_problem_options(CLI::App& command, ProblemOptions& options) {
+  command.add_option("--op", options.ops, "only these operations, e.g. softmax,matmul [softmax,matmul,sdpa]")
+      ->delimiter(',')
+      ->type_name("OP");
+  auto* model =
+      command
+          .add_option("--model", options.model,
+                      "the shapes of this model: a name (see metallic models), or the path of a config.json [llama-3.1-8b]")
+          ->type_name("MODEL");
+  add_shape_options(command, options)->excludes(model);
+}
+
+// Each problem in each type that was asked for; those of a list that names their type stay as they are.
+Result<std::vector<WeightedProblem>> with_dtypes(std::vector<WeightedProblem> problems, const std::vector<std::string>& wanted) {
+  std::vector<DType> dtypes;
+  for (const std::string& text : wanted) {
+    METALLIC_TRY(const DType dtype, to_dtype(text));
+    if (std::ranges::find(dtypes, dtype) == dtypes.end()) dtypes.push_back(dtype);
+  }
+  if (dtypes.empty()) dtypes = {DType::f32};
+  std::vector<WeightedProblem> typed;
+  for (const DType dtype : dtypes)
+    for (const WeightedProblem& weighted : problems) {
+      if (weighted.typed && dtype != dtypes.front()) continue;
+      typed.push_back(weighted);
+      if (!weighted.typed) typed.back().problem = with_dtype(weighted.problem, dtype);
+    }
+  return typed;
+}
+
+Result<std::vector<WeightedProblem>> problems(const ProblemOptions& options) {
+  std::vector<WeightedProblem> found;
+  if (options.shapes.empty()) {
+    METALLIC_TRY(const ModelConfig model, find_model(options.model.empty() ? kDefaultModel : options.model));
+    found = model_problems(model);
+  }
+  for (const std::string& shape : options.shapes) {
+    std::error_code ignored;
+    if (std::filesystem::is_regular_file(shape, ignored)) {
+      METALLIC_TRY(const std::string text, read_file(shape, 1 << 20));
+      METALLIC_TRY(const auto list, parse_problem_list(text, shape));
+      found.insert(found.end(), list.begin(), list.end());
+    } else {
+      const auto list = parse_labels(shape);
+      if (!list && (shape.find('/') != std::string::npos || std::filesystem::exists(shape, ignored)))
+        return fail(Code::not_found, "--shapes {}: no file of labels, and no label", shape);
+      METALLIC_CHECK(list);
+      for (const Problem& problem : *list) found.push_back({.problem = problem});
+    }
+  }
+  METALLIC_TRY(found, with_dtypes(std::move(found), options.dtypes));
+  if (!options.ops.empty()) {
+    std::set<Op> wanted;
+    for (const std::string& text : options.ops) {
+      METALLIC_TRY(const Op op, parse_op(text));
+      wanted.insert(op);
+    }
+    std::erase_if(found, [&](const WeightedProblem& weighted) { return !wanted.contains(weighted.problem.op()); });
+    if (found.empty())
+      return fail(Code::invalid_argument, "--op {}: none of the shapes is of this operation", fmt::join(options.ops, ","));
+  }
+  return found;
+}
+
+Result<Problem> one_problem(const std::vector<std::string>& words, const std::string& dtype) {
+  METALLIC_TRY(Problem problem, parse_label(words.back()));
+  METALLIC_TRY(const DType type, to_dtype(dtype));
+  problem = with_dtype(problem, type);
+  if (words.size() == 2) {
+    METALLIC_TRY(const Op op, parse_op(words.front()));
+    if (op != problem.op())
+      return fail(Code::invalid_argument, "label {} is of {}, not of {}", in_quotes(words.back()), name(problem.op()), name(op));
+  }
+  return problem;
+}
+
+CLI::Option* add_device_option(CLI::App& command, std::string& device) {
+  return command.add_option("--device", device, "which device (see metallic devices)")
+      ->type_name("DEVICE")
+      ->capture_default_str();
+}
+
+Result<std::unique_ptr<Context>> context(const std::string& model, const std::string& profile, bool libraries,
+                                         const std::string& device) {
+  ContextOptions options;
+  options.device = device;
+  options.model = model_name(model);
+  options.profile = profile;
+  options.libraries = libraries;
+  options.patient = true;
+  // Asked for: a fault is an error here, not a warning.
+  if (!profile.empty()) {
+    METALLIC_TRY(const DeviceFacts facts, find_device(device));
+    METALLIC_CHECK(load_profile(profile, facts));
+  }
+  METALLIC_TRY(auto made, Context::create(std::move(options)));
+  // A model of nobody's tuning has the rules of all; a name that nobody knows is misspelt.
+  std::error_code ignored;
+  if (const auto own = profile_path(made->facts(), model_name(model), made->lookup());
+      !model.empty() && !(own && std::filesystem::exists(*own, ignored)))
+    METALLIC_CHECK(find_model(model));
+  if (!profile.empty() && made->environment().profile == "none")
+    return fail(Code::invalid_argument, "METALLIC_PROFILE=none switches profiles off, --profile {} too: unset it",
+                in_quotes(profile));
+  return made;
+}
+
+Result<Loaded> load_measurements(const std::filesystem::path& path, const DeviceFacts& here, int threads) {
+  METALLIC_TRY(const std::string text, read_file(path, kMostSampleBytes));
+  Loaded loaded;
+  if (looks_like_samples(text)) {
+    METALLIC_TRY(const auto rows, parse_samples(text, path.native()));
+    METALLIC_TRY(loaded.measurements, tune::from_samples(rows, path.native(), threads));
+  } else {
+    METALLIC_TRY(const auto rows, parse_results(text, path.native()));
+    METALLIC_TRY(loaded.measurements, tune::from_results(rows, path.native(), threads));
+  }
+  if (loaded.measurements.series.empty()) return fail(Code::invalid_argument, "{}: no timed variant in it", path.native());
+  const std::filesystem::path beside = path.parent_path() / kDevice;
+  std::error_code ignored;
+  if (std::filesystem::exists(beside, ignored)) {
+    METALLIC_TRY(const std::string device, read_file(beside, 1 << 16));
+    METALLIC_TRY(loaded.device, parse_device_record(device, beside.native()));
+    loaded.device_known = true;
+  } else {
+    loaded.device = {.facts = here, .threads = threads, .build = loaded.measurements.build, .date = now()};
+    loaded.device_known = loaded.measurements.device == fingerprint(here);
+  }
+  return loaded;
+}
+
+tune::AnalysisOptions analysis_options(const DeviceFacts& facts) {
+  tune::AnalysisOptions options;
+  options.default_choice = [facts](const Problem& problem) -> tune::Choice {
+    const auto decision = select(problem, {facts, Environment{}, CallOptions{}, {}});
+    if (!decision) return {};
+    return {std::string(decision->variant->name), to_string(decision->tuning)};
+  };
+  options.preference = [facts](const Problem& problem, std::string_view variant) -> std::string {
+    const Variant* found = find_variant(problem.op(), variant);
+    return found ? to_string(found->prefer(problem, facts)) : "";
+  };
+  options.default_rules = [facts](const RuleKey& key) { return default_rules(key, Thresholds(facts, key.dtype), facts); };
+  options.softmax_vec_block = Thresholds(facts, DType::f32).softmax_vec_block;
+  options.smalln_max_n = [facts](DType dtype) { return Thresholds(facts, dtype).smalln_max_n; };
+  return options;
+}
+
+std::string now() { return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::time(nullptr))); }
+
+}  // namespace metallic::cli

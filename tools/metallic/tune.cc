@@ -1,0 +1,108 @@
+// metallic tune: measures, analyses and installs, the main job.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <set>
+
+#include "tools/metallic/tuning_run.h"
+#include "tools/metallic/command.h"
+#include "dispatch/profile_store.h"
+#include "base/file.h"
+#include "tuner/workloads/shape_sampling.h"
+
+namespace metallic::cli {
+namespace {
+
+struct Options {
+  ProblemOptions problems;
+  SampleOptions sampling;
+  std::string folder;
+  std::string device = "cpu";
+  bool force = false;
+};
+
+constexpr const char* kJournal = "samples.partial.csv";
+
+// The share of a budget that is left for the ceilings, the analysis and its report: some 3 s of a minute.
+double sampling_budget(double budget_s) { return budget_s - std::min(0.07 * budget_s, 4.0); }
+
+// How many shapes of an operation and type to draw around the model's. A minute affords some 40,000 timed arms, which two
+// operations in two types, 1600 problems with five candidates each, use up at five blocks.
+int drawn_shapes(std::span<const WeightedProblem> problems, double budget_s) {
+  std::set<std::pair<Op, DType>> kinds;
+  for (const WeightedProblem& each : problems) kinds.emplace(each.problem.op(), each.problem.dtype);
+  return static_cast<int>(std::clamp(8 * budget_s / static_cast<double>(kinds.size()), 8.0, 400.0));
+}
+
+Result<Exit> run(Options options) {
+  if (options.problems.shapes.empty() && options.problems.model.empty()) options.problems.model = kDefaultModel;
+  const std::string model = options.problems.model.empty() ? "any" : model_name(options.problems.model);
+  METALLIC_TRY(auto problem_list, problems(options.problems));
+  METALLIC_TRY(const auto ctx, context("", "", options.sampling.peers, options.device));
+  ctx->measure_join();
+  const std::filesystem::path folder =
+      options.folder.empty() ? std::filesystem::path("metallic-tuning") / model : std::filesystem::path(options.folder);
+  // What cannot be written is found before a minute of measuring, not after; what is there stays until there is better.
+  for (const char* file : {kDevice, kSamples, kResults, kProfile, kReport}) METALLIC_CHECK(check_writable(folder / file));
+  METALLIC_TRY(const auto installed, installed_path(*ctx, model));
+  METALLIC_CHECK(check_writable(installed));
+  METALLIC_TRY(Journal journal, Journal::open(folder / kJournal));
+  // The seed draws the survey's shapes: a run that goes on needs the one it began with.
+  if (!journal.earlier().empty()) options.sampling.seed = static_cast<uint64_t>(journal.earlier().front().seed);
+  draw_seed(options.sampling);
+  if (options.problems.shapes.empty()) {
+    const auto around = survey(problem_list, drawn_shapes(problem_list, options.sampling.budget_s), options.sampling.seed);
+    problem_list.insert(problem_list.end(), around.begin(), around.end());
+  }
+  const double asked_s = options.sampling.budget_s;
+  options.sampling.budget_s = sampling_budget(asked_s);
+  METALLIC_TRY(const Sampled sampled, run_campaign(problem_list, *ctx, options.sampling, {}, &journal));
+  if (sampled.interrupted) {
+    fmt::print(stderr, "interrupted after {:.0f} s: {} samples are in {}; the same command goes on from there\n", sampled.seconds,
+               sampled.rows.size(), journal.path().native());
+    return Exit::interrupted;
+  }
+  DeviceRecord device = record_device(*ctx, model, options.sampling.seed);
+  device.noise = sampled.noise;
+  METALLIC_CHECK(write_file(folder / kDevice, to_json(device)));
+  METALLIC_CHECK(write_file(folder / kSamples, to_csv(sample_columns(), std::span<const SampleRow>(sampled.rows))));
+  journal.remove();
+
+  METALLIC_TRY(const Loaded loaded, load_measurements(folder / kSamples, ctx->facts(), ctx->threads()));
+  const auto rows = aggregate(loaded, *ctx);
+  METALLIC_CHECK(write_file(folder / kResults, to_csv(result_columns(), std::span<const ResultRow>(rows))));
+  const auto earlier = load_profile(installed, ctx->facts());
+  const Analyzed analyzed = run_analysis(loaded, earlier ? &*earlier : nullptr);
+  METALLIC_CHECK(write_analysis(loaded, analyzed, folder));
+  fmt::print("{}", summary(analyzed));
+  fmt::print("expected residual regret of what was measured: {:.2f} % after {:.0f} s\n", 100 * sampled.expected_residual,
+             sampled.seconds);
+  fmt::print("report    {}\n", std::filesystem::absolute(folder / kReport).native());
+  const Judgement judged = judge(sampled.noise);
+  if (judged.trust != Trust::calm) fmt::print("{}\n", judged.why);
+  if (judged.trust == Trust::busy && !options.force) {
+    fmt::print("not installed: tune again, or take it as it is: metallic apply --force {}\n", (folder / kProfile).native());
+    return Exit::inconclusive;
+  }
+  METALLIC_TRY(const auto changes, install(analyzed.profile, *ctx, options.force, /*dry_run=*/false));
+  fmt::print("{}\n", changes.back());
+  return Exit::done;
+}
+
+}  // namespace
+
+void add_tune(CLI::App& app, Action& action) {
+  add_command<Options>(
+      app, action, "tune", "measure, analyse and install: find this machine's rules",
+      [](CLI::App& command, Options& options) {
+        add_problem_options(command, options.problems);
+        add_sample_options(command, options.sampling);
+        command.add_option("--output-dir", options.folder, "where samples, profile and report go [metallic-tuning/<model>]")
+            ->type_name("DIR");
+        add_device_option(command, options.device);
+        command.add_flag("--force", options.force, "install although the machine was busy");
+      },
+      run);
+}
+
+}  // namespace metallic::cli

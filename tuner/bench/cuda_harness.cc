@@ -1,0 +1,209 @@
+#include "tuner/bench/harness.h"
+
+#ifdef METALLIC_WITH_CUDA
+#include <algorithm>
+#include <array>
+#include <cmath>
+
+#include "device/cuda/event.h"
+#include "device/cuda/memory.h"
+#include "ops/label.h"
+#include "tuner/verify/oracle.h"
+#include "tuner/bench/cuda_roofline.h"
+#include "tuner/bench/gpu_clock_monitor.h"
+#include "tuner/bench/timer.h"
+#endif
+
+namespace metallic::cuda {
+
+#ifdef METALLIC_WITH_CUDA
+namespace {
+
+constexpr double kArm = 3e-4;       // seconds: what events err by, half a microsecond, is below 0.2 % of it
+constexpr int64_t kMostCalls = 64;  // of a graph, which takes as long to make as some µs a call
+constexpr int64_t kLeastCalls = 4;
+
+struct Destroy {
+  void operator()(cudaGraph_t graph) const { cudaGraphDestroy(graph); }
+  void operator()(cudaGraphExec_t graph) const { cudaGraphExecDestroy(graph); }
+};
+using Graph = std::unique_ptr<std::remove_pointer_t<cudaGraph_t>, Destroy>;
+using Replay = std::unique_ptr<std::remove_pointer_t<cudaGraphExec_t>, Destroy>;
+
+// Two events between which time is taken, on the device's clock.
+class Interval {
+ public:
+  static Result<Interval> create() {
+    Interval made;
+    METALLIC_TRY(made.begin_, Event::create());
+    METALLIC_TRY(made.end_, Event::create());
+    return made;
+  }
+  // As nodes of the graph that the stream is captured in, so that launching it is not in the time.
+  Status begin(cudaStream_t stream) {
+    METALLIC_CUDA(cudaEventRecordWithFlags(begin_.get(), stream, cudaEventRecordExternal));
+    return {};
+  }
+  Status end(cudaStream_t stream) {
+    METALLIC_CUDA(cudaEventRecordWithFlags(end_.get(), stream, cudaEventRecordExternal));
+    return {};
+  }
+  Result<double> seconds() {
+    float ms = 0;
+    METALLIC_CUDA(cudaEventElapsedTime(&ms, begin_.get(), end_.get()));
+    return ms * 1e-3;
+  }
+
+ private:
+  Interval() = default;
+  Event begin_, end_;
+};
+
+// What the output holds before a run that reads it, as prepare_output has it; nothing where none does.
+std::vector<std::byte> read_output(const Problem& problem, const Args& args, uint64_t seed) {
+  const bool reads = problem.op() == Op::matmul && problem.matmul().beta != 0;
+  return reads ? prepare_output(problem, args, seed) : std::vector<std::byte>();
+}
+
+// Operands lie on the device as they lie in a copy in this process' memory, which the oracle reads.
+class CudaStand final : public Stand {
+ public:
+  CudaStand(Operands operands, Memory memory, Memory flush, Interval interval, const DeviceFacts& facts, Executor& executor,
+            const StandOptions& options)
+      : facts_(facts),
+        operands_(std::move(operands)),
+        memory_(std::move(memory)),
+        flush_(std::move(flush)),
+        interval_(std::move(interval)),
+        executor_(executor),
+        stream_(static_cast<cudaStream_t>(executor.stream())),
+        seed_(options.seed),
+        arm_s_(options.arm_s > 0 ? options.arm_s : kArm),
+        watch_(facts) {
+    // Results are copied ten times as fast from there; where it is too much memory to pin, they are copied all the same.
+    pinned_ = cudaHostRegister(operands_.memory().data(), operands_.memory().size(), cudaHostRegisterDefault) == cudaSuccess;
+    cudaGetLastError();
+  }
+
+  ~CudaStand() override {
+    if (pinned_) cudaHostUnregister(operands_.memory().data());
+  }
+
+  void align(uint64_t drawn) override { operands_.align(drawn); }
+  void before_block() override {}
+  NoiseRecord noise() const override { return watch_.record(); }
+
+  Result<double> checked_call(const Problem& problem, Cache cache, const Kernel& kernel, std::string_view who) override {
+    const Args here = operands_.next(problem, cache), there = on_device(here);
+    const std::vector<std::byte> before = read_output(problem, here, seed_ + 2);
+    const auto bytes = static_cast<size_t>(operand_bytes(problem)[kOut]);
+    if (before.empty()) {
+      METALLIC_CUDA(cudaMemsetAsync(there.out, 0xff, bytes, stream_));  // NaN in every type
+    } else {
+      METALLIC_CUDA(cudaMemcpyAsync(there.out, here.out, bytes, cudaMemcpyHostToDevice, stream_));
+    }
+    if (const Code code = kernel.run(there, workspace(), executor_); code != Code::ok)
+      return fail(code, "{} on {} failed: {}", who, label(problem), name(code));
+    METALLIC_CUDA(cudaMemcpyAsync(here.out, there.out, bytes, cudaMemcpyDeviceToHost, stream_));
+    if (const cudaError_t error = cudaStreamSynchronize(stream_); error != cudaSuccess)
+      return fail(code_of(error), "{} on {} failed: {}", who, label(problem), cudaGetErrorString(error));
+    if (const auto wrong = first_difference(problem, here, before.data(), affordable_looks(problem), seed_))
+      return fail(Code::internal, "{} computes {} wrongly: {}", who, label(problem), *wrong);
+    METALLIC_TRY(const auto timed, replayed(problem, cache, kernel, kLeastCalls));
+    return timed;
+  }
+
+  Result<std::pair<double, int64_t>> time(const Problem& problem, Cache cache, const Kernel& kernel, double call_s) override {
+    const auto calls = std::clamp(static_cast<int64_t>(std::ceil(arm_s_ / call_s)), kLeastCalls, kMostCalls);
+    METALLIC_TRY(const double seconds, replayed(problem, cache, kernel, calls));
+    return std::pair(seconds, calls);
+  }
+
+  // The median of some, as the candidates' times are.
+  Result<std::optional<double>> floor(const Problem& problem, Cache cache) override {
+    const auto kernel = mover(problem, facts_);
+    std::array<double, 9> seconds;
+    METALLIC_TRY(double call_s, replayed(problem, cache, *kernel, kLeastCalls));
+    for (double& each : seconds) {
+      align(seed_ + static_cast<uint64_t>(&each - seconds.data()));
+      METALLIC_TRY(const auto timed, time(problem, cache, *kernel, call_s));
+      each = timed.first;
+    }
+    std::ranges::sort(seconds);
+    return seconds[seconds.size() / 2];
+  }
+
+ private:
+  Args on_device(const Args& here) const {
+    const auto moved = [&](const void* at) -> std::byte* {
+      return memory_.data() + (static_cast<const std::byte*>(at) - operands_.memory().data());
+    };
+    return {.in = {moved(here.in[0]), moved(here.in[1]), moved(here.in[2])}, .out = moved(here.out)};
+  }
+  std::byte* workspace() const { return memory_.data() + (operands_.workspace() - operands_.memory().data()); }
+
+  // Seconds of a call, in a graph of so many that is replayed twice: the first time to have it on the device, and clocks and
+  // tables warm. Cold: the L2 cache holds other memory before, and each call reads another place.
+  Result<double> replayed(const Problem& problem, Cache cache, const Kernel& kernel, int64_t calls) {
+    cudaGraph_t captured = nullptr;
+    METALLIC_CUDA(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeThreadLocal));
+    Status begun = interval_.begin(stream_);
+    Code code = Code::ok;
+    for (int64_t i = 0; i < calls && code == Code::ok; ++i)
+      code = kernel.run(on_device(operands_.next(problem, cache)), workspace(), executor_);
+    Status ended = interval_.end(stream_);
+    METALLIC_CUDA(cudaStreamEndCapture(stream_, &captured));
+    const Graph graph(captured);
+    METALLIC_CHECK(begun);
+    METALLIC_CHECK(ended);
+    if (code != Code::ok) return fail(code, "{} cannot be captured: {}", label(problem), name(code));
+    cudaGraphExec_t instance = nullptr;
+    METALLIC_CUDA(cudaGraphInstantiate(&instance, graph.get(), 0));
+    const Replay replay(instance);
+    METALLIC_CUDA(cudaGraphLaunch(replay.get(), stream_));
+    if (cache == Cache::cold) {
+      METALLIC_CUDA(cudaMemsetAsync(flush_.data(), 1, flush_.bytes(), stream_));
+    }
+    METALLIC_CUDA(cudaGraphLaunch(replay.get(), stream_));
+    watch_.look();
+    METALLIC_CUDA(cudaStreamSynchronize(stream_));
+    METALLIC_TRY(const double seconds, interval_.seconds());
+    return std::max(seconds, 1e-9) / static_cast<double>(calls);
+  }
+
+  DeviceFacts facts_;
+  Operands operands_;
+  Memory memory_, flush_;
+  Interval interval_;
+  Executor& executor_;
+  cudaStream_t stream_;
+  uint64_t seed_;
+  double arm_s_;
+  bool pinned_;
+  GpuWatch watch_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Stand>> make_stand(std::span<const OperandUse> uses, const DeviceFacts& facts, Executor& executor,
+                                          const StandOptions& options) {
+  // Twice the L2 cache between two uses of a place, and before the first.
+  const int64_t cold_bytes = 2 * facts.llc_bytes / 4096 * 4096 + 4096;
+  METALLIC_TRY(Operands operands, Operands::create(uses, facts, cold_bytes, options.seed));
+  METALLIC_TRY(Memory memory, Memory::allocate(operands.memory().size()));
+  METALLIC_TRY(Memory flush, Memory::allocate(static_cast<size_t>(cold_bytes)));
+  METALLIC_TRY(Interval interval, Interval::create());
+  METALLIC_CUDA(cudaMemcpy(memory.data(), operands.memory().data(), memory.bytes(), cudaMemcpyHostToDevice));
+  return std::make_unique<CudaStand>(std::move(operands), std::move(memory), std::move(flush), std::move(interval), facts,
+                                     executor, options);
+}
+
+#else
+
+Result<std::unique_ptr<Stand>> make_stand(std::span<const OperandUse>, const DeviceFacts& facts, Executor&, const StandOptions&) {
+  return fail(Code::unsupported, "device {}: this build has no CUDA (nvcc was not found)", in_quotes(facts.id));
+}
+
+#endif
+
+}  // namespace metallic::cuda

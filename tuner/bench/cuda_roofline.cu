@@ -1,0 +1,141 @@
+#include "tuner/bench/cuda_roofline.h"
+
+#include <algorithm>
+#include <limits>
+
+#include "device/cuda/memory.h"
+#include "ops/cuda/launch.cuh"
+
+namespace metallic::cuda {
+namespace {
+
+constexpr int kThreads = 512, kUnroll = 4, kBlocksOfProcessor = 4;
+
+// Each thread's loads are on their way together. The sum is stored where it is one that it never is, so that loads stay.
+__global__ void __launch_bounds__(kThreads) read(const uint4* from, size_t count, unsigned* never) {
+  const size_t stride = static_cast<size_t>(gridDim.x) * blockDim.x;
+  size_t i = static_cast<size_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+  unsigned sum = 0;
+  for (; i + (kUnroll - 1) * stride < count; i += kUnroll * stride) {
+    uint4 all[kUnroll];
+#pragma unroll
+    for (int u = 0; u < kUnroll; ++u) all[u] = __ldcs(from + i + u * stride);
+#pragma unroll
+    for (int u = 0; u < kUnroll; ++u) sum += all[u].x ^ all[u].y ^ all[u].z ^ all[u].w;
+  }
+  for (; i < count; i += stride) {
+    const uint4 one = __ldcs(from + i);
+    sum += one.x ^ one.y ^ one.z ^ one.w;
+  }
+  if (sum == 0x12345678u && count == 0) *never = sum;
+}
+
+// A block has a contiguous part, as many as there are: the fastest of what was tried (H100, 2 GB: 0.9 of the time by strides).
+__global__ void __launch_bounds__(kThreads) copy(const uint4* from, uint4* to, size_t count) {
+  const size_t first = static_cast<size_t>(blockIdx.x) * kThreads * kUnroll + threadIdx.x;
+  uint4 all[kUnroll];
+#pragma unroll
+  for (int u = 0; u < kUnroll; ++u)
+    if (first + u * kThreads < count) all[u] = __ldcs(from + first + u * kThreads);
+#pragma unroll
+  for (int u = 0; u < kUnroll; ++u)
+    if (first + u * kThreads < count) __stcs(to + first + u * kThreads, all[u]);
+}
+
+__global__ void multiply_add(float* never, int rounds) {
+  constexpr int kChains = 8;
+  float sums[kChains][4] = {};
+  const unsigned one = 0x3f803f80u + threadIdx.x;  // random bits would be slower by what their power costs
+  for (int round = 0; round < rounds; ++round)
+#pragma unroll
+    for (int chain = 0; chain < kChains; ++chain)
+      asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%4,%4,%4}, {%4,%4}, {%0,%1,%2,%3};"
+                   : "+f"(sums[chain][0]), "+f"(sums[chain][1]), "+f"(sums[chain][2]), "+f"(sums[chain][3])
+                   : "r"(one));
+  float sum = 0;
+  for (const auto& of_chain : sums) sum += of_chain[0] + of_chain[1] + of_chain[2] + of_chain[3];
+  if (sum == -1) *never = sum;
+}
+
+// Blocks for so many chunks: some for each multiprocessor, no more than there is work for.
+dim3 blocks_for(size_t count, const DeviceFacts& facts) {
+  const size_t wanted = (count + kThreads - 1) / kThreads, most = static_cast<size_t>(kBlocksOfProcessor * facts.cores);
+  return dim3(static_cast<unsigned>(std::clamp<size_t>(wanted, 1, most)));
+}
+
+dim3 blocks_to_copy(size_t count) {
+  constexpr size_t kOfBlock = kThreads * kUnroll;
+  return dim3(static_cast<unsigned>(std::max<size_t>((count + kOfBlock - 1) / kOfBlock, 1)));
+}
+
+class Mover final : public Kernel {
+ public:
+  Mover(const Problem& problem, const DeviceFacts& facts) : facts_(facts), copies_(problem.op() == Op::softmax) {
+    operand_ = problem.op() == Op::matmul && !problem.matmul().weights_in_a() ? 1 : 0;
+    const auto bytes = operand_bytes(problem);
+    chunks_ = static_cast<size_t>(bytes[static_cast<size_t>(operand_)]) / 16;
+  }
+  Code run(const Args& args, std::byte*, Executor& executor) const override {
+    const Grid grid{.blocks = copies_ ? blocks_to_copy(chunks_) : blocks_for(chunks_, facts_), .threads = kThreads};
+    const auto* from = static_cast<const uint4*>(args.in[operand_]);
+    if (copies_) return launch(copy, grid, executor, from, static_cast<uint4*>(args.out), chunks_);
+    return launch(read, grid, executor, from, chunks_, static_cast<unsigned*>(args.out));
+  }
+
+ private:
+  DeviceFacts facts_;
+  bool copies_;
+  int operand_;
+  size_t chunks_;
+};
+
+}  // namespace
+
+std::unique_ptr<const Kernel> mover(const Problem& problem, const DeviceFacts& facts) {
+  return std::make_unique<Mover>(problem, facts);
+}
+
+Result<Ceilings> measure_ceilings(const DeviceFacts& facts, Executor& executor) {
+  const auto stream = static_cast<cudaStream_t>(executor.stream());
+  const auto bytes = static_cast<size_t>(std::clamp<int64_t>(8 * facts.llc_bytes, 64 << 20, facts.memory_bytes / 8)) / 16 * 16;
+  METALLIC_TRY(const Memory from, Memory::allocate(bytes));
+  METALLIC_TRY(const Memory to, Memory::allocate(bytes));
+  METALLIC_CUDA(cudaMemset(from.data(), 0x5a, bytes));
+  cudaEvent_t begin, end;
+  METALLIC_CUDA(cudaEventCreate(&begin));
+  METALLIC_CUDA(cudaEventCreate(&end));
+  const auto least_seconds = [&](const auto& run) -> Result<double> {
+    double least = std::numeric_limits<double>::infinity();
+    for (int i = 0; i < 7; ++i) {
+      METALLIC_CUDA(cudaEventRecord(begin, stream));
+      if (const Code code = run(); code != Code::ok) return fail(code, "{} cannot be measured", in_quotes(facts.id));
+      METALLIC_CUDA(cudaEventRecord(end, stream));
+      METALLIC_CUDA(cudaEventSynchronize(end));
+      float ms = 0;
+      METALLIC_CUDA(cudaEventElapsedTime(&ms, begin, end));
+      least = std::min(least, ms * 1e-3);
+    }
+    return least;
+  };
+  const size_t chunks = bytes / 16;
+  const Grid to_read{.blocks = blocks_for(chunks, facts), .threads = kThreads},
+      to_copy{.blocks = blocks_to_copy(chunks), .threads = kThreads};
+  const auto* source = reinterpret_cast<const uint4*>(from.data());
+  METALLIC_TRY(const double reading, least_seconds([&] {
+                 return launch(read, to_read, executor, source, chunks, reinterpret_cast<unsigned*>(to.data()));
+               }));
+  METALLIC_TRY(const double copying, least_seconds([&] {
+                 return launch(copy, to_copy, executor, source, reinterpret_cast<uint4*>(to.data()), chunks);
+               }));
+  constexpr int kRounds = 4096, kWarps = 16;
+  const Grid all{.blocks = dim3(static_cast<unsigned>(facts.cores)), .threads = 32 * kWarps};
+  METALLIC_TRY(const double multiplying,
+               least_seconds([&] { return launch(multiply_add, all, executor, reinterpret_cast<float*>(to.data()), kRounds); }));
+  cudaEventDestroy(begin);
+  cudaEventDestroy(end);
+  return Ceilings{.read_bytes_per_s = static_cast<double>(bytes) / reading,
+                  .copy_bytes_per_s = 2 * static_cast<double>(bytes) / copying,
+                  .flops_per_s = 2.0 * 16 * 8 * 16 * 8 * kRounds * kWarps * facts.cores / multiplying};
+}
+
+}  // namespace metallic::cuda

@@ -1,0 +1,41 @@
+#include "tuner/bench/idle.h"
+
+#include <unistd.h>
+
+#include <chrono>
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <thread>
+
+namespace metallic {
+namespace {
+
+// The state letter of proc(5): what follows the last ')' of "tid (name) S …", a name may contain any.
+char state(const std::filesystem::path& task) {
+  std::string line;
+  std::getline(std::ifstream(task / "stat"), line);
+  const size_t name_end = line.rfind(')');
+  return name_end == std::string::npos || name_end + 2 >= line.size() ? 'X' : line[name_end + 2];
+}
+
+}  // namespace
+
+bool is_quiet() {
+  // The state tells a spinning thread also while another process has its core, when its CPU time stands still.
+  const std::string self = std::to_string(gettid());
+  std::error_code error;  // threads may end while the list is read
+  for (std::filesystem::directory_iterator task("/proc/self/task", error), end; !error && task != end; task.increment(error))
+    if (task->path().filename() != self && state(task->path()) == 'R') return false;
+  return true;
+}
+
+double wait_until_quiet(double most_s) {
+  using Clock = std::chrono::steady_clock;
+  const auto begin = Clock::now();
+  const auto waited = [&] { return std::chrono::duration<double>(Clock::now() - begin).count(); };
+  while (!is_quiet() && waited() < most_s) std::this_thread::sleep_for(std::chrono::microseconds(200));
+  return waited();
+}
+
+}  // namespace metallic

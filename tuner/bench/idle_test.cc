@@ -1,0 +1,125 @@
+// Waiting for quiet: as long as a thread spins, and no longer.
+#include "tuner/bench/idle.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "device/cpu/thread_pool.h"
+
+namespace metallic {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+// A thread as libraries keep them: given work, it spins for some time afterwards in case there is more, then sleeps.
+class Peer {
+ public:
+  explicit Peer(std::chrono::milliseconds spin)
+      : thread_([this, spin] {
+          std::unique_lock lock(mutex_);
+          while (true) {
+            wake_.wait(lock, [&] { return work_ || end_; });
+            if (end_) return;
+            work_ = false;
+            spinning_ = true;
+            ++started_;
+            const auto until = Clock::now() + spin;
+            while (Clock::now() < until && !end_) std::this_thread::yield();
+            spinning_ = false;
+          }
+        }) {}
+  ~Peer() {
+    end_ = true;  // before the lock, which the thread holds while it spins
+    { const std::lock_guard lock(mutex_); }
+    wake_.notify_one();
+    thread_.join();
+  }
+
+  // Returns when the thread has done the work and began to spin.
+  void run() {
+    const int before = started_;
+    {
+      const std::lock_guard lock(mutex_);
+      work_ = true;
+    }
+    wake_.notify_one();
+    while (started_ == before) std::this_thread::yield();
+  }
+  bool spinning() const { return spinning_; }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  bool work_ = false;
+  std::atomic<bool> end_ = false, spinning_ = false;
+  std::atomic<int> started_ = 0;
+  std::thread thread_;
+};
+
+TEST(Quiet, ComesWhenThePeerSleeps) {
+  Peer peer(std::chrono::milliseconds(50));
+  for (int i = 0; i < 5; ++i) {
+    peer.run();
+    const bool quiet = is_quiet();
+    EXPECT_FALSE(quiet && peer.spinning());
+    EXPECT_LT(wait_until_quiet(/*most_s=*/10), 9) << "it slept, and was not seen to";
+    EXPECT_FALSE(peer.spinning());
+    EXPECT_TRUE(is_quiet());
+  }
+}
+
+TEST(Quiet, IsFoundAtOnce) {
+  Peer peer(std::chrono::milliseconds(1));
+  peer.run();
+  wait_until_quiet(10);
+  std::vector<double> waits;
+  for (int i = 0; i < 101; ++i) waits.push_back(wait_until_quiet());
+  std::ranges::nth_element(waits, waits.begin() + 50);
+  EXPECT_LT(waits[50], 5e-3);
+}
+
+TEST(Quiet, IsWaitedForOnlySoLong) {
+  Peer peer(std::chrono::seconds(10));
+  peer.run();
+  EXPECT_GE(wait_until_quiet(0.02), 0.02);
+  EXPECT_TRUE(peer.spinning());
+}
+
+// Workers left alone spin 70 to 100 ms; told to rest they sleep in 0.1 ms. Medians, since other programs may have the cores.
+TEST(Quiet, ComesAtOnceWhenThePoolRests) {
+  cpu::Pool pool(2, /*patient=*/true);
+  const auto median_wait = [&](bool rest) {
+    std::vector<double> waits;
+    for (int i = 0; i < 7; ++i) {
+      pool.parallel(2, [](size_t) {});
+      if (rest) pool.rest();
+      waits.push_back(wait_until_quiet(10));
+    }
+    std::ranges::nth_element(waits, waits.begin() + 3);
+    return waits[3];
+  };
+  const double spinning = median_wait(false), resting = median_wait(true);
+  EXPECT_LT(resting, 0.02);
+  EXPECT_LT(resting, spinning / 2);
+}
+
+TEST(Quiet, ARestedPoolWorks) {
+  cpu::Pool pool(3), lone(1);
+  for (cpu::Pool* executor : {&pool, &lone})
+    for (int i = 0; i < 100; ++i) {
+      std::atomic<int> sum = 0;
+      executor->parallel(10, [&](size_t task) { sum += static_cast<int>(task); });
+      executor->rest();
+      ASSERT_EQ(sum, 45);
+    }
+}
+
+}  // namespace
+}  // namespace metallic

@@ -1,0 +1,106 @@
+#include "tuner/bench/operands.h"
+
+#include <algorithm>
+#include <random>
+#include <utility>
+
+#include "tuner/verify/oracle.h"
+
+namespace metallic {
+namespace {
+
+constexpr size_t kPage = 4096;
+constexpr size_t kJitter = 16 * kPage;  // what operands' places vary by
+
+constexpr size_t pages(size_t bytes) { return (bytes + kPage - 1) / kPage * kPage; }
+
+// What is cold: all of a softmax (input and output), the weights of a matmul, K and V of an sdpa.
+bool moves(const Problem& problem, Cache cache, size_t operand) {
+  if (cache == Cache::warm) return false;
+  switch (problem.op()) {
+    case Op::softmax: return true;
+    case Op::matmul: return operand == (problem.matmul().weights_in_a() ? 0 : 1);
+    case Op::sdpa: return operand == 1 || operand == 2;
+  }
+  return false;
+}
+
+}  // namespace
+
+std::string_view name(Cache cache) { return cache == Cache::warm ? "warm" : "cold"; }
+
+Result<Operands> Operands::create(std::span<const OperandUse> uses, const DeviceFacts& facts, int64_t cold_bytes, uint64_t seed,
+                                  std::optional<int> shared_file) {
+  Operands operands;
+  operands.cold_bytes_ = static_cast<size_t>(cold_bytes);
+  std::array<std::array<size_t, 4>, kDTypes.size()> sizes{};
+  size_t scratch = 0, total = 0;
+  for (const OperandUse& use : uses) {
+    const auto bytes = operand_bytes(use.problem);
+    for (size_t i = 0; i < bytes.size(); ++i) {
+      size_t& size = sizes[i == kOut ? 0 : static_cast<size_t>(use.problem.dtype)][i];
+      size =
+          std::max(size, static_cast<size_t>(bytes[i]) + kJitter + (moves(use.problem, use.cache, i) ? operands.cold_bytes_ : 0));
+    }
+    scratch = std::max(scratch, use.workspace);
+  }
+  std::array<std::array<size_t, 4>, kDTypes.size()> places{};
+  for (size_t type = 0; type < sizes.size(); ++type)
+    for (size_t i = 0; i < 4; ++i) places[type][i] = std::exchange(total, total + pages(sizes[type][i]));
+  const size_t workspace_place = std::exchange(total, total + scratch);
+  if (facts.memory_bytes > 0 && static_cast<double>(total) > 0.8 * static_cast<double>(facts.memory_bytes))
+    return fail(Code::out_of_memory,
+                "the problems need {:.1f} GiB of operands and this machine has {:.1f} GiB: use smaller shapes",
+                static_cast<double>(total) / (1 << 30), static_cast<double>(facts.memory_bytes) / (1 << 30));
+  if (shared_file) {
+    METALLIC_TRY(operands.memory_, Buffer::shared(*shared_file, total));
+  } else {
+    operands.memory_ = Buffer(total);
+  }
+  for (const DType dtype : kDTypes)
+    for (size_t i = 0; i < 4; ++i) {
+      const auto type = static_cast<size_t>(dtype);
+      std::byte* part = operands.parts_[type][i] = operands.memory_.data() + places[type][i];
+      fill_random(dtype, part, sizes[type][i] / size_of(dtype), seed + i);  // its pages are there before any timing
+    }
+  operands.workspace_ = operands.memory_.data() + workspace_place;
+  return operands;
+}
+
+void Operands::align(uint64_t drawn) {
+  std::mt19937_64 random(drawn);
+  for (size_t& offset : offsets_) {
+    const size_t grain = random() % 4 == 0 ? 16 : 64;
+    offset = random() % (kJitter / grain) * grain;
+  }
+}
+
+void Operands::go_on_at(int64_t place) { place_ = pages(std::min(static_cast<size_t>(place), cold_bytes_)); }
+
+Args Operands::next(const Problem& problem, Cache cache) {
+  const auto bytes = operand_bytes(problem);
+  size_t step = 0;
+  for (size_t i = 0; i < bytes.size(); ++i)
+    if (moves(problem, cache, i)) step = std::max(step, pages(static_cast<size_t>(bytes[i])));
+  if (place_ >= cold_bytes_) place_ = 0;
+  const auto at = [&](size_t i) {
+    std::byte* part = parts_[i == kOut ? 0 : static_cast<size_t>(problem.dtype)][i];
+    return part + offsets_[i] + (moves(problem, cache, i) ? place_ : 0);
+  };
+  const Args args{.in = {at(0), at(1), at(2)}, .out = at(kOut)};
+  place_ += step;
+  return args;
+}
+
+std::vector<std::byte> prepare_output(const Problem& problem, const Args& args, uint64_t seed) {
+  const auto bytes = static_cast<size_t>(operand_bytes(problem)[kOut]);
+  auto* out = static_cast<std::byte*>(args.out);
+  if (problem.op() != Op::matmul || problem.matmul().beta == 0) {
+    std::fill_n(out, bytes, std::byte{0xff});  // NaN in every type
+    return {};
+  }
+  fill_random(problem.out_dtype, out, bytes / size_of(problem.out_dtype), seed);
+  return {out, out + bytes};
+}
+
+}  // namespace metallic

@@ -1,0 +1,63 @@
+#include "tuner/bench/reference_workload.h"
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+
+#include "tuner/bench/timer.h"
+
+namespace metallic {
+namespace {
+
+// Six independent xorshift generators: no memory, and more operations a cycle than one hyperthread can leave to its neighbour.
+// Scalar, since wide multiply-adds would lower the frequency of some processors for the arm that is timed next.
+uint64_t work(uint64_t seed, int64_t rounds) {
+  uint64_t a = seed, b = seed + 1, c = seed + 2, d = seed + 3, e = seed + 4, f = seed + 5;
+  const auto step = [](uint64_t& x) {
+    x ^= x << 13;
+    x ^= x >> 7;
+    x ^= x << 17;
+  };
+  for (int64_t i = 0; i < rounds; ++i) {
+    step(a), step(b), step(c);
+    step(d), step(e), step(f);
+  }
+  return a ^ b ^ c ^ d ^ e ^ f;
+}
+
+}  // namespace
+
+Anchor::Anchor(Executor& executor) : executor_(executor) {
+  // On this thread alone, since on a busy machine every call of many threads may wait for a time slice; the least of several
+  // looks, since every third one may be slow beside a neighbour.
+  constexpr double kWanted = 75e-6;
+  constexpr int kLooks = 9;
+  volatile uint64_t sink = 1;  // makes the work's result needed and its start unknown; clang sees through an atomic
+  double least = 0;
+  for (rounds_ = 128; least < kWanted / 2;) {
+    rounds_ *= 2;
+    least = 1;
+    for (int i = 0; i < kLooks; ++i) {
+      const auto begin = Clock::now();
+      sink = work(sink, rounds_);
+      least = std::min(least, seconds_since(begin));
+    }
+  }
+  rounds_ = static_cast<int64_t>(static_cast<double>(rounds_) * kWanted / least);
+}
+
+double Anchor::time(int64_t rounds) {
+  std::atomic<uint64_t> sink = 1;
+  const auto begin = Clock::now();
+  executor_.parallel(static_cast<size_t>(executor_.threads()), [&](size_t task) {
+    sink.fetch_xor(work(sink.load(std::memory_order_relaxed) + task + 1, rounds), std::memory_order_relaxed);
+  });
+  return seconds_since(begin);
+}
+
+double Anchor::read() {
+  time(1);
+  return time(rounds_);
+}
+
+}  // namespace metallic

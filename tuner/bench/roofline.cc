@@ -1,0 +1,107 @@
+// Reading, copying and multiply-adding as fast as the machine can: the yardsticks of every fraction in a report.
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "tuner/bench/roofline.cc"
+#include "tuner/bench/roofline.h"
+
+#include <hwy/cache_control.h>
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
+
+#include <algorithm>
+#include <chrono>
+
+#include "device/cpu/isa.h"
+#include "tuner/verify/oracle.h"
+#include "ops/partition.h"
+#include "tuner/bench/buffer.h"
+#include "tuner/bench/cuda_roofline.h"
+#include "tuner/bench/stream.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace metallic::HWY_NAMESPACE {
+namespace {
+namespace hn = hwy::HWY_NAMESPACE;
+
+void ceiling_copy(const float* from, float* to, size_t count) {
+  const hn::ScalableTag<float> d;
+  const size_t lanes = hn::Lanes(d);
+  for (size_t i = 0; i + lanes <= count; i += lanes) hn::Stream(hn::LoadU(d, from + i), d, to + i);
+}
+
+// Twelve independent chains hide the latency of two multiply-adds a cycle on every common core. Returns the operations done.
+double ceiling_fma(float* sink, size_t rounds) {
+  const hn::ScalableTag<float> d;
+  constexpr int kChains = 12;
+  using V = hn::Vec<decltype(d)>;
+  V chain[kChains];
+  for (V& v : chain) v = hn::Set(d, 1e-8f);
+  const V factor = hn::Set(d, 0.999f);
+  for (size_t r = 0; r < rounds; ++r)
+    for (V& v : chain) v = hn::MulAdd(v, factor, factor);
+  for (int i = 1; i < kChains; ++i) chain[0] = hn::Add(chain[0], chain[i]);
+  *sink = hn::GetLane(hn::SumOfLanes(d, chain[0]));
+  return 2.0 * kChains * static_cast<double>(hn::Lanes(d)) * static_cast<double>(rounds);
+}
+
+}  // namespace
+}  // namespace metallic::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace metallic {
+namespace {
+
+HWY_EXPORT(ceiling_copy);
+HWY_EXPORT(ceiling_fma);
+
+// The least time of several runs, in seconds.
+template <typename Callable>
+double least_seconds(int runs, const Callable& callable) {
+  double least = 1e30;
+  for (int i = 0; i < runs; ++i) {
+    const auto begin = std::chrono::steady_clock::now();
+    callable();
+    least = std::min(least, std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
+  }
+  return least;
+}
+
+}  // namespace
+
+Ceilings measure_ceilings(const DeviceFacts& facts, Executor& executor) {
+#ifdef METALLIC_WITH_CUDA
+  if (facts.backend == "cuda") return cuda::measure_ceilings(facts, executor).value_or(Ceilings{});
+#endif
+  const auto threads = static_cast<size_t>(executor.threads());
+  const size_t count = static_cast<size_t>(std::clamp<int64_t>(4 * facts.llc_bytes, 64 << 20, 512 << 20)) / sizeof(float);
+  Buffer source(count * sizeof(float)), target(count * sizeof(float));
+  fill_random(DType::f32, source.data(), count, 1);
+  const auto* from = reinterpret_cast<const float*>(source.data());
+  auto* to = reinterpret_cast<float*>(target.data());
+  std::vector<float> sinks(threads * 16);
+
+  const auto copy = cpu::pick(HWY_DISPATCH_TABLE(ceiling_copy), facts.isa_bit);
+  const auto fma = cpu::pick(HWY_DISPATCH_TABLE(ceiling_fma), facts.isa_bit);
+  const auto copy_all = [&] {
+    executor.parallel(threads, [&](size_t task) {
+      const Share part = share(static_cast<int64_t>(count / 64), static_cast<int64_t>(threads), static_cast<int64_t>(task));
+      copy(from + part.begin * 64, to + part.begin * 64, static_cast<size_t>(part.end - part.begin) * 64);
+    });
+  };
+  const double bytes = static_cast<double>(count * sizeof(float));
+  Ceilings ceilings;
+  ceilings.read_bytes_per_s = bytes / least_seconds(7, [&] { stream_read(from, count, facts, executor); });
+  ceilings.copy_bytes_per_s = 2 * bytes / least_seconds(7, copy_all);
+  double flops = 0;
+  const double seconds = least_seconds(5, [&] {
+    std::vector<double> done(threads);
+    executor.parallel(threads, [&](size_t task) { done[task] = fma(&sinks[task * 16], 1'000'000); });
+    flops = 0;
+    for (const double d : done) flops += d;
+  });
+  ceilings.flops_per_s = flops / seconds;
+  return ceilings;
+}
+
+}  // namespace metallic
+#endif

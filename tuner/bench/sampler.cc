@@ -1,0 +1,129 @@
+#include "tuner/bench/sampler.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/build.h"
+#include "ops/label.h"
+#include "ops/variant.h"
+#include "ops/registry.h"
+#include "tuner/bench/idle.h"
+
+namespace metallic {
+
+Sampler::Sampler(const DeviceFacts& facts, Executor& executor, const SamplerOptions& options)
+    : facts_(facts), executor_(executor), seed_(options.seed), random_(options.seed) {}
+
+Result<Sampler> Sampler::create(std::span<const WeightedProblem> problems, const DeviceFacts& facts, Executor& executor,
+                                Planner& planner, const SamplerOptions& options) {
+  Sampler sampler(facts, executor, options);
+  for (const WeightedProblem& problem : problems) METALLIC_CHECK(sampler.add_units(problem, planner, options));
+  if (sampler.units_.empty()) return fail(Code::unsupported, "no candidate accepts any of the problems");
+  sampler.checked_.resize(sampler.units_.size());
+
+  std::vector<OperandUse> uses;
+  for (const SampledUnit& unit : sampler.units_) {
+    size_t workspace = 0;
+    for (const TimedArm& arm : unit.arms) workspace = std::max(workspace, arm.kernel->workspace());
+    uses.push_back({unit.problem, unit.cache, workspace});
+  }
+  METALLIC_TRY(sampler.stand_, make_stand(uses, facts, executor, {.seed = options.seed, .arm_s = options.arm_s}));
+  return sampler;
+}
+
+Status Sampler::add_units(const WeightedProblem& source, Planner& planner, const SamplerOptions& options) {
+  Problem problem = source.problem;
+  problem.threads = executor_.threads();
+  double needed = 0;
+  for (const int64_t operand : operand_bytes(problem)) needed += static_cast<double>(operand);
+  if (facts_.memory_bytes > 0 && needed > 0.7 * static_cast<double>(facts_.memory_bytes))
+    return fail(Code::out_of_memory, "{} needs {:.1f} GiB of operands and this machine has {:.1f} GiB: use a smaller shape",
+                label(problem), needed / (1 << 30), static_cast<double>(facts_.memory_bytes) / (1 << 30));
+  const auto& caches = options.caches[static_cast<size_t>(problem.op())];
+  for (const Cache cache : caches) {
+    SampledUnit unit{
+        .problem = problem, .cache = cache, .weight = source.weight / static_cast<double>(caches.size()), .arms = {}};
+    for (const Variant& variant : variants(problem.op()))
+      for (const Tuning& tuning : variant.tunings) {
+        if (variant.backend() != facts_.backend || !options.wanted(variant) || variant.rejects(problem, tuning, facts_)) continue;
+        METALLIC_TRY(auto kernel, variant.prepare(problem, tuning, facts_, planner));
+        unit.arms.push_back({.variant = &variant, .tuning = tuning, .kernel = std::move(kernel)});
+      }
+    if (!unit.arms.empty()) units_.push_back(std::move(unit));
+  }
+  return {};
+}
+
+// A library's threads spin for more work after an arm (OpenBLAS's for 100 ms, oneDNN's for 12): an arm on other threads waits
+// until those sleep. Ours are told to; a library that is told not to spin becomes another one: oneDNN is 15 times slower on small
+// shapes then.
+void Sampler::take_turn(const Variant& next) {
+  if (next.library() == last_library_ || facts_.backend != "cpu") return;
+  executor_.rest();
+  wait_until_quiet();
+  last_library_ = next.library();
+}
+
+// One checked call of every candidate: its result is right, and its time is a first estimate.
+Status Sampler::check(SampledUnit& unit) {
+  for (TimedArm& arm : unit.arms) {
+    take_turn(*arm.variant);
+    const auto seconds = stand_->checked_call(unit.problem, unit.cache, *arm.kernel, to_string(*arm.variant, arm.tuning));
+    if (!seconds && arm.variant->library().empty()) return tl::unexpected(seconds.error());
+    if (seconds)
+      arm.seconds = *seconds;
+    else
+      arm.wrong = seconds.error().message;
+  }
+  return {};
+}
+
+SampleRow Sampler::row_of(const SampledUnit& unit, const TimedArm& arm) const {
+  SampleRow row;
+  row.benchmark = fmt::format("{}_{}", name(unit.problem.op()), name(unit.problem.dtype));
+  row.variant = std::string(arm.variant->name);
+  row.parameters = label(unit.problem);
+  row.dtype = std::string(name(unit.problem.dtype));
+  row.tuning = to_string(arm.tuning);
+  row.target = facts_.isa;
+  row.threads = unit.problem.threads;
+  row.cache = std::string(name(unit.cache));
+  row.device = fingerprint(facts_);
+  row.build = std::string(build_name());
+  row.op = std::string(name(unit.problem.op()));
+  row.seed = static_cast<int64_t>(seed_);
+  row.weight = unit.weight;
+  return row;
+}
+
+Result<std::vector<SampleRow>> Sampler::time_block(size_t index, const std::vector<bool>& live) {
+  SampledUnit& unit = units_[index];
+  if (!checked_[index]) {
+    METALLIC_CHECK(check(unit));
+    checked_[index] = true;
+  }
+  std::vector<TimedArm*> order;
+  for (size_t i = 0; i < unit.arms.size(); ++i)
+    if (live[i] && unit.arms[i].wrong.empty()) order.push_back(&unit.arms[i]);
+  std::ranges::shuffle(order, random_);
+  stand_->align(random_());
+  if (last_library_.empty()) stand_->before_block();
+  std::vector<SampleRow> rows;
+  for (TimedArm* arm : order) {
+    take_turn(*arm->variant);
+    METALLIC_TRY(const auto timed, stand_->time(unit.problem, unit.cache, *arm->kernel, arm->seconds));
+    const auto [seconds, iterations] = timed;
+    arm->seconds = std::max(std::min(arm->seconds, seconds), 1e-9);
+    SampleRow row = row_of(unit, *arm);
+    row.block = unit.blocks;
+    row.order = static_cast<int64_t>(rows.size());
+    row.iterations = iterations;
+    row.time_ns = std::max(seconds * 1e9, 1e-3);
+    rows.push_back(std::move(row));
+  }
+  ++unit.blocks;
+  return rows;
+}
+
+}  // namespace metallic

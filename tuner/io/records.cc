@@ -1,0 +1,173 @@
+#include "tuner/io/records.h"
+
+#include <fmt/format.h>
+
+#include <charconv>
+#include <cmath>
+#include <optional>
+
+#include "tuner/io/csv.h"
+
+namespace metallic {
+namespace {
+
+constexpr size_t kLongestText = 256;  // as in JSON, so that what is read can be written and read again
+
+const std::array kResultColumns = {
+    Column<ResultRow>{"benchmark", &ResultRow::benchmark, true},
+    Column<ResultRow>{"variant", &ResultRow::variant, true},
+    Column<ResultRow>{"parameters", &ResultRow::parameters, true},
+    Column<ResultRow>{"mean_time", &ResultRow::mean_time, true},
+    Column<ResultRow>{"throughput", &ResultRow::throughput, true},
+    Column<ResultRow>{"dtype", &ResultRow::dtype},
+    Column<ResultRow>{"tuning", &ResultRow::tuning},
+    Column<ResultRow>{"median_time", &ResultRow::median_time},
+    Column<ResultRow>{"ci_low", &ResultRow::ci_low},
+    Column<ResultRow>{"ci_high", &ResultRow::ci_high},
+    Column<ResultRow>{"samples", &ResultRow::samples},
+    Column<ResultRow>{"bytes", &ResultRow::bytes},
+    Column<ResultRow>{"flops", &ResultRow::flops},
+    Column<ResultRow>{"workspace_bytes", &ResultRow::workspace_bytes},
+    Column<ResultRow>{"target", &ResultRow::target},
+    Column<ResultRow>{"threads", &ResultRow::threads},
+    Column<ResultRow>{"cache", &ResultRow::cache},
+    Column<ResultRow>{"device", &ResultRow::device},
+    Column<ResultRow>{"build", &ResultRow::build},
+};
+
+const std::array kSampleColumns = {
+    Column<SampleRow>{"benchmark", &SampleRow::benchmark},
+    Column<SampleRow>{"variant", &SampleRow::variant, true},
+    Column<SampleRow>{"parameters", &SampleRow::parameters, true},
+    Column<SampleRow>{"dtype", &SampleRow::dtype, true},
+    Column<SampleRow>{"tuning", &SampleRow::tuning},
+    Column<SampleRow>{"target", &SampleRow::target},
+    Column<SampleRow>{"threads", &SampleRow::threads},
+    Column<SampleRow>{"cache", &SampleRow::cache},
+    Column<SampleRow>{"device", &SampleRow::device},
+    Column<SampleRow>{"build", &SampleRow::build},
+    Column<SampleRow>{"op", &SampleRow::op},
+    Column<SampleRow>{"block", &SampleRow::block, true},
+    Column<SampleRow>{"order", &SampleRow::order},
+    Column<SampleRow>{"seed", &SampleRow::seed},
+    Column<SampleRow>{"iterations", &SampleRow::iterations},
+    Column<SampleRow>{"time_ns", &SampleRow::time_ns, true},
+    Column<SampleRow>{"weight", &SampleRow::weight},
+    Column<SampleRow>{"at_s", &SampleRow::at_s},
+};
+
+template <typename Number>
+bool parse_number(std::string_view text, Number& number) {
+  const auto [stop, status] = std::from_chars(text.data(), text.data() + text.size(), number);
+  return status == std::errc() && stop == text.data() + text.size();
+}
+
+template <typename Row>
+Status set(Row& row, const Column<Row>& column, const std::string& text, std::string_view where, size_t line) {
+  const auto wrong = [&](std::string_view wanted) {
+    return fail(Code::invalid_argument, "{} line {} column {}: {} is not {}", where, line, column.name, in_quotes(text), wanted);
+  };
+  if (const auto* member = std::get_if<std::string Row::*>(&column.member)) {
+    if (text.size() > kLongestText) return wrong(fmt::format("a text of at most {} bytes", kLongestText));
+    row.** member = text;
+  } else if (const auto* member = std::get_if<int64_t Row::*>(&column.member)) {
+    if (!parse_number(text, row.**member) || row.**member < 0) return wrong("a whole number ≥ 0");
+  } else {
+    double& number = row.*std::get<double Row::*>(column.member);
+    if (!parse_number(text, number) || !std::isfinite(number) || number < 0) return wrong("a number ≥ 0");
+  }
+  return {};
+}
+
+template <typename Row, typename Visit>
+Status visit_rows(std::span<const Column<Row>> columns, std::string_view text, std::string_view where, const Visit& visit) {
+  std::vector<const Column<Row>*> order;  // the column of each field, null for unknown ones
+  METALLIC_CHECK(read_csv(text, where, [&](const CsvRow& line) -> Status {
+    if (order.empty()) {
+      for (const std::string& title : line.fields) {
+        order.push_back(nullptr);
+        for (const auto& column : columns)
+          if (column.name == title) order.back() = &column;
+      }
+      for (const auto& column : columns)
+        if (column.required && std::ranges::find(order, &column) == order.end())
+          return fail(Code::invalid_argument, "{} line {}: the header lacks the column {}", where, line.line, column.name);
+      return {};
+    }
+    if (line.fields.size() != order.size())
+      return fail(Code::invalid_argument, "{} line {}: {} fields where the header has {}", where, line.line, line.fields.size(),
+                  order.size());
+    Row row;
+    for (size_t i = 0; i < order.size(); ++i)
+      if (order[i]) METALLIC_CHECK(set(row, *order[i], line.fields[i], where, line.line));
+    row.line = line.line;
+    return visit(std::move(row), line.line);
+  }));
+  if (order.empty())
+    return fail(Code::invalid_argument, "{}: empty, expected a header with the column {}", where, columns.front().name);
+  return {};
+}
+
+template <typename Row>
+Result<std::vector<Row>> parse(std::span<const Column<Row>> columns, std::string_view text, std::string_view where) {
+  std::vector<Row> rows;
+  METALLIC_CHECK(visit_rows(columns, text, where, [&](Row&& row, size_t) -> Status {
+    rows.push_back(std::move(row));
+    return {};
+  }));
+  return rows;
+}
+
+template <typename Row>
+std::string text_of(const Row& row, const Column<Row>& column) {
+  return std::visit([&](auto member) { return fmt::format("{}", row.*member); }, column.member);
+}
+
+}  // namespace
+
+std::span<const Column<ResultRow>> result_columns() { return kResultColumns; }
+std::span<const Column<SampleRow>> sample_columns() { return kSampleColumns; }
+
+template <typename Row>
+std::string to_csv(std::span<const Column<Row>> columns, std::span<const Row> rows) {
+  std::vector<std::string> fields;
+  for (const auto& column : columns) fields.emplace_back(column.name);
+  std::string text = csv_line(fields);
+  for (const Row& row : rows) {
+    for (size_t i = 0; i < columns.size(); ++i) fields[i] = text_of(row, columns[i]);
+    text += csv_line(fields);
+  }
+  return text;
+}
+
+template <typename Row>
+Json to_json(std::span<const Column<Row>> columns, const Row& row) {
+  Json object = Json::object();
+  for (const auto& column : columns)
+    std::visit([&](auto member) { object[std::string(column.name)] = row.*member; }, column.member);
+  return object;
+}
+
+template std::string to_csv(std::span<const Column<ResultRow>>, std::span<const ResultRow>);
+template std::string to_csv(std::span<const Column<SampleRow>>, std::span<const SampleRow>);
+template Json to_json(std::span<const Column<ResultRow>>, const ResultRow&);
+template Json to_json(std::span<const Column<SampleRow>>, const SampleRow&);
+
+Result<std::vector<ResultRow>> parse_results(std::string_view text, std::string_view where) {
+  return parse(result_columns(), text, where);
+}
+
+Result<std::vector<SampleRow>> parse_samples(std::string_view text, std::string_view where) {
+  return parse(sample_columns(), text, where);
+}
+
+Status visit_samples(std::string_view text, std::string_view where,
+                     const std::function<Status(const SampleRow& row, size_t line)>& visit) {
+  return visit_rows(sample_columns(), text, where, visit);
+}
+
+bool looks_like_samples(std::string_view text) {
+  return text.substr(0, text.find('\n')).find("time_ns") != std::string_view::npos;
+}
+
+}  // namespace metallic
