@@ -12,7 +12,7 @@ TEST(SharesByWork, AreEqualButForOneUnit) {
   const auto before = [](int64_t unit) { return static_cast<double>(unit * (unit + 1) / 2); };  // unit i costs i + 1
   for (const int64_t units : {0, 1, 2, 3, 10, 1000})
     for (const int64_t tasks : {1, 2, 3, 16}) {
-      const auto begins = shares_by_work(units, tasks, before);
+      const auto begins = ranges_by_work(units, tasks, before);
       ASSERT_EQ(begins.size(), static_cast<size_t>(tasks) + 1);
       EXPECT_EQ(begins.front(), 0);
       EXPECT_EQ(begins.back(), units);

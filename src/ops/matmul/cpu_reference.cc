@@ -1,7 +1,7 @@
-// matmul cpu_reference: the definition, summed in double precision; what the other variants are tested against.
-#include "ops/variant.h"
+// matmul cpu_reference: the definition in double precision, which tests compare the other variants with.
 #include "ops/element.h"
 #include "ops/matmul/contract.h"
+#include "ops/variant.h"
 
 namespace metallic::matmul {
 namespace {

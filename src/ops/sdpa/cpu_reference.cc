@@ -1,10 +1,10 @@
-// sdpa cpu_reference: the definition, in double precision; what the other variants are tested against.
+// sdpa cpu_reference: the definition in double precision, which tests compare the other variants with.
 #include <cmath>
 #include <limits>
 
-#include "ops/variant.h"
 #include "ops/element.h"
 #include "ops/sdpa/contract.h"
+#include "ops/variant.h"
 
 namespace metallic::sdpa {
 namespace {

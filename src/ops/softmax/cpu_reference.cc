@@ -1,10 +1,10 @@
-// softmax cpu_reference: the definition, in double precision; what the other variants are tested against.
+// softmax cpu_reference: the definition in double precision, which tests compare the other variants with.
 #include <cmath>
 #include <limits>
 
-#include "ops/variant.h"
 #include "ops/element.h"
 #include "ops/softmax/contract.h"
+#include "ops/variant.h"
 
 namespace metallic::softmax {
 namespace {

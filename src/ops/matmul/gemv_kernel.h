@@ -1,68 +1,69 @@
-// A product of a big matrix and a few columns as a kernel: the big one is streamed once, and the tasks share its big dimension.
+// The GEMV kernel: up to 16 columns times a big matrix of weights, which is read once; tasks share the big dimension.
 #pragma once
 
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
 
-#include "ops/variant.h"
+#include "base/math.h"
 #include "ops/matmul/contract.h"
 #include "ops/partition.h"
+#include "ops/variant.h"
 
 namespace metallic::matmul {
 
 inline constexpr int64_t kMostColumns = 16;
 
-/// Weights W and columns X of one matrix, Y = alpha·W·X + beta·Y.
-struct Columns {
+/// One matrix of the batch: Y = alpha·W·X + beta·Y with weights W and n columns X. Strides are in elements.
+struct GemvArgs {
   int64_t k, n;
   DType dtype;  ///< of W
   const void* w;
-  int64_t w_row;  ///< from one stored row of W to the next: along `big` for dot products, along K for scaled rows
+  int64_t w_row;  ///< from one stored row of W to the next: along `big` for dot products, along K for axpy
   const float* x;
-  int64_t x_step;  ///< from one K to the next for scaled rows; dot products have X in vectors, [K/vector][n][vector]
+  int64_t x_step;  ///< for axpy, from one K to the next; for dot products X is in vectors, [K/vector][n][vector]
   DType out_dtype;
   void* y;
   int64_t y_big, y_column;
   float alpha, beta;
-  int64_t rows;     ///< the tuning
-  bool prefetches;  ///< W into the second cache level: where it is not there already
+  int64_t tile_rows;  ///< weight rows of a register tile: the tuning
+  bool prefetch;      ///< whether W is prefetched, because it is not in the second cache level
 };
 
-// Whether a row of weights, as it is stored, lies along K.
+/// Whether stored rows of the weights are contiguous along K.
 inline bool along_k(const MatmulShape& shape) { return shape.weights_in_a() ? !shape.ta : shape.tb; }
 
-// Copying an element of X costs about as much as this many multiply-adds, by vectors.
+/// Packing an element of X costs about as much as this many multiply-adds.
 constexpr double kPackCost = 2;
 
-/// A way to multiply: what puts X [begin, end) by vectors or rows of K into the order that `multiply` takes, which computes
-/// elements [begin, end) along `big`, and how many K such a vector holds, in 16 floats or what passes for them.
-struct Streaming {
+/// The functions of a GEMV for one target, and the vectors in which they take X.
+struct GemvMicroKernel {
+  /// Packs vectors [begin, end) of X, or rows of K for axpy.
   void (*pack)(const Operand& x, int64_t k, int64_t n, int64_t begin, int64_t end, float* to);
-  void (*multiply)(const Columns& columns, int64_t begin, int64_t end);
-  int64_t of_vector = 1;
-  int64_t floats = 1;
+  /// Computes elements [begin, end) along `big`.
+  void (*multiply)(const GemvArgs& args, int64_t begin, int64_t end);
+  int64_t vector_k = 1;       ///< elements of K in a vector of X
+  int64_t vector_floats = 1;  ///< its size in floats, for one column
 };
 
-class StreamedProduct final : public Kernel {
+class GemvKernel final : public Kernel {
  public:
-  StreamedProduct(const Problem& problem, int64_t rows, const Streaming& streaming, const DeviceFacts& facts)
+  GemvKernel(const Problem& problem, int64_t tile_rows, const GemvMicroKernel& micro_kernel, const DeviceFacts& facts)
       : shape_(problem.matmul()),
         dtype_(problem.dtype),
         out_dtype_(problem.out_dtype),
-        rows_(rows),
+        tile_rows_(tile_rows),
         along_k_(along_k(shape_)),
-        streaming_(streaming),
-        vectors_((shape_.k + streaming_.of_vector - 1) / streaming_.of_vector),
-        // A single column may lie there already.
+        micro_kernel_(micro_kernel),
+        vectors_(ceil_div(shape_.k, micro_kernel_.vector_k)),
         packs_(needs_packing()) {
     const double columns = static_cast<double>(shape_.batch) * static_cast<double>(shape_.small());
     const double work = columns * static_cast<double>(shape_.big()) * static_cast<double>(shape_.k);
-    // One column reads as many bytes as 62 in a nanosecond from the second level.
+    // A single column reads up to 62 bytes per nanosecond from the second cache level.
     const double weights = static_cast<double>(shape_.batch) * static_cast<double>(shape_.big()) * static_cast<double>(shape_.k);
     tasks_ = task_count(problem.threads, shape_.batch * units(),
                         std::max(work, 0.8 * weights * static_cast<double>(size_of(dtype_))), kPerNs, facts);
-    prefetches_ =
+    prefetch_ =
         shape_.batch * shape_.big() * shape_.k * static_cast<int64_t>(size_of(dtype_)) > tasks_ * facts.l2_bytes * 3 / 4;
     pack_tasks_ =
         task_count(problem.threads, shape_.batch * vectors_, columns * static_cast<double>(shape_.k) * kPackCost, kPerNs, facts);
@@ -74,21 +75,22 @@ class StreamedProduct final : public Kernel {
     if (shape_.batch == 0 || shape_.small() == 0) return Code::ok;
     auto* packed = reinterpret_cast<float*>(workspace);
     if (packs_ && vectors_ > 0)
-      over(shape_.batch, vectors_, pack_tasks_, executor, [&](int64_t batch, int64_t begin, int64_t end) {
-        streaming_.pack(columns(args, batch), shape_.k, shape_.small(), begin, end, packed + batch * packed_floats());
+      for_all(shape_.batch, vectors_, pack_tasks_, executor, [&](int64_t batch, int64_t begin, int64_t end) {
+        micro_kernel_.pack(columns(args, batch), shape_.k, shape_.small(), begin, end, packed + batch * packed_floats());
       });
-    over(shape_.batch, units(), tasks_, executor, [&](int64_t batch, int64_t begin, int64_t end) {
-      streaming_.multiply(piece(args, packed, batch), begin * unit(), std::min(end * unit(), shape_.big()));
+    for_all(shape_.batch, units(), tasks_, executor, [&](int64_t batch, int64_t begin, int64_t end) {
+      micro_kernel_.multiply(matrix(args, packed, batch), begin * unit(), std::min(end * unit(), shape_.big()));
     });
     return Code::ok;
   }
 
  private:
-  // What tasks share: rows, or cache lines of a row.
+  // Tasks share rows of the weights, or cache lines of them.
   int64_t unit() const { return along_k_ ? 1 : 64 / static_cast<int64_t>(size_of(dtype_)); }
-  int64_t units() const { return (shape_.big() + unit() - 1) / unit(); }
-  int64_t packed_floats() const { return vectors_ * streaming_.floats * shape_.small(); }
+  int64_t units() const { return ceil_div(shape_.big(), unit()); }
+  int64_t packed_floats() const { return vectors_ * micro_kernel_.vector_floats * shape_.small(); }
 
+  // A single column of floats may be in the right order already.
   bool needs_packing() const {
     if (dtype_ != DType::f32) return true;
     const bool contiguous_k = shape_.weights_in_a() ? shape_.tb : !shape_.ta;
@@ -107,11 +109,11 @@ class StreamedProduct final : public Kernel {
     return {dtype_, a.data, a.column, a.row};
   }
 
-  // Calls function(batch, begin, end) for all of batches × [0, count), each task's share in as few calls as it takes.
+  // Calls function(batch, begin, end) for all of batches × [0, count), once per task and matrix.
   template <typename Function>
-  static void over(int64_t batches, int64_t count, int64_t tasks, Executor& executor, const Function& function) {
+  static void for_all(int64_t batches, int64_t count, int64_t tasks, Executor& executor, const Function& function) {
     executor.parallel(static_cast<size_t>(tasks), [&](size_t task) {
-      const Share mine = share(batches * count, tasks, static_cast<int64_t>(task));
+      const UnitRange mine = task_range(batches * count, tasks, static_cast<int64_t>(task));
       for (int64_t at = mine.begin; at < mine.end;) {
         const int64_t batch = at / count, end = std::min(mine.end, (batch + 1) * count);
         function(batch, at - batch * count, end - batch * count);
@@ -120,7 +122,7 @@ class StreamedProduct final : public Kernel {
     });
   }
 
-  Columns piece(const Args& args, const float* packed, int64_t batch) const {
+  GemvArgs matrix(const Args& args, const float* packed, int64_t batch) const {
     const bool in_a = shape_.weights_in_a();
     const Operand x = columns(args, batch);
     return {.k = shape_.k,
@@ -136,19 +138,19 @@ class StreamedProduct final : public Kernel {
             .y_column = in_a ? 1 : shape_.ldc,
             .alpha = shape_.alpha,
             .beta = shape_.beta,
-            .rows = rows_,
-            .prefetches = prefetches_};
+            .tile_rows = tile_rows_,
+            .prefetch = prefetch_};
   }
 
   MatmulShape shape_;
   DType dtype_, out_dtype_;
-  int64_t rows_;
+  int64_t tile_rows_;
   bool along_k_;
-  Streaming streaming_;
+  GemvMicroKernel micro_kernel_;
   int64_t vectors_;
   bool packs_;
   int64_t tasks_, pack_tasks_;
-  bool prefetches_;
+  bool prefetch_;
 };
 
 }  // namespace metallic::matmul

@@ -1,0 +1,13 @@
+// Says whether kernels may use the dot products of bf16 pairs.
+#pragma once
+
+#include <hwy/detect_targets.h>
+
+#include "device/info.h"
+
+namespace metallic {
+
+/// Whether the CPU has AVX-512 BF16 and the device's target is one that bf16_pairs-inl.h compiles for; asked at every choice.
+inline bool has_bf16_dots(const DeviceFacts& facts) { return facts.bf16_dots && facts.isa_bit == HWY_AVX3; }
+
+}  // namespace metallic
