@@ -11,11 +11,11 @@
 #include <chrono>
 
 #include "device/cpu/isa.h"
-#include "tuner/verify/oracle.h"
 #include "ops/partition.h"
 #include "tuner/bench/buffer.h"
 #include "tuner/bench/cuda_roofline.h"
 #include "tuner/bench/stream.h"
+#include "tuner/verify/oracle.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace metallic::HWY_NAMESPACE {
@@ -84,7 +84,8 @@ Ceilings measure_ceilings(const DeviceFacts& facts, Executor& executor) {
   const auto fma = cpu::pick(HWY_DISPATCH_TABLE(ceiling_fma), facts.isa_bit);
   const auto copy_all = [&] {
     executor.parallel(threads, [&](size_t task) {
-      const UnitRange part = task_range(static_cast<int64_t>(count / 64), static_cast<int64_t>(threads), static_cast<int64_t>(task));
+      const UnitRange part =
+          task_range(static_cast<int64_t>(count / 64), static_cast<int64_t>(threads), static_cast<int64_t>(task));
       copy(from + part.begin * 64, to + part.begin * 64, static_cast<size_t>(part.end - part.begin) * 64);
     });
   };

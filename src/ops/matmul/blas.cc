@@ -1,3 +1,4 @@
+// Runs sgemm once per matrix of the batch.
 #include "ops/matmul/blas.h"
 
 #include <algorithm>
@@ -38,7 +39,7 @@ std::optional<std::string> blas_rejects(std::string_view library, const Problem&
   if (problem.dtype != DType::f32 || problem.out_dtype != DType::f32) return "takes f32 only";
   const MatmulShape& s = problem.matmul();
   if (s.batch == 0 || s.m == 0 || s.n == 0 || s.k == 0) return "takes no empty operands";
-  if (s.alpha == 0) return "does not read A and B at alpha = 0, so that their NaN are lost";
+  if (s.alpha == 0) return "does not read A and B at alpha = 0, so their NaN are lost";
   if (std::max({s.m, s.n, s.k, s.lda, s.ldb, s.ldc}) > std::numeric_limits<int>::max()) return "takes 32-bit sizes only";
   return std::nullopt;
 }

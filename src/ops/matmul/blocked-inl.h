@@ -44,13 +44,14 @@ inline RegisterTile first_sums(int64_t step, int64_t depth) {
 // The packed weights from a step and a column of the block on.
 inline const float* cells(const OutputBlock& block, int64_t step, int64_t column) {
   const int64_t j = block.column + column, of_cell = block.b.dtype == DType::bf16 ? 2 : 1;
-  return static_cast<const float*>(block.b.data) + j / kPanel * (panel_elements(block.b.dtype, block.k) / of_cell) + step * kPanel +
-         j % kPanel;
+  return static_cast<const float*>(block.b.data) + j / kPanel * (panel_elements(block.b.dtype, block.k) / of_cell) +
+         step * kPanel + j % kPanel;
 }
 
 // Scales a tile of finished sums and rounds them into C at row i, column j.
 inline void round_tile(const OutputBlock& block, const RegisterTile& sums, int64_t rows, int64_t i, int64_t j) {
-  const RegisterTile tile = {.columns = sums.columns, .alpha = block.alpha, .keep = block.beta, .exact_write = needs_exact_write(block)};
+  const RegisterTile tile = {
+      .columns = sums.columns, .alpha = block.alpha, .keep = block.beta, .exact_write = needs_exact_write(block)};
   with_type(block.out_dtype, [&]<typename Out>(Out) {
     write_tile(sums.c, rows, kTileVecs, tile, static_cast<Out*>(block.c) + i * block.c_row + j, block.c_row);
   });
@@ -66,8 +67,8 @@ struct F32Blocks {
   template <typename In>
   static constexpr bool kReadsPanels = std::is_same_v<In, float>;
 
-  /// Packs `rows` rows and `depth` elements of K of A into a panel. A step has `rows` floats, or `height` if a tile needs all of its
-  /// rows.
+  /// Packs `rows` rows and `depth` elements of K of A into a panel. A step has `rows` floats, or `height` if a tile needs all of
+  /// its rows.
   template <typename In>
   static void pack_a(const Strided<In>& a, int64_t rows, int64_t readable, int64_t depth, int64_t, float* to) {
     pack_panel<kVecsA>(a.data, a.row, a.column, rows, readable, depth, to, rows);
@@ -116,11 +117,12 @@ void multiply_blocks(const Strided<In>& from_a, const Strided<In>& from_b, const
         if constexpr (!Blocks::template kReadsPanels<In>)
           if (block.packed) {
             const int64_t column = block.column + j0 + j;
-            Blocks::unpack_b(from_b.data + packed_index(block.b.dtype, block.k, k0, column), kPanel - column % kPanel, depth_k, to);
+            Blocks::unpack_b(from_b.data + packed_index(block.b.dtype, block.k, k0, column), kPanel - column % kPanel, depth_k,
+                             to);
             continue;
           }
-        Blocks::pack_b(Strided<In>{&from_b.at(k0, j0 + j), from_b.row, from_b.column}, std::min(nr, block_n - j), block.n - j0 - j,
-                       depth_k, to);
+        Blocks::pack_b(Strided<In>{&from_b.at(k0, j0 + j), from_b.row, from_b.column}, std::min(nr, block_n - j),
+                       block.n - j0 - j, depth_k, to);
       }
       // The packed weights that are read next: the same steps of the next columns, or the next steps of the first columns.
       const auto next_cells = [&](int64_t j) {

@@ -52,8 +52,8 @@ struct WorkspaceLayout {
   int64_t b, a, sums, end;
 };
 
-/// The workspace for blocks of C with m rows and `steps` steps of K. There are f32 sums only if C has 16 bits: of one tile if a single
-/// block of K finishes it, otherwise of all tiles beside a block of B.
+/// The workspace for blocks of C with m rows and `steps` steps of K. There are f32 sums only if C has 16 bits: of one tile if a
+/// single block of K finishes it, otherwise of all tiles beside a block of B.
 constexpr WorkspaceLayout workspace_layout(const Blocking& blocking, int64_t m, int64_t steps, bool narrows) {
   constexpr int64_t kLine = 64 / sizeof(float);
   WorkspaceLayout at = {};
@@ -64,9 +64,9 @@ constexpr WorkspaceLayout workspace_layout(const Blocking& blocking, int64_t m, 
   return at;
 }
 
-/// A panel of B fits in the first cache level, a block of A in half of the second, and a block of B in a quarter of the thread's part
-/// of the last. So do the sums of a C of 16 bits, if that leaves enough columns to pay for packing A each time. kc depends on the device
-/// alone, because it fixes the order of summation: a longer K extends the order of a shorter one.
+/// A panel of B fits in the first cache level, a block of A in half of the second, and a block of B in a quarter of the thread's
+/// part of the last. So do the sums of a C of 16 bits, if that leaves enough columns to pay for packing A each time. kc depends
+/// on the device alone, because it fixes the order of summation: a longer K extends the order of a shorter one.
 inline Blocking blocking_for(const TileShape& tile, int64_t m, int64_t n, int64_t steps, bool narrows, int threads,
                              const DeviceFacts& facts) {
   constexpr int64_t kFloat = sizeof(float);
@@ -89,15 +89,15 @@ struct OutputGrid {
   int64_t part_m = 0, part_n = 0;
 };
 
-/// The grid whose slowest task is fastest. A float that a block packs or streams costs about as much as eight multiply-adds, so blocks
-/// are as square as whole tiles allow.
+/// The grid whose slowest task is fastest. A float that a block packs or streams costs about as much as eight multiply-adds, so
+/// blocks are as square as whole tiles allow.
 inline OutputGrid best_grid(const MatmulShape& shape, int64_t tasks, int64_t mr, int64_t nr) {
   OutputGrid best;
   double least = INFINITY;
   for (int64_t rows = 1; rows <= tasks; ++rows)
     for (int64_t columns = 1; rows * columns <= tasks; ++columns) {
       OutputGrid grid = {.part_m = equal_blocks(shape.m, ceil_div(shape.m, rows), mr),
-                   .part_n = equal_blocks(shape.n, ceil_div(shape.n, columns), nr)};
+                         .part_n = equal_blocks(shape.n, ceil_div(shape.n, columns), nr)};
       grid.rows = ceil_div(shape.m, grid.part_m);
       grid.columns = ceil_div(shape.n, grid.part_n);
       const auto m = static_cast<double>(grid.part_m), n = static_cast<double>(grid.part_n);

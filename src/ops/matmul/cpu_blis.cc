@@ -1,4 +1,4 @@
-// matmul cpu_blis: sgemm of the BLIS that this machine has, a batch as a loop.
+// matmul cpu_blis: sgemm of the BLIS on this machine, once per matrix of the batch.
 #include "ops/matmul/blas.h"
 
 namespace metallic::matmul {
@@ -13,7 +13,7 @@ extern const Variant cpu_blis = {
     .tunings = kTunings,
     .rejects = [](const Problem& problem, const Tuning&, const DeviceFacts& facts) -> std::optional<std::string> {
       if (auto reason = blas_rejects("blis", problem, facts)) return reason;
-      // Its kernels for AVX2 load whole vectors at these edges, seen with operands that end at an unreadable page (0.9.0).
+      // The AVX2 kernels of BLIS 0.9.0 load whole vectors at these edges and fault if the next page is unreadable.
       const MatmulShape& s = problem.matmul();
       if (s.n % 4 > 1) return "reads past the end of C where N mod 4 is 2 or 3";
       if (s.tb && s.k % 8 != 0) return "reads past the end of A where B is transposed and K is no multiple of 8";

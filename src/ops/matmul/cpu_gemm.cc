@@ -1,5 +1,5 @@
-// matmul cpu_gemm: the blocked f32 GEMM. Operands are packed into panels of floats, or read in place: packed f32 weights, and all of
-// B if that is faster.
+// matmul cpu_gemm: the blocked f32 GEMM. Operands are packed into panels of floats, or read in place: packed f32 weights, and all
+// of B if that is faster.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "ops/matmul/cpu_gemm.cc"
 #include <hwy/foreach_target.h>
@@ -84,9 +84,9 @@ extern const Variant cpu_gemm = {
       if (problem.matmul().tb) return "pack = 0 reads rows of B, which tb stores as columns";
       return std::nullopt;
     },
-    // Short rows of B cover few pages and need no packing, nor do those of a transposed A. A B that is used only a few times needs
-    // none either. Up to 128 columns, reading B in place was up to 50 % faster and never 2 % slower; beyond, from 5 rows on, it was up
-    // to 73 % slower (Zen 4, 190 shapes of 1 to 8117 by 33 to 8144 by 1 to 8045, cold caches).
+    // Short rows of B cover few pages and need no packing, nor do those of a transposed A. A B that is used only a few times
+    // needs none either. Up to 128 columns, reading B in place was up to 50 % faster and never 2 % slower; beyond, from 5 rows
+    // on, it was up to 73 % slower (Zen 4, 190 shapes of 1 to 8117 by 33 to 8144 by 1 to 8045, cold caches).
     .prefer = [](const Problem& problem, const DeviceFacts&) -> const Tuning& {
       const auto& shape = problem.matmul();
       constexpr int64_t kShort = 128, kFewUses = 4;

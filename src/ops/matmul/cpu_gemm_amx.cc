@@ -1,5 +1,5 @@
-// matmul cpu_gemm_amx: the blocked GEMM of bf16 operands on AMX. An instruction multiplies tiles of 16 × 32 and 32 × 16 elements, which
-// has eight times the throughput of dot products of pairs. B is packed in pairs, A in rows of tiles.
+// matmul cpu_gemm_amx: the blocked GEMM of bf16 operands on AMX. An instruction multiplies tiles of 16 × 32 and 32 × 16 elements,
+// which has eight times the throughput of dot products of pairs. B is packed in pairs, A in rows of tiles.
 #include "ops/simd/bf16_target.h"
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "ops/matmul/cpu_gemm_amx.cc"
@@ -50,8 +50,8 @@ struct TileConfiguration {
 };
 static_assert(sizeof(TileConfiguration) == 64);
 
-// Configures the thread's tile registers, and releases them at the end. Inline assembly, because compilers accept the intrinsics only
-// in functions for a target with AMX, and Highway 1.0.3 has none.
+// Configures the thread's tile registers, and releases them at the end. Inline assembly, because compilers accept the intrinsics
+// only in functions for a target with AMX, and Highway 1.0.3 has none.
 class TileRegisters {
  public:
   TileRegisters() {

@@ -1,5 +1,5 @@
-// matmul cpu_gemm_bf16: the blocked GEMM of bf16 operands by dot products of pairs along K. AVX-512 BF16 computes a pair in the time of
-// one f32 multiply-add. Operands are packed in pairs, without widening.
+// matmul cpu_gemm_bf16: the blocked GEMM of bf16 operands by dot products of pairs along K. AVX-512 BF16 computes a pair in the
+// time of one f32 multiply-add. Operands are packed in pairs, without widening.
 #include "ops/simd/bf16_target.h"
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "ops/matmul/cpu_gemm_bf16.cc"
@@ -66,7 +66,8 @@ extern const Variant cpu_gemm_bf16 = {
         -> Result<std::unique_ptr<const Kernel>> { return std::make_unique<GemmKernel>(problem, micro_kernel(facts), facts); },
     .reduction_id = [](const Problem& problem, const Tuning&, const DeviceFacts& facts) -> std::optional<std::string> {
       const int64_t steps = ceil_div(problem.matmul().k, 2);
-      return fmt::format("gemm_bf16;kc={};{}", blocking_for(micro_kernel(facts).tile, 1, 1, steps, false, 1, facts).kc, facts.isa);
+      return fmt::format("gemm_bf16;kc={};{}", blocking_for(micro_kernel(facts).tile, 1, 1, steps, false, 1, facts).kc,
+                         facts.isa);
     },
 };
 

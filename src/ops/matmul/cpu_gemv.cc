@@ -1,5 +1,5 @@
-// matmul cpu_gemv: up to 16 rows or columns times a big matrix of weights, which is read once as it is stored; only the small operand
-// is packed.
+// matmul cpu_gemv: up to 16 rows or columns times a big matrix of weights, which is read once as it is stored; only the small
+// operand is packed.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "ops/matmul/cpu_gemv.cc"
 #include <hwy/foreach_target.h>
@@ -30,9 +30,7 @@ void axpy(const GemvArgs& p, int64_t begin, int64_t end) {
   with_type(p.dtype, [&]<typename T>(T) { axpy_rows<T>(p, begin, end); });
 }
 
-GemvMicroKernel dot_kernel() {
-  return {.pack = &pack_vectors, .multiply = &dot, .vector_k = kLanes, .vector_floats = kLanes};
-}
+GemvMicroKernel dot_kernel() { return {.pack = &pack_vectors, .multiply = &dot, .vector_k = kLanes, .vector_floats = kLanes}; }
 GemvMicroKernel axpy_kernel() { return {.pack = &pack_rows, .multiply = &axpy}; }
 
 }  // namespace
@@ -46,8 +44,8 @@ namespace {
 HWY_EXPORT(dot_kernel);
 HWY_EXPORT(axpy_kernel);
 
-// `rows` is the number of weight rows of a register tile of dot products, which are as many streams; axpy takes four times as many
-// in a block.
+// `rows` is the number of weight rows of a register tile of dot products, which are as many streams; axpy takes four times as
+// many in a block.
 constexpr Tuning kTunings[] = {{{{{"rows", 2}}}}, {{{{"rows", 4}}}}, {{{{"rows", 6}}}}};
 
 }  // namespace
@@ -62,8 +60,8 @@ extern const Variant cpu_gemv = {
       return std::nullopt;
     },
     // Few columns need six rows to have enough independent sums and to share loads of X. More columns fill the 32 registers of
-    // AVX-512 with four rows, or 16 registers with two. Over 160 shapes of 1 to 16 columns, with weights in memory, no other number
-    // of rows was more than 15 % faster.
+    // AVX-512 with four rows, or 16 registers with two. Over 160 shapes of 1 to 16 columns, with weights in memory, no other
+    // number of rows was more than 15 % faster.
     .prefer = [](const Problem& problem, const DeviceFacts& facts) -> const Tuning& {
       const int64_t n = problem.matmul().small();
       if (!facts.isa.starts_with("AVX3")) return kTunings[n == 1 ? 1 : 0];

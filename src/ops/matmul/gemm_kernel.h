@@ -34,7 +34,8 @@ class GemmKernel final : public Kernel {
     const Blocking whole = blocking_for(micro_kernel_.tile, shape_.m, shape_.n, steps(), narrows(), problem.threads, facts);
     // With few rows, every micro-kernel is bound by reading B from the second cache level: about 30 bytes per nanosecond.
     const double read = static_cast<double>(operand_bytes(problem)[1]) / 30;
-    tasks_ = task_count(problem.threads, shape_.batch * shape_.m * shape_.n, std::max(work / micro_kernel_.per_ns, read), 1, facts);
+    tasks_ =
+        task_count(problem.threads, shape_.batch * shape_.m * shape_.n, std::max(work / micro_kernel_.per_ns, read), 1, facts);
     grid_ = best_grid(shape_, tasks_, whole.tile.mr, whole.tile.nr);
     tasks_ = std::min(tasks_, shape_.batch * grid_.rows * grid_.columns);
     blocking_ = blocking_for(micro_kernel_.tile, grid_.part_m, grid_.part_n, steps(), narrows(), problem.threads, facts);
@@ -71,17 +72,17 @@ class GemmKernel final : public Kernel {
     const int64_t batch = index / (grid_.rows * grid_.columns), i = index / grid_.columns % grid_.rows * grid_.part_m,
                   j = index % grid_.columns * grid_.part_n;
     OutputBlock block = {.m = std::min(grid_.part_m, shape_.m - i),
-                 .n = std::min(grid_.part_n, shape_.n - j),
-                 .k = shape_.k,
-                 .a = operand_a(shape_, dtype_, args.in[0], batch),
-                 .b = operand_b(shape_, dtype_, args.in[1], batch),
-                 .packed = shape_.packed,
-                 .column = j,
-                 .out_dtype = out_dtype_,
-                 .c = output_at(shape_, out_dtype_, args.out, batch, i, j),
-                 .c_row = shape_.ldc,
-                 .alpha = shape_.alpha,
-                 .beta = shape_.beta};
+                         .n = std::min(grid_.part_n, shape_.n - j),
+                         .k = shape_.k,
+                         .a = operand_a(shape_, dtype_, args.in[0], batch),
+                         .b = operand_b(shape_, dtype_, args.in[1], batch),
+                         .packed = shape_.packed,
+                         .column = j,
+                         .out_dtype = out_dtype_,
+                         .c = output_at(shape_, out_dtype_, args.out, batch, i, j),
+                         .c_row = shape_.ldc,
+                         .alpha = shape_.alpha,
+                         .beta = shape_.beta};
     block.a.data = block.a.at(i, 0);
     if (!block.packed) block.b.data = block.b.at(0, j);
     return block;

@@ -1,6 +1,6 @@
-// GEMV by sums of scaled rows (axpy), for weights whose rows are contiguous along the big dimension. A segment of the results stays in
-// the first cache level while K goes by. Only K fixes the order in which the terms of a result are added.
-// Per-target include guard, as Highway's foreach_target needs it.
+// GEMV by sums of scaled rows (axpy), for weights whose rows are contiguous along the big dimension. A segment of the results
+// stays in the first cache level while K goes by. Only K fixes the order in which the terms of a result are added. Per-target
+// include guard, as Highway's foreach_target needs it.
 #if defined(METALLIC_OPS_MATMUL_GEMV_AXPY_INL_H) == defined(HWY_TARGET_TOGGLE)
 #ifdef METALLIC_OPS_MATMUL_GEMV_AXPY_INL_H
 #undef METALLIC_OPS_MATMUL_GEMV_AXPY_INL_H
@@ -39,7 +39,7 @@ struct AxpyBlock {
   int64_t x_step;             ///< from one row of X to the next
   int64_t width;              ///< elements of the segment
   float* sums;
-  int64_t stride;             ///< from one column's sums to the next
+  int64_t stride;  ///< from one column's sums to the next
 };
 
 // The micro-kernel: kVecs vectors of the segment from element `i` on, or the first `count` lanes of one, times kColumns columns.
@@ -64,7 +64,8 @@ HWY_INLINE void axpy_tile(const AxpyBlock<T>& block, int64_t i, size_t count) {
       return kPartial ? load_f32_partial(d, w, count) : load_f32(d, w + v * kLanes);
     };
     if constexpr (!std::is_same_v<T, float> && kColumns < kVecs) {
-      // A multiply-add can read floats from memory again, but not widened weights. The smaller set of operands stays in registers.
+      // A multiply-add can read floats from memory again, but not widened weights. The smaller set of operands stays in
+      // registers.
       V scale[kColumns];
 #pragma GCC unroll 16
       for (int j = 0; j < kColumns; ++j) scale[j] = hn::Set(d, x[j]);
@@ -118,8 +119,8 @@ void axpy_rows(const GemvArgs& p, int64_t begin, int64_t end) {
   const int64_t most = kSegmentFloats / p.n / 16 * 16;
   const int64_t segments = ceil_div(end - begin, most);
   const int64_t stride = round_up(ceil_div(end - begin, segments), 16);
-  // The rows of a block prefetch those of the next. Nothing prefetches the first block, and its many rows are too many streams for
-  // the hardware prefetchers. So blocks are a small part of K, unless rows are so narrow that all of them form one stream.
+  // The rows of a block prefetch those of the next. Nothing prefetches the first block, and its many rows are too many streams
+  // for the hardware prefetchers. So blocks are a small part of K, unless rows are so narrow that all of them form one stream.
   const int64_t short_block = ceil_div(p.k, 96) * 4;
   const int64_t block = stride * p.n > 3 * kAccumulators / 2 * kLanes ? std::min(4 * p.tile_rows, short_block) : 4 * p.tile_rows;
   HWY_ALIGN float sums[kSegmentFloats];

@@ -1,6 +1,6 @@
-// GEMV by dot products, for weights whose rows are contiguous along K. A tile reads each weight once, as it is stored, and widens it in
-// registers. Only K fixes the order in which the terms of a result are added.
-// Per-target include guard, as Highway's foreach_target needs it.
+// GEMV by dot products, for weights whose rows are contiguous along K. A tile reads each weight once, as it is stored, and widens
+// it in registers. Only K fixes the order in which the terms of a result are added. Per-target include guard, as Highway's
+// foreach_target needs it.
 #if defined(METALLIC_OPS_MATMUL_GEMV_DOT_INL_H) == defined(HWY_TARGET_TOGGLE)
 #ifdef METALLIC_OPS_MATMUL_GEMV_DOT_INL_H
 #undef METALLIC_OPS_MATMUL_GEMV_DOT_INL_H
@@ -44,15 +44,15 @@ struct WidenedDot {
 /// A block of K for a register tile: sums[(i·n + j)·lanes] += row i of W · column j of X.
 template <typename Element>
 struct DotTile {
-  const Element* w;            ///< the tile's first row, at the first K of the block
-  int64_t w_row;               ///< from one row of W to the next
-  const float* x;              ///< the tile's first column, in vectors: [vector of K][n][lanes]
-  int64_t n;                   ///< columns of X
-  int64_t vectors;             ///< whole vectors of K
-  size_t tail;                 ///< elements of K after them
-  int64_t prefetch_distance;   ///< in elements of W; 0: no prefetch
-  bool from_zero;              ///< starts the sums, instead of adding to them
-  float* sums;                 ///< [row][n][lanes]
+  const Element* w;           ///< the tile's first row, at the first K of the block
+  int64_t w_row;              ///< from one row of W to the next
+  const float* x;             ///< the tile's first column, in vectors: [vector of K][n][lanes]
+  int64_t n;                  ///< columns of X
+  int64_t vectors;            ///< whole vectors of K
+  size_t tail;                ///< elements of K after them
+  int64_t prefetch_distance;  ///< in elements of W; 0: no prefetch
+  bool from_zero;             ///< starts the sums, instead of adding to them
+  float* sums;                ///< [row][n][lanes]
 };
 
 // The most columns of a tile of kRows rows; with four rows, 6 on AVX-512 and 2 elsewhere.
@@ -78,9 +78,9 @@ void dot_tile(const DotTile<typename Dot::Element>& tile) {
     const auto row = [&](int i) HWY_ATTR {
       if (prefetches) {
         prefetch_l2(w + i * w_row + ahead);
-        // A second prefetch of the line, because the CPU drops a prefetch that finds no free fill buffer. Steps of half a line have
-        // one anyway (4096×4096 times 4 columns in f32, six rows: 1.61 → 1.35 ms; 1595×208 in bf16: 29 → 24 µs; a single column
-        // loses 3 %).
+        // A second prefetch of the line, because the CPU drops a prefetch that finds no free fill buffer. Steps of half a line
+        // have one anyway (4096×4096 times 4 columns in f32, six rows: 1.61 → 1.35 ms; 1595×208 in bf16: 29 → 24 µs; a single
+        // column loses 3 %).
         if constexpr (kStepBytes >= 64 && kColumns > 1) prefetch_l2(w + i * w_row + ahead - Dot::kVectorK);
       }
       return Dot::load(w + i * w_row);
@@ -187,10 +187,10 @@ void dot_block(const DotTile<typename Dot::Element>& block, int64_t rows) {
     }
 }
 
-// Each tile reads X again. If the bytes of the weights are the bottleneck, K is split in blocks whose part of X fits in half of the
-// first cache level; reads of X from the second level would delay the weights (14336×4096×8: 0.8 times as fast). If multiply-adds
-// are the bottleneck, X may fill a quarter of the second level, because each block loads and stores every accumulator. That pays off
-// only for tiles with few loads per multiply-add, which the second level can feed.
+// Each tile reads X again. If the bytes of the weights are the bottleneck, K is split in blocks whose part of X fits in half of
+// the first cache level; reads of X from the second level would delay the weights (14336×4096×8: 0.8 times as fast). If
+// multiply-adds are the bottleneck, X may fill a quarter of the second level, because each block loads and stores every
+// accumulator. That pays off only for tiles with few loads per multiply-add, which the second level can feed.
 template <typename Dot, int kRows>
 void dot_rows(const GemvArgs& p, int64_t begin, int64_t end) {
   using T = typename Dot::Element;
@@ -237,7 +237,7 @@ template <typename Dot>
 void dot_as(const GemvArgs& p, int64_t begin, int64_t end) {
   p.tile_rows == 2   ? dot_rows<Dot, 2>(p, begin, end)
   : p.tile_rows == 4 ? dot_rows<Dot, 4>(p, begin, end)
-                : dot_rows<Dot, 6>(p, begin, end);
+                     : dot_rows<Dot, 6>(p, begin, end);
 }
 
 }  // namespace

@@ -63,8 +63,7 @@ class GemvKernel final : public Kernel {
     const double weights = static_cast<double>(shape_.batch) * static_cast<double>(shape_.big()) * static_cast<double>(shape_.k);
     tasks_ = task_count(problem.threads, shape_.batch * units(),
                         std::max(work, 0.8 * weights * static_cast<double>(size_of(dtype_))), kPerNs, facts);
-    prefetch_ =
-        shape_.batch * shape_.big() * shape_.k * static_cast<int64_t>(size_of(dtype_)) > tasks_ * facts.l2_bytes * 3 / 4;
+    prefetch_ = shape_.batch * shape_.big() * shape_.k * static_cast<int64_t>(size_of(dtype_)) > tasks_ * facts.l2_bytes * 3 / 4;
     pack_tasks_ =
         task_count(problem.threads, shape_.batch * vectors_, columns * static_cast<double>(shape_.k) * kPackCost, kPerNs, facts);
   }

@@ -56,8 +56,8 @@ HWY_INLINE hn::Vec<D> load_blocks(D d, const T* const* rows, int64_t k) {
 
 /// to[k·step + i] = from[i·across + k·along] for i in [0, width), k in [0, depth); `across` or `along` is 1.
 /// A step is written as kVecs whole vectors. Its floats in [width, kVecs·lanes) are arbitrary finite or input data. A later step
-/// overwrites the spill of an earlier one, and the last step spills up to kVecs·lanes − step floats past the panel. `readable` ≥ width
-/// rows may be read; if they are at least kVecs·lanes, whole vectors are.
+/// overwrites the spill of an earlier one, and the last step spills up to kVecs·lanes − step floats past the panel. `readable` ≥
+/// width rows may be read; if they are at least kVecs·lanes, whole vectors are.
 template <int kVecs, typename T>
 HWY_INLINE void pack_panel(const T* HWY_RESTRICT from, int64_t across, int64_t along, int64_t width, int64_t readable,
                            int64_t depth, float* HWY_RESTRICT to, int64_t step) {
@@ -108,8 +108,8 @@ HWY_INLINE void pack_panel(const T* HWY_RESTRICT from, int64_t across, int64_t a
   }
 }
 
-/// to[k·step + i] = element (k, i) of a panel of packed weights in pairs, for k in [0, depth) and kVecs whole vectors of i. `from` is
-/// the pair of k = 0 and i = 0.
+/// to[k·step + i] = element (k, i) of a panel of packed weights in pairs, for k in [0, depth) and kVecs whole vectors of i.
+/// `from` is the pair of k = 0 and i = 0.
 template <int kVecs>
 HWY_INLINE void unpack_pairs(const bfloat16_t* HWY_RESTRICT from, int64_t depth, float* HWY_RESTRICT to, int64_t step) {
   const hn::ScalableTag<float> d;

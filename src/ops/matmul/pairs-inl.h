@@ -102,7 +102,8 @@ struct PairBlocks {
     pack_pairs<kTileVecs>(b.data, b.column, b.row, columns, readable, depth, to, kNr);
   }
   static void compute(const RegisterTile& tile, int64_t rows) {
-    const auto& kernels = tile.columns > kLanes ? kMicroKernels<PairStep, 2, true, false> : kMicroKernels<PairStep, 1, true, false>;
+    const auto& kernels =
+        tile.columns > kLanes ? kMicroKernels<PairStep, 2, true, false> : kMicroKernels<PairStep, 1, true, false>;
     kernels[static_cast<size_t>(rows - 1)](tile);
   }
 };

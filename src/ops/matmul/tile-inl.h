@@ -54,8 +54,8 @@ using namespace ::metallic::HWY_NAMESPACE;
 using Lane = hn::ScalableTag<float>;
 constexpr int64_t kLanes = hn::MaxLanes(Lane());
 
-// The tile is two vectors wide. Its height fills the registers beside two vectors of B and one broadcast of A: 28 + 3 of the 32 registers
-// of AVX-512, 12 + 3 of 16 elsewhere.
+// The tile is two vectors wide. Its height fills the registers beside two vectors of B and one broadcast of A: 28 + 3 of the 32
+// registers of AVX-512, 12 + 3 of 16 elsewhere.
 constexpr int kTileVecs = 2;
 #if HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX3_DL
 constexpr int kMr = 14;
@@ -66,8 +66,8 @@ constexpr int kMr = 6;
 #endif
 constexpr int64_t kNr = kTileVecs * kLanes;
 
-/// The epilogue for accumulators in memory, at the edges of C and for 16-bit or exact results: c = alpha·sums + keep·c, rounded to T.
-/// A row has `vecs` vectors, of which `tile.columns` floats exist.
+/// The epilogue for accumulators in memory, at the edges of C and for 16-bit or exact results: c = alpha·sums + keep·c, rounded
+/// to T. A row has `vecs` vectors, of which `tile.columns` floats exist.
 template <typename T>
 HWY_NOINLINE void write_tile(const float* sums, int64_t rows, int64_t vecs, const RegisterTile& tile, T* c, int64_t c_row) {
   const Lane d;
@@ -161,7 +161,8 @@ constexpr auto micro_kernels(std::integer_sequence<int, kRows...>) {
 
 /// The micro-kernel for a tile by its rows − 1. Vectors of one lane are never partial.
 template <typename Step, int kVecs, bool kPacked, bool kPartial>
-constexpr auto kMicroKernels = micro_kernels<Step, kVecs, kPacked, kPartial && (kLanes > 1)>(std::make_integer_sequence<int, kMr>());
+constexpr auto kMicroKernels =
+    micro_kernels<Step, kVecs, kPacked, kPartial && (kLanes > 1)>(std::make_integer_sequence<int, kMr>());
 
 }  // namespace
 }  // namespace metallic::matmul::HWY_NAMESPACE

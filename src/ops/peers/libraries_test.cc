@@ -1,4 +1,4 @@
-// What libraries' variants promise beyond the test over all variants: 16-bit types, and calls from several threads.
+// Tests peer variants beyond the test of all variants: 16-bit types, and calls from several threads.
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
@@ -9,8 +9,8 @@
 #include "device/peers/cpu_libraries.h"
 #include "ops/label.h"
 #include "ops/planner.h"
-#include "tuner/verify/oracle.h"
 #include "ops/registry.h"
+#include "tuner/verify/oracle.h"
 
 namespace metallic {
 namespace {
@@ -27,7 +27,7 @@ class Libraries : public testing::Test {
     if (facts_.libraries.empty()) GTEST_SKIP() << "no library on this machine, or none under this sanitizer";
   }
 
-  // The variants of libraries that take a problem.
+  // The peer variants that take a problem.
   std::vector<const Variant*> takers(const Problem& problem) const {
     std::vector<const Variant*> all;
     for (const Variant& variant : variants(problem.op()))
@@ -45,7 +45,7 @@ class Libraries : public testing::Test {
   DeviceFacts facts_ = cpu::facts();
 };
 
-// The operands of a problem; what is between and in the output is NaN.
+// The operands of a problem; padding and output are NaN.
 struct Operands {
   explicit Operands(const Problem& problem) {
     const auto bytes = operand_bytes(problem);

@@ -3,11 +3,11 @@
 // out[b,h,i] = Σ_j p_j·V[b,g,j], p = softmax(scale·Q[b,h,i]·K[b,g]ᵀ) over the visible keys j, g = h / (heads / kv_heads). Under a
 // causal mask these are the keys j ≤ i + offset, otherwise all. A query that sees no key gives zeros. Scores and sums are f32 for
 // every storage type. The weights p may be rounded to the type of the inputs before they are multiplied by V, as engines do.
-// With s = scale·Σ|q||k|, D = head_dim, n visible keys and u, v the roundoffs of f32 and of the inputs' type, an element is within
-// (exp(2·(2·γ_D + 4u)·max s) − 1 + (2n + 64)·u + [16 bit: 2v])·Σ p|V| of the exact value, and then rounded once to the output's
-// type. Denormal bf16 inputs may count as 0. NaN propagates to the rows that see it. A NaN or infinity in V may also reach rows that do
-// not see its key (0·NaN), unless no query of the call sees it.
-// Source: Vaswani et al. 2017; grouped queries: Ainslie et al. 2023.
+// With s = scale·Σ|q||k|, D = head_dim, n visible keys and u, v the roundoffs of f32 and of the inputs' type, an element is
+// within (exp(2·(2·γ_D + 4u)·max s) − 1 + (2n + 64)·u + [16 bit: 2v])·Σ p|V| of the exact value, and then rounded once to the
+// output's type. Denormal bf16 inputs may count as 0. NaN propagates to the rows that see it. A NaN or infinity in V may also
+// reach rows that do not see its key (0·NaN), unless no query of the call sees it. Source: Vaswani et al. 2017; grouped queries:
+// Ainslie et al. 2023.
 #pragma once
 
 #include <algorithm>

@@ -1,5 +1,5 @@
-// sdpa cpu_decode: few queries against a long key cache (split-KV). Tasks share segments of the keys, which all queries of a group of
-// heads read once. Then the segments of each query are combined in their order.
+// sdpa cpu_decode: few queries against a long key cache (split-KV). Tasks share segments of the keys, which all queries of a
+// group of heads read once. Then the segments of each query are combined in their order.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "ops/sdpa/cpu_decode.cc"
 #include <hwy/foreach_target.h>
@@ -23,8 +23,8 @@ HWY_EXPORT(combine);
 using Attend = decltype(&HWY_STATIC_DISPATCH(attend));
 using Combine = decltype(&HWY_STATIC_DISPATCH(combine));
 
-// `segment` is the number of keys in a segment. Short segments balance threads better. Long ones have fewer first rows, which nothing
-// prefetches.
+// `segment` is the number of keys in a segment. Short segments balance threads better. Long ones have fewer first rows, which
+// nothing prefetches.
 constexpr Tuning kTunings[] = {{{{{"segment", 256}}}}, {{{{"segment", 1024}}}}};
 
 // The most queries of a head. With more queries, tiles of queries (cpu_flash) reuse keys more often.

@@ -1,5 +1,5 @@
-// sdpa cpu_flash: flash attention, tiles of queries against tiles of keys with an online softmax; in f32, or in pairs of bf16 if the CPU
-// has dot products of them.
+// sdpa cpu_flash: flash attention, tiles of queries against tiles of keys with an online softmax; in f32, or in pairs of bf16 if
+// the CPU has dot products of them.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "ops/sdpa/cpu_flash.cc"
 #include <hwy/foreach_target.h>
@@ -111,8 +111,8 @@ class CpuFlash final : public Kernel {
   size_t workspace() const override { return static_cast<size_t>(tasks_ * task_floats()) * sizeof(float); }
 
   Code run(const Args& args, std::byte* workspace, Executor& executor) const override {
-    // A task that is done takes the next tile. Under a mask, later tiles of a group are cheaper, so all tasks end at about the same
-    // time.
+    // A task that is done takes the next tile. Under a mask, later tiles of a group are cheaper, so all tasks end at about the
+    // same time.
     std::atomic<int64_t> next = 0;
     executor.parallel(static_cast<size_t>(tasks_), [&](size_t task) {
       float* const scratch = reinterpret_cast<float*>(workspace) + static_cast<int64_t>(task) * task_floats();

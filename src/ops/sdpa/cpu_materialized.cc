@@ -1,5 +1,5 @@
-// sdpa cpu_materialized: two matmuls with a softmax between them, each planned like a problem of its own. Scores are materialized in f32,
-// one group of heads at a time, and weights in the type of the inputs.
+// sdpa cpu_materialized: two matmuls with a softmax between them, each planned like a problem of its own. Scores are materialized
+// in f32, one group of heads at a time, and weights in the type of the inputs.
 #include <algorithm>
 #include <array>
 #include <atomic>
@@ -17,15 +17,15 @@ namespace {
 // heads = 0: all threads share each group of heads; heads = 1: threads share groups, and each group runs on one thread.
 constexpr Tuning kTunings[] = {{{{{"heads", 0}}}}, {{{{"heads", 1}}}}};
 
-// The products of the heads that share K and V. Their queries are rows of one matrix if the strides allow it, otherwise matrices of a
-// batch.
+// The products of the heads that share K and V. Their queries are rows of one matrix if the strides allow it, otherwise matrices
+// of a batch.
 struct GroupProblems {
   int64_t batch, rows;
   Problem scores, weights, values;
 };
 
-// The row stride of a group's queries as one matrix [group·seq_q, head_dim], or nothing if the rows are not equally spaced. With a
-// single query per head, the stride of heads is the row stride.
+// The row stride of a group's queries as one matrix [group·seq_q, head_dim], or nothing if the rows are not equally spaced. With
+// a single query per head, the stride of heads is the row stride.
 std::optional<int64_t> folded_row(const SdpaShape& s, const HeadStrides& strides) {
   if (s.group() == 1 || strides.head == s.seq_q * strides.row) return strides.row;
   if (s.seq_q == 1 && strides.head >= s.head_dim) return strides.head;
@@ -139,8 +139,8 @@ extern const Variant cpu_materialized = {
     .family = "materialized",
     .tunings = kTunings,
     .rejects = [](const Problem&, const Tuning&, const DeviceFacts&) -> std::optional<std::string> { return std::nullopt; },
-    // Sharing a group among threads costs three joins, so enough groups to fill the threads are not shared. With few queries that pays
-    // off even on half of the threads: 8 groups on 16 threads decode in half the time (Llama-3.1-8B, Xeon).
+    // Sharing a group among threads costs three joins, so enough groups to fill the threads are not shared. With few queries that
+    // pays off even on half of the threads: 8 groups on 16 threads decode in half the time (Llama-3.1-8B, Xeon).
     .prefer = [](const Problem& problem, const DeviceFacts&) -> const Tuning& {
       const auto& s = problem.sdpa();
       const int64_t groups = s.batch * s.kv_heads;

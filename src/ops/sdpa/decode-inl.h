@@ -1,6 +1,6 @@
 // Attention of few queries to one segment of the keys: scores, weights and weighted sums. K and V are read once each, as they are
-// stored, and widened in registers. While one of them is read, the next rows of the other are prefetched to the second cache level.
-// Per-target include guard, as Highway's foreach_target needs it.
+// stored, and widened in registers. While one of them is read, the next rows of the other are prefetched to the second cache
+// level. Per-target include guard, as Highway's foreach_target needs it.
 #if defined(METALLIC_OPS_SDPA_DECODE_INL_H) == defined(HWY_TARGET_TOGGLE)
 #ifdef METALLIC_OPS_SDPA_DECODE_INL_H
 #undef METALLIC_OPS_SDPA_DECODE_INL_H
@@ -30,8 +30,8 @@ namespace metallic::sdpa {
 /// Rows of queries and sums are padded to this many floats: whole vectors on every target.
 inline constexpr int64_t kPad = 16;
 
-/// The prefetch distance in bytes of each stream. A second prefetch at half the distance recovers those that the CPU dropped (Zen 4, one
-/// thread: f32 18.2 → 21.5, f16 17.8 → 19.2 of 22 GB/s).
+/// The prefetch distance in bytes of each stream. A second prefetch at half the distance recovers those that the CPU dropped (Zen
+/// 4, one thread: f32 18.2 → 21.5, f16 17.8 → 19.2 of 22 GB/s).
 inline constexpr int64_t kBytesAhead = 8192;
 
 /// Keys of a register tile.
@@ -45,9 +45,9 @@ struct PrefetchRows {
 };
 
 /// A segment of the keys of one head of K and V, read as kKeys streams of `stream` keys each. Four streams have about twice the
-/// bandwidth of a single one (Zen 4, one thread, 16 bits: one stream 9 GB/s, with software prefetches 12; four streams 17). Weights are
-/// stored and summed position by position, stream by stream at each position, also if streams end early. So the order of summation
-/// does not depend on the number of keys.
+/// bandwidth of a single one (Zen 4, one thread, 16 bits: one stream 9 GB/s, with software prefetches 12; four streams 17).
+/// Weights are stored and summed position by position, stream by stream at each position, also if streams end early. So the order
+/// of summation does not depend on the number of keys.
 struct KeySegment {
   int64_t keys, stream, head_dim;
   const void *k, *v;
@@ -63,7 +63,8 @@ struct KeySegment {
   /// The floats of a row of weights in use: whole groups of vectors on every target.
   int64_t places() const { return round_up(std::min(keys, stream) * kKeys, 64); }
 
-  /// The rows `distance` after position `at`. The first values follow the last keys, and the next segment's keys follow the last values.
+  /// The rows `distance` after position `at`. The first values follow the last keys, and the next segment's keys follow the last
+  /// values.
   template <typename T>
   PrefetchRows<T> ahead_of_keys(int64_t at) const {
     return ahead<T>(at + distance, k, k_row, v, v_row);
@@ -98,7 +99,7 @@ struct DecodeUnit {
 struct SegmentResults {
   float* max;
   const float* total;
-  float* sums;          ///< of segment i at i·sums_stride
+  float* sums;  ///< of segment i at i·sums_stride
   int64_t segments, sums_stride;
   float scale;
   int64_t head_dim;
@@ -137,8 +138,8 @@ void pack_query(const T* q, int64_t head_dim, int64_t rows, float* to) {
                to);
 }
 
-// The sums of the lanes of four accumulators, in two steps. `store_blocks` sums each block of four lanes and stores the result of each
-// row, kSubtiles vectors apart. `add_blocks_of` adds the blocks of each of these vectors.
+// The sums of the lanes of four accumulators, in two steps. `store_blocks` sums each block of four lanes and stores the result of
+// each row, kSubtiles vectors apart. `add_blocks_of` adds the blocks of each of these vectors.
 #if HWY_TARGET == HWY_SCALAR
 template <int kRows, class V>
 HWY_INLINE void store_blocks(const V (&sum)[kRows][kKeys], float* HWY_RESTRICT subtiles) {
@@ -253,8 +254,8 @@ void score_chunk(const KeySegment& s, const float* HWY_RESTRICT q, float* HWY_RE
   }
 }
 
-// The micro-kernel of P·V: to[j·padded_dim + column …] += Σ weights[j·stride + place]·V[key][column …] over positions [begin, end) of
-// each stream, for kVecs vectors or the first `count` lanes of one. Starts from 0 if begin is 0.
+// The micro-kernel of P·V: to[j·padded_dim + column …] += Σ weights[j·stride + place]·V[key][column …] over positions [begin,
+// end) of each stream, for kVecs vectors or the first `count` lanes of one. Starts from 0 if begin is 0.
 template <typename T, int kRows, int kVecs, bool kPartial>
 HWY_INLINE void value_tile(const KeySegment& s, int64_t begin, int64_t end, int64_t column, const float* HWY_RESTRICT weights,
                            int64_t stride, float* HWY_RESTRICT to, size_t count) {

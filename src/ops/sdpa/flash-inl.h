@@ -1,6 +1,6 @@
-// Flash attention of a tile of queries, for any arithmetic: tiles of keys go by, and their scores never leave the cache (online softmax).
-// Rows of a register tile are keys and its columns queries, so maxima and sums over keys need no reduction across lanes.
-// Per-target include guard, as Highway's foreach_target needs it.
+// Flash attention of a tile of queries, for any arithmetic: tiles of keys go by, and their scores never leave the cache (online
+// softmax). Rows of a register tile are keys and its columns queries, so maxima and sums over keys need no reduction across
+// lanes. Per-target include guard, as Highway's foreach_target needs it.
 #if defined(METALLIC_OPS_SDPA_FLASH_INL_H) == defined(HWY_TARGET_TOGGLE)
 #ifdef METALLIC_OPS_SDPA_FLASH_INL_H
 #undef METALLIC_OPS_SDPA_FLASH_INL_H
@@ -28,9 +28,9 @@ namespace hn = hwy::HWY_NAMESPACE;
 using namespace ::metallic::HWY_NAMESPACE;
 using ::metallic::matmul::RegisterTile;
 using ::metallic::matmul::HWY_NAMESPACE::kLanes;
+using ::metallic::matmul::HWY_NAMESPACE::kMicroKernels;
 using ::metallic::matmul::HWY_NAMESPACE::kMr;
 using ::metallic::matmul::HWY_NAMESPACE::kNr;
-using ::metallic::matmul::HWY_NAMESPACE::kMicroKernels;
 using ::metallic::matmul::HWY_NAMESPACE::kTileVecs;
 using ::metallic::matmul::HWY_NAMESPACE::Lane;
 using V = hn::Vec<Lane>;
@@ -43,7 +43,9 @@ inline int64_t query_at(const SdpaShape& s, const HeadStrides& strides, int64_t 
 }
 
 // The number of keys that a query of the tile sees.
-inline int64_t visible_to(const QueryTile& tile, int64_t query) { return visible_keys(*tile.shape, (tile.first + query) / tile.shape->group()); }
+inline int64_t visible_to(const QueryTile& tile, int64_t query) {
+  return visible_keys(*tile.shape, (tile.first + query) / tile.shape->group());
+}
 
 // Rows [0, rows) of a product in register tiles of equal heights. depth(end) is the number of steps that rows before `end` need.
 template <class Step, typename Depth>
@@ -59,8 +61,8 @@ void multiply(RegisterTile registers, int64_t rows, const Depth& depth) {
   }
 }
 
-// A step of the online softmax for a vector of queries: turns scores into weights relative to the largest score so far. Updates `max` and
-// `total`, and sets `factor` to the factor of all earlier weights. kMasked: lane l sees the keys below visible[l].
+// A step of the online softmax for a vector of queries: turns scores into weights relative to the largest score so far. Updates
+// `max` and `total`, and sets `factor` to the factor of all earlier weights. kMasked: lane l sees the keys below visible[l].
 template <bool kMasked>
 void weigh(float* HWY_RESTRICT scores, int64_t stride, int64_t keys, V visible, float scale, float* HWY_RESTRICT max,
            float* HWY_RESTRICT total, float* HWY_RESTRICT factor) {

@@ -15,8 +15,8 @@ struct TileExtent {
   int64_t queries, keys;
 };
 
-/// The offsets of a task's scratch memory, in floats; [a, b] is in row-major order. Panels are as wide as a register tile and start at
-/// cache lines.
+/// The offsets of a task's scratch memory, in floats; [a, b] is in row-major order. Panels are as wide as a register tile and
+/// start at cache lines.
 struct FlashScratch {
   int64_t query;               ///< panels of [head_dim, panel of queries]
   int64_t key;                 ///< [keys, key_row]
@@ -42,8 +42,8 @@ constexpr FlashScratch flash_scratch(int64_t head_dim, const TileExtent& tile) {
   return at;
 }
 
-/// A tile of the queries that share a head of K and V. Queries are numbered by position first and then by head, so the queries of a
-/// tile see about the same keys.
+/// A tile of the queries that share a head of K and V. Queries are numbered by position first and then by head, so the queries of
+/// a tile see about the same keys.
 struct QueryTile {
   const SdpaShape* shape;
   DType dtype, out_dtype;

@@ -21,8 +21,8 @@ namespace {
 
 #if METALLIC_BF16_DOTS
 
-// The arithmetic of bf16 pairs; see F32Attention. Pairs are neighbours in head_dim for scores, and neighbouring keys for sums; weights are
-// rounded to bf16.
+// The arithmetic of bf16 pairs; see F32Attention. Pairs are neighbours in head_dim for scores, and neighbouring keys for sums;
+// weights are rounded to bf16.
 struct PairAttention {
   using Step = matmul::HWY_NAMESPACE::PairStep;
 

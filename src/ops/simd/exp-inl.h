@@ -16,8 +16,8 @@ namespace metallic::HWY_NAMESPACE {
 namespace {
 namespace hn = hwy::HWY_NAMESPACE;
 
-/// The larger of `least` and x, or NaN if x is NaN. Highway leaves the result of Max for NaN to the target; x86 returns the second
-/// operand.
+/// The larger of `least` and x, or NaN if x is NaN. Highway leaves the result of Max for NaN to the target; x86 returns the
+/// second operand.
 template <class D, class V = hn::Vec<D>>
 HWY_INLINE V clamp_below([[maybe_unused]] D d, V least, V x) {
 #if HWY_ARCH_X86 && HWY_TARGET != HWY_SCALAR && HWY_TARGET != HWY_EMU128
@@ -27,8 +27,8 @@ HWY_INLINE V clamp_below([[maybe_unused]] D d, V least, V x) {
 #endif
 }
 
-/// Coefficients of q in e^r = 1 + r·q(r) on |r| ≤ ln 2 / 2, highest power first. A Remez exchange minimised the error in ULP of the
-/// result; coefficients were rounded one by one, and the others fitted again.
+/// Coefficients of q in e^r = 1 + r·q(r) on |r| ≤ ln 2 / 2, highest power first. A Remez exchange minimised the error in ULP of
+/// the result; coefficients were rounded one by one, and the others fitted again.
 #undef METALLIC_EXP_Q
 #if HWY_NATIVE_FMA
 #define METALLIC_EXP_Q \
@@ -39,9 +39,9 @@ HWY_INLINE V clamp_below([[maybe_unused]] D d, V least, V x) {
   { 0x1.4edf76p-10f, 0x1.12410ap-7f, 0x1.557f1cp-5f, 0x1.555486p-3f, 0x1.ffffccp-2f, 1.0f }
 #endif
 
-/// e^x for x in [−∞, 0] or NaN; e^0 is exactly 1. Computes e^x = 2ⁿ·e^r with n = round(x·log₂e) and r = x − n·ln 2. ln 2 is split in
-/// two terms, which makes r exact to the last bit. Results below 2^−126.5 are flushed to 0: a denormal costs many CPUs an assist of
-/// over a hundred cycles, and it is far below the rounding error of any row's sum.
+/// e^x for x in [−∞, 0] or NaN; e^0 is exactly 1. Computes e^x = 2ⁿ·e^r with n = round(x·log₂e) and r = x − n·ln 2. ln 2 is split
+/// in two terms, which makes r exact to the last bit. Results below 2^−126.5 are flushed to 0: a denormal costs many CPUs an
+/// assist of over a hundred cycles, and it is far below the rounding error of any row's sum.
 template <class D, class V = hn::Vec<D>>
 HWY_INLINE V exp_nonpositive(D d, V x) {
   const hn::RebindToSigned<D> di;

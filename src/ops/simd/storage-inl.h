@@ -118,8 +118,8 @@ HWY_INLINE void store_f32(hn::Vec<D> value, D d, T* to) {
   hn::StoreU(narrow(d, T(), value), Bits16<D>(), reinterpret_cast<uint16_t*>(to));
 }
 
-/// Writes Lanes(d) elements by non-temporal stores if the target has them; `to` is aligned to their bytes. The writing thread calls
-/// hwy::FlushStream before another thread reads them.
+/// Writes Lanes(d) elements by non-temporal stores if the target has them; `to` is aligned to their bytes. The writing thread
+/// calls hwy::FlushStream before another thread reads them.
 template <class D>
 HWY_INLINE void stream_f32(hn::Vec<D> value, D d, float* to) {
   hn::Stream(value, d, to);

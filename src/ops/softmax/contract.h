@@ -1,11 +1,11 @@
 // The contract of every softmax variant, and the helpers that the variants share.
 //
-// With x = scale·in, row i of the output is exp(x − max) / Σ exp(x − max) over the visible keys. Under a causal mask these are the
-// keys j ≤ (i mod seq_q) + offset, otherwise all. Masked keys give 0, and a row without a visible key gives zeros. If all visible
-// keys are −∞, or one is NaN or +∞, every visible key gives NaN (as in torch.softmax); libraries may spread NaN differently.
-// Input and output may be the same memory if their types and strides are equal. Masked keys are not read. Arithmetic is f32 for
-// every storage type, and the result is rounded once. The difference to the row's maximum is scaled, so scale·in may exceed the
-// largest f32. Two inputs further apart than the largest f32 count as infinitely far apart for any scale.
+// With x = scale·in, row i of the output is exp(x − max) / Σ exp(x − max) over the visible keys. Under a causal mask these are
+// the keys j ≤ (i mod seq_q) + offset, otherwise all. Masked keys give 0, and a row without a visible key gives zeros. If all
+// visible keys are −∞, or one is NaN or +∞, every visible key gives NaN (as in torch.softmax); libraries may spread NaN
+// differently. Input and output may be the same memory if their types and strides are equal. Masked keys are not read. Arithmetic
+// is f32 for every storage type, and the result is rounded once. The difference to the row's maximum is scaled, so scale·in may
+// exceed the largest f32. Two inputs further apart than the largest f32 count as infinitely far apart for any scale.
 #pragma once
 
 #include <algorithm>
@@ -22,8 +22,8 @@ inline int64_t visible_keys(const SoftmaxShape& shape, int64_t row) {
   return metallic::visible_keys(row % std::max<int64_t>(1, shape.seq_q), shape.seq_q, shape.seq_k, shape.causal, shape.offset);
 }
 
-/// The cost of all rows before `row`, in visible keys. A masked key is only written. That takes two fifths of a visible key's time
-/// in the last cache level, less in nearer levels, and half in memory.
+/// The cost of all rows before `row`, in visible keys. A masked key is only written. That takes two fifths of a visible key's
+/// time in the last cache level, less in nearer levels, and half in memory.
 inline double work_before(const SoftmaxShape& shape, int64_t row) {
   const int64_t queries = std::max<int64_t>(1, shape.seq_q);
   // Keys that the first `count` queries see: from query `first` on 1, 2, 3 …, from query `full` on all.

@@ -1,5 +1,5 @@
-// softmax cpu_block: online softmax over segments of a row that fit in cache; the exponentials of a segment are relative to its own
-// maximum and are rescaled when they are written. Tasks share rows, or segments if rows are few.
+// softmax cpu_block: online softmax over segments of a row that fit in cache; the exponentials of a segment are relative to its
+// own maximum and are rescaled when they are written. Tasks share rows, or segments if rows are few.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "ops/softmax/cpu_block.cc"
 #include <hwy/cache_control.h>
@@ -205,9 +205,9 @@ class CpuBlock final : public Kernel {
   SegmentPasses passes_;
 };
 
-// The longest segments of which each thread still has four, if rows are few. In f32 rows longer than a quarter of the second cache
-// level, input and output of a segment must fit in half of the first level (Zen 4, 50,000 and 120,000 keys: 1024 keys are 10 to
-// 20 % faster than 4096 from memory and 5 to 10 % slower in the last level).
+// The longest segments of which each thread still has four, if rows are few. In f32 rows longer than a quarter of the second
+// cache level, input and output of a segment must fit in half of the first level (Zen 4, 50,000 and 120,000 keys: 1024 keys are
+// 10 to 20 % faster than 4096 from memory and 5 to 10 % slower in the last level).
 const Tuning& preferred_segment(const Problem& problem, const DeviceFacts& facts) {
   const auto& shape = problem.softmax();
   if (problem.dtype == DType::f32 && shape.seq_k * 8 > facts.l2_bytes / 4) return kTunings[0];

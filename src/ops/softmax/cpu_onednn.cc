@@ -1,15 +1,15 @@
-// softmax cpu_onednn: the softmax primitive of the oneDNN that this machine has. Of a row with a NaN or +∞ it gives NaN in
-// that place only and 0 in the others, where the contract has NaN in all.
-#include "ops/variant.h"
+// softmax cpu_onednn: the softmax primitive of the oneDNN on this machine. In a row with a NaN or +∞, only that element becomes
+// NaN and the others 0; the contract of our own variants has NaN in all.
 #include "ops/peers/onednn_kernel.h"
+#include "ops/variant.h"
 
 namespace metallic::softmax {
 namespace {
 
 constexpr Tuning kTunings[] = {{}};
 
-// Null where oneDNN has no implementation.
-Description description_of(const Problem& problem) {
+// Null if oneDNN has no implementation.
+PrimitiveDescription description_of(const Problem& problem) {
   const SoftmaxShape& s = problem.softmax();
   const cpu::Onednn* api = cpu::onednn();
   if (!api) return nullptr;

@@ -1,5 +1,5 @@
-// softmax cpu_vec: three passes over each row (maximum, exponentials with their sum, scaling) while it stays in cache; tasks share
-// the rows.
+// softmax cpu_vec: three passes over each row (maximum, exponentials with their sum, scaling) while it stays in cache; tasks
+// share the rows.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "ops/softmax/cpu_vec.cc"
 #include <hwy/cache_control.h>
@@ -56,8 +56,8 @@ void vec_rows(const SoftmaxShape& shape, const void* in, void* out, float* row, 
   }
 }
 
-// The same with non-temporal stores. One loop writes a row, computes the exponentials of the next and prefetches the one after it,
-// which keeps memory busy all the time. `rows` holds the exponentials of two rows.
+// The same with non-temporal stores. One loop writes a row, computes the exponentials of the next and prefetches the one after
+// it, which keeps memory busy all the time. `rows` holds the exponentials of two rows.
 template <int kUnroll, typename In, typename Out>
 void streamed_rows(const SoftmaxShape& shape, const void* in, void* out, float* rows, int64_t begin, int64_t end, int64_t ahead) {
   using Write = Scaling</*kStream=*/true, Out>;

@@ -57,8 +57,8 @@ struct Maximum {
   }
 };
 
-/// exp(scale·(x − max)). Scaling the difference gives exactly 1 for the largest x on every target. A fused x·scale − fl(max·scale)
-/// would miss 0 by up to half an ULP of max·scale.
+/// exp(scale·(x − max)). Scaling the difference gives exactly 1 for the largest x on every target. A fused x·scale −
+/// fl(max·scale) would miss 0 by up to half an ULP of max·scale.
 template <class D, class V = hn::Vec<D>>
 HWY_INLINE V exp_difference(D d, V x, V max, V scale) {
   return exp_nonpositive(d, hn::Mul(hn::Sub(x, max), scale));
