@@ -6,7 +6,7 @@
 namespace metallic::cpu {
 
 /// The CPU of this machine: model and caches from cpuinfo, SIMD target from Highway, the cores that this process may use.
-DeviceFacts facts();
+DeviceInfo device();
 
 /// The cores that this process may run on. Containers and taskset can restrict it to fewer than the machine has.
 int usable_cores();

@@ -12,7 +12,7 @@
 namespace metallic::matmul {
 
 /// Why `library` cannot compute the problem, or nothing.
-std::optional<std::string> blas_rejects(std::string_view library, const Problem& problem, const DeviceFacts& facts);
+std::optional<std::string> blas_rejects(std::string_view library, const Problem& problem, const DeviceInfo& device);
 
 /// The kernel of a problem that is not rejected. The library may take locks and allocate while it runs. Its number of threads
 /// belongs to the process, so plans that run at once may use each other's number of threads.

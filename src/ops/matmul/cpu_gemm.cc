@@ -62,10 +62,10 @@ HWY_EXPORT(multiply_direct);
 // `pack` copies operands into panels, which pays off if each packed float is used often.
 constexpr Tuning kTunings[] = {{{{{"pack", 0}}}}, {{{{"pack", 1}}}}};
 
-GemmMicroKernel micro_kernel(const Problem& problem, bool packs, const DeviceFacts& facts) {
-  return {.multiply = packs ? cpu::pick(HWY_DISPATCH_TABLE(multiply_packed), facts.isa_bit)
-                            : cpu::pick(HWY_DISPATCH_TABLE(multiply_direct), facts.isa_bit),
-          .tile = cpu::pick(HWY_DISPATCH_TABLE(tile_shape), facts.isa_bit)(),
+GemmMicroKernel micro_kernel(const Problem& problem, bool packs, const DeviceInfo& device) {
+  return {.multiply = packs ? cpu::pick(HWY_DISPATCH_TABLE(multiply_packed), device.cpu().hwy_target)
+                            : cpu::pick(HWY_DISPATCH_TABLE(multiply_direct), device.cpu().hwy_target),
+          .tile = cpu::pick(HWY_DISPATCH_TABLE(tile_shape), device.cpu().hwy_target)(),
           .packs = packs,
           .reads_panels = problem.dtype == DType::f32};
 }
@@ -77,7 +77,7 @@ bool all_f32(const Problem& problem) { return problem.dtype == DType::f32 && pro
 extern const Variant cpu_gemm = {
     .family = "gemm",
     .tunings = kTunings,
-    .rejects = [](const Problem& problem, const Tuning& tuning, const DeviceFacts&) -> std::optional<std::string> {
+    .rejects = [](const Problem& problem, const Tuning& tuning, const DeviceInfo&) -> std::optional<std::string> {
       if (tuning["pack"] == 1) return std::nullopt;
       if (auto refusal = refuses_packed(problem)) return refusal;
       if (!all_f32(problem)) return "pack = 0 computes on operands and results as they are stored, in f32 only";
@@ -87,20 +87,20 @@ extern const Variant cpu_gemm = {
     // Short rows of B cover few pages and need no packing, nor do those of a transposed A. A B that is used only a few times
     // needs none either. Up to 128 columns, reading B in place was up to 50 % faster and never 2 % slower; beyond, from 5 rows
     // on, it was up to 73 % slower (Zen 4, 190 shapes of 1 to 8117 by 33 to 8144 by 1 to 8045, cold caches).
-    .prefer = [](const Problem& problem, const DeviceFacts&) -> const Tuning& {
+    .prefer = [](const Problem& problem, const DeviceInfo&) -> const Tuning& {
       const auto& shape = problem.matmul();
       constexpr int64_t kShort = 128, kFewUses = 4;
       const bool reads_well = (shape.n <= kShort || shape.m <= kFewUses) && (!shape.ta || shape.m <= kShort);
       return kTunings[all_f32(problem) && !shape.tb && !shape.packed && reads_well ? 0 : 1];
     },
-    .prepare = [](const Problem& problem, const Tuning& tuning, const DeviceFacts& facts,
+    .prepare = [](const Problem& problem, const Tuning& tuning, const DeviceInfo& device,
                   Planner&) -> Result<std::unique_ptr<const Kernel>> {
-      return std::make_unique<GemmKernel>(problem, micro_kernel(problem, tuning["pack"] == 1, facts), facts);
+      return std::make_unique<GemmKernel>(problem, micro_kernel(problem, tuning["pack"] == 1, device), device);
     },
-    .reduction_id = [](const Problem& problem, const Tuning&, const DeviceFacts& facts) -> std::optional<std::string> {
+    .reduction_id = [](const Problem& problem, const Tuning&, const DeviceInfo& device) -> std::optional<std::string> {
       const int64_t k = problem.matmul().k;
-      return fmt::format("gemm;kc={};{}", blocking_for(micro_kernel(problem, true, facts).tile, 1, 1, k, false, 1, facts).kc,
-                         facts.isa);
+      return fmt::format("gemm;kc={};{}", blocking_for(micro_kernel(problem, true, device).tile, 1, 1, k, false, 1, device).kc,
+                         device.cpu().isa);
     },
 };
 

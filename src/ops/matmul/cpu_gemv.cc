@@ -53,7 +53,7 @@ constexpr Tuning kTunings[] = {{{{{"rows", 2}}}}, {{{{"rows", 4}}}}, {{{{"rows",
 extern const Variant cpu_gemv = {
     .family = "gemv",
     .tunings = kTunings,
-    .rejects = [](const Problem& problem, const Tuning&, const DeviceFacts&) -> std::optional<std::string> {
+    .rejects = [](const Problem& problem, const Tuning&, const DeviceInfo&) -> std::optional<std::string> {
       if (auto refusal = refuses_packed(problem)) return refusal;
       const int64_t n = problem.matmul().small();
       if (n > kMostColumns) return fmt::format("n = {} is above {}", n, kMostColumns);
@@ -62,19 +62,19 @@ extern const Variant cpu_gemv = {
     // Few columns need six rows to have enough independent sums and to share loads of X. More columns fill the 32 registers of
     // AVX-512 with four rows, or 16 registers with two. Over 160 shapes of 1 to 16 columns, with weights in memory, no other
     // number of rows was more than 15 % faster.
-    .prefer = [](const Problem& problem, const DeviceFacts& facts) -> const Tuning& {
+    .prefer = [](const Problem& problem, const DeviceInfo& device) -> const Tuning& {
       const int64_t n = problem.matmul().small();
-      if (!facts.isa.starts_with("AVX3")) return kTunings[n == 1 ? 1 : 0];
+      if (!device.cpu().isa.starts_with("AVX3")) return kTunings[n == 1 ? 1 : 0];
       return kTunings[n <= 4 || !along_k(problem.matmul()) ? 2 : 1];
     },
-    .prepare = [](const Problem& problem, const Tuning& tuning, const DeviceFacts& facts,
+    .prepare = [](const Problem& problem, const Tuning& tuning, const DeviceInfo& device,
                   Planner&) -> Result<std::unique_ptr<const Kernel>> {
-      const auto micro_kernel = along_k(problem.matmul()) ? cpu::pick(HWY_DISPATCH_TABLE(dot_kernel), facts.isa_bit)
-                                                          : cpu::pick(HWY_DISPATCH_TABLE(axpy_kernel), facts.isa_bit);
-      return std::make_unique<GemvKernel>(problem, tuning["rows"], micro_kernel(), facts);
+      const auto micro_kernel = along_k(problem.matmul()) ? cpu::pick(HWY_DISPATCH_TABLE(dot_kernel), device.cpu().hwy_target)
+                                                          : cpu::pick(HWY_DISPATCH_TABLE(axpy_kernel), device.cpu().hwy_target);
+      return std::make_unique<GemvKernel>(problem, tuning["rows"], micro_kernel(), device);
     },
-    .reduction_id = [](const Problem& problem, const Tuning&, const DeviceFacts& facts) -> std::optional<std::string> {
-      return (along_k(problem.matmul()) ? "dot;" : "scaled_rows;") + facts.isa;
+    .reduction_id = [](const Problem& problem, const Tuning&, const DeviceInfo& device) -> std::optional<std::string> {
+      return (along_k(problem.matmul()) ? "dot;" : "scaled_rows;") + device.cpu().isa;
     },
 };
 

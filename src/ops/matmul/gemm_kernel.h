@@ -26,19 +26,19 @@ struct GemmMicroKernel {
 
 class GemmKernel final : public Kernel {
  public:
-  GemmKernel(const Problem& problem, const GemmMicroKernel& micro_kernel, const DeviceFacts& facts)
+  GemmKernel(const Problem& problem, const GemmMicroKernel& micro_kernel, const DeviceInfo& device)
       : shape_(problem.matmul()), dtype_(problem.dtype), out_dtype_(problem.out_dtype), micro_kernel_(micro_kernel) {
     if (shape_.batch == 0 || shape_.m == 0 || shape_.n == 0 || shape_.k == 0) return;
     const double work = static_cast<double>(shape_.batch) * static_cast<double>(shape_.m) * static_cast<double>(shape_.n) *
                         static_cast<double>(shape_.k);
-    const Blocking whole = blocking_for(micro_kernel_.tile, shape_.m, shape_.n, steps(), narrows(), problem.threads, facts);
+    const Blocking whole = blocking_for(micro_kernel_.tile, shape_.m, shape_.n, steps(), narrows(), problem.threads, device);
     // With few rows, every micro-kernel is bound by reading B from the second cache level: about 30 bytes per nanosecond.
     const double read = static_cast<double>(operand_bytes(problem)[1]) / 30;
     tasks_ =
-        task_count(problem.threads, shape_.batch * shape_.m * shape_.n, std::max(work / micro_kernel_.per_ns, read), 1, facts);
+        task_count(problem.threads, shape_.batch * shape_.m * shape_.n, std::max(work / micro_kernel_.per_ns, read), 1, device);
     grid_ = best_grid(shape_, tasks_, whole.tile.mr, whole.tile.nr);
     tasks_ = std::min(tasks_, shape_.batch * grid_.rows * grid_.columns);
-    blocking_ = blocking_for(micro_kernel_.tile, grid_.part_m, grid_.part_n, steps(), narrows(), problem.threads, facts);
+    blocking_ = blocking_for(micro_kernel_.tile, grid_.part_m, grid_.part_n, steps(), narrows(), problem.threads, device);
     blocking_.reads_panels = shape_.packed && micro_kernel_.reads_panels;
   }
 

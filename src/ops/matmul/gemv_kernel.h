@@ -48,7 +48,7 @@ struct GemvMicroKernel {
 
 class GemvKernel final : public Kernel {
  public:
-  GemvKernel(const Problem& problem, int64_t tile_rows, const GemvMicroKernel& micro_kernel, const DeviceFacts& facts)
+  GemvKernel(const Problem& problem, int64_t tile_rows, const GemvMicroKernel& micro_kernel, const DeviceInfo& device)
       : shape_(problem.matmul()),
         dtype_(problem.dtype),
         out_dtype_(problem.out_dtype),
@@ -62,10 +62,11 @@ class GemvKernel final : public Kernel {
     // A single column reads up to 62 bytes per nanosecond from the second cache level.
     const double weights = static_cast<double>(shape_.batch) * static_cast<double>(shape_.big()) * static_cast<double>(shape_.k);
     tasks_ = task_count(problem.threads, shape_.batch * units(),
-                        std::max(work, 0.8 * weights * static_cast<double>(size_of(dtype_))), kPerNs, facts);
-    prefetch_ = shape_.batch * shape_.big() * shape_.k * static_cast<int64_t>(size_of(dtype_)) > tasks_ * facts.l2_bytes * 3 / 4;
+                        std::max(work, 0.8 * weights * static_cast<double>(size_of(dtype_))), kPerNs, device);
+    prefetch_ =
+        shape_.batch * shape_.big() * shape_.k * static_cast<int64_t>(size_of(dtype_)) > tasks_ * device.cpu().l2_bytes * 3 / 4;
     pack_tasks_ =
-        task_count(problem.threads, shape_.batch * vectors_, columns * static_cast<double>(shape_.k) * kPackCost, kPerNs, facts);
+        task_count(problem.threads, shape_.batch * vectors_, columns * static_cast<double>(shape_.k) * kPackCost, kPerNs, device);
   }
 
   size_t workspace() const override { return packs_ ? static_cast<size_t>(shape_.batch * packed_floats()) * sizeof(float) : 0; }

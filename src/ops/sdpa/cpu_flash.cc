@@ -85,7 +85,7 @@ namespace {
 
 HWY_EXPORT(attend_in_f32);
 
-bool in_pairs(const Problem& problem, const DeviceFacts& facts) { return problem.dtype == DType::bf16 && has_bf16_dots(facts); }
+bool in_pairs(const Problem& problem, const DeviceInfo& device) { return problem.dtype == DType::bf16 && has_bf16_dots(device); }
 
 // Large tiles widen a key less often and amortise their overhead over more work. Small tiles balance threads better.
 constexpr Tuning kTunings[] = {{{{{"keys", 128}, {"queries", 64}}}}, {{{{"keys", 256}, {"queries", 128}}}}};
@@ -94,18 +94,18 @@ TileExtent extent(const Tuning& tuning) { return {.queries = tuning["queries"], 
 
 class CpuFlash final : public Kernel {
  public:
-  CpuFlash(const Problem& problem, const TileExtent& tile, const DeviceFacts& facts)
+  CpuFlash(const Problem& problem, const TileExtent& tile, const DeviceInfo& device)
       : shape_(problem.sdpa()),
         dtype_(problem.dtype),
         out_dtype_(problem.out_dtype),
         tile_(tile),
-        attend_(in_pairs(problem, facts) ? attend_in_pairs(facts.isa_bit)
-                                         : cpu::pick(HWY_DISPATCH_TABLE(attend_in_f32), facts.isa_bit)) {
+        attend_(in_pairs(problem, device) ? attend_in_pairs(device.cpu().hwy_target)
+                                          : cpu::pick(HWY_DISPATCH_TABLE(attend_in_f32), device.cpu().hwy_target)) {
     if (operand_bytes(problem)[kOut] == 0) return;
     queries_ = shape_.group() * shape_.seq_q;
     group_tiles_ = ceil_div(queries_, tile_.queries);
     tiles_ = shape_.batch * shape_.kv_heads * group_tiles_;
-    tasks_ = task_count(problem.threads, tiles_, work(problem).flops / 2, kPerNs, facts);
+    tasks_ = task_count(problem.threads, tiles_, work(problem).flops / 2, kPerNs, device);
   }
 
   size_t workspace() const override { return static_cast<size_t>(tasks_ * task_floats()) * sizeof(float); }
@@ -152,23 +152,23 @@ class CpuFlash final : public Kernel {
 extern const Variant cpu_flash = {
     .family = "flash",
     .tunings = kTunings,
-    .rejects = [](const Problem&, const Tuning&, const DeviceFacts&) -> std::optional<std::string> { return std::nullopt; },
+    .rejects = [](const Problem&, const Tuning&, const DeviceInfo&) -> std::optional<std::string> { return std::nullopt; },
     // Large tiles, if each thread has at least four of them and the scratch memory of one fits in the second cache level.
-    .prefer = [](const Problem& problem, const DeviceFacts& facts) -> const Tuning& {
+    .prefer = [](const Problem& problem, const DeviceInfo& device) -> const Tuning& {
       const auto& s = problem.sdpa();
       const TileExtent large = extent(kTunings[1]);
       const int64_t tiles = s.batch * s.kv_heads * (s.group() * s.seq_q / large.queries);
-      const auto fits = [&] { return flash_scratch(s.head_dim, large).end * 4 <= facts.l2_bytes * 3 / 4; };
+      const auto fits = [&] { return flash_scratch(s.head_dim, large).end * 4 <= device.cpu().l2_bytes * 3 / 4; };
       return kTunings[tiles >= 4 * problem.threads && s.head_dim <= 1024 && fits() ? 1 : 0];
     },
-    .prepare = [](const Problem& problem, const Tuning& tuning, const DeviceFacts& facts,
+    .prepare = [](const Problem& problem, const Tuning& tuning, const DeviceInfo& device,
                   Planner&) -> Result<std::unique_ptr<const Kernel>> {
       if (static_cast<double>(problem.sdpa().head_dim) * problem.threads > 0x1p40)
         return fail(Code::out_of_memory, "tiles of {} elements a head are more than a machine holds", problem.sdpa().head_dim);
-      return std::make_unique<CpuFlash>(problem, extent(tuning), facts);
+      return std::make_unique<CpuFlash>(problem, extent(tuning), device);
     },
-    .reduction_id = [](const Problem& problem, const Tuning& tuning, const DeviceFacts& facts) -> std::optional<std::string> {
-      return (in_pairs(problem, facts) ? "flash_pairs;" : "flash;") + to_string(tuning) + ";" + facts.isa;
+    .reduction_id = [](const Problem& problem, const Tuning& tuning, const DeviceInfo& device) -> std::optional<std::string> {
+      return (in_pairs(problem, device) ? "flash_pairs;" : "flash;") + to_string(tuning) + ";" + device.cpu().isa;
     },
 };
 

@@ -8,6 +8,6 @@
 namespace metallic {
 
 /// Whether the CPU has AVX-512 BF16 and the device's target is one that bf16_pairs-inl.h compiles for; asked at every choice.
-inline bool has_bf16_dots(const DeviceFacts& facts) { return facts.bf16_dots && facts.isa_bit == HWY_AVX3; }
+inline bool has_bf16_dots(const DeviceInfo& device) { return device.cpu().bf16_dots && device.cpu().hwy_target == HWY_AVX3; }
 
 }  // namespace metallic

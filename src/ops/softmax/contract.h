@@ -44,9 +44,9 @@ inline constexpr double kPerNs = 3.5;
 
 /// Whether non-temporal stores write the output, which saves reading it first: if input and output exceed twice the last cache
 /// level. A smaller output stays in cache for its reader. The order of sums does not depend on it.
-inline bool streams(const Problem& problem, const DeviceFacts& facts) {
+inline bool streams(const Problem& problem, const DeviceInfo& device) {
   const auto bytes = operand_bytes(problem);
-  return bytes[0] + bytes[kOut] > 2 * facts.llc_bytes;
+  return bytes[0] + bytes[kOut] > 2 * device.cpu().llc_bytes;
 }
 
 }  // namespace metallic::softmax
