@@ -46,7 +46,7 @@ std::vector<int64_t> ranges_by_work(int64_t units, int64_t tasks, const WorkBefo
 /// How many tasks are worth starting: one per thread, but at most one per unit. A single task if all threads together save less
 /// than three times the cost of starting and joining them. The factor covers joins that take three times as long as measured,
 /// which happens on a busy virtual machine. `work` divided by `per_ns` is the time of one thread in ns.
-constexpr int64_t task_count(int threads, int64_t units, double work, double per_ns, const DeviceInfo& device) {
+inline int64_t task_count(int threads, int64_t units, double work, double per_ns, const DeviceInfo& device) {
   const double saved_ns = work / per_ns * (1 - 1.0 / std::max(threads, 1));
   return saved_ns < 3 * std::max(device.cpu().join_ns, 100.0) ? 1 : std::clamp<int64_t>(units, 1, threads);
 }
