@@ -1,4 +1,5 @@
 // The loops of the GEMM around the micro-kernel, with packing of both operands, for any arithmetic.
+//
 // Per-target include guard, as Highway's foreach_target needs it.
 #if defined(METALLIC_OPS_MATMUL_BLOCKED_INL_H) == defined(HWY_TARGET_TOGGLE)
 #ifdef METALLIC_OPS_MATMUL_BLOCKED_INL_H

@@ -1,4 +1,5 @@
 // The parts that both GEMV micro-kernels share: the register budget, packing of the few columns, and the epilogue.
+//
 // Per-target include guard, as Highway's foreach_target needs it.
 #if defined(METALLIC_OPS_MATMUL_GEMV_INL_H) == defined(HWY_TARGET_TOGGLE)
 #ifdef METALLIC_OPS_MATMUL_GEMV_INL_H

@@ -1,6 +1,7 @@
 // GEMV by sums of scaled rows (axpy), for weights whose rows are contiguous along the big dimension. A segment of the results
-// stays in the first cache level while K goes by. Only K fixes the order in which the terms of a result are added. Per-target
-// include guard, as Highway's foreach_target needs it.
+// stays in the first cache level for all of K. Only K fixes the order in which the terms of a result are added.
+//
+// Per-target include guard, as Highway's foreach_target needs it.
 #if defined(METALLIC_OPS_MATMUL_GEMV_AXPY_INL_H) == defined(HWY_TARGET_TOGGLE)
 #ifdef METALLIC_OPS_MATMUL_GEMV_AXPY_INL_H
 #undef METALLIC_OPS_MATMUL_GEMV_AXPY_INL_H

@@ -1,6 +1,7 @@
 // GEMV by dot products, for weights whose rows are contiguous along K. A tile reads each weight once, as it is stored, and widens
-// it in registers. Only K fixes the order in which the terms of a result are added. Per-target include guard, as Highway's
-// foreach_target needs it.
+// it in registers. Only K fixes the order in which the terms of a result are added.
+//
+// Per-target include guard, as Highway's foreach_target needs it.
 #if defined(METALLIC_OPS_MATMUL_GEMV_DOT_INL_H) == defined(HWY_TARGET_TOGGLE)
 #ifdef METALLIC_OPS_MATMUL_GEMV_DOT_INL_H
 #undef METALLIC_OPS_MATMUL_GEMV_DOT_INL_H

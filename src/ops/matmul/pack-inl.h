@@ -1,4 +1,5 @@
 // Packs panels for the micro-kernels: rows in either direction and any storage type, into steps of contiguous floats.
+//
 // Per-target include guard, as Highway's foreach_target needs it.
 #if defined(METALLIC_OPS_MATMUL_PACK_INL_H) == defined(HWY_TARGET_TOGGLE)
 #ifdef METALLIC_OPS_MATMUL_PACK_INL_H

@@ -1,5 +1,6 @@
-// The arithmetic of bf16 pairs for the GEMM: two neighbours in K form a step of 32 bits, which is passed as a float.
-// A file includes bf16_pairs-inl.h before this header and any other -inl.h.
+// The arithmetic of bf16 pairs for the GEMM: two neighbours in K form a step of 32 bits, which is passed as a float. A file
+// includes bf16_pairs-inl.h before this header and any other -inl.h.
+//
 // Per-target include guard, as Highway's foreach_target needs it.
 #if defined(METALLIC_OPS_MATMUL_PAIRS_INL_H) == defined(HWY_TARGET_TOGGLE)
 #ifdef METALLIC_OPS_MATMUL_PAIRS_INL_H

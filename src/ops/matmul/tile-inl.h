@@ -1,4 +1,5 @@
 // The micro-kernel of the GEMM: a register tile of kRows × kVecs vectors of C is accumulated along K.
+//
 // Per-target include guard, as Highway's foreach_target needs it.
 #if defined(METALLIC_OPS_MATMUL_TILE_INL_H) == defined(HWY_TARGET_TOGGLE)
 #ifdef METALLIC_OPS_MATMUL_TILE_INL_H

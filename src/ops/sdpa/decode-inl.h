@@ -1,6 +1,8 @@
 // Attention of few queries to one segment of the keys: scores, weights and weighted sums. K and V are read once each, as they are
 // stored, and widened in registers. While one of them is read, the next rows of the other are prefetched to the second cache
-// level. Per-target include guard, as Highway's foreach_target needs it.
+// level.
+//
+// Per-target include guard, as Highway's foreach_target needs it.
 #if defined(METALLIC_OPS_SDPA_DECODE_INL_H) == defined(HWY_TARGET_TOGGLE)
 #ifdef METALLIC_OPS_SDPA_DECODE_INL_H
 #undef METALLIC_OPS_SDPA_DECODE_INL_H

@@ -1,6 +1,7 @@
-// Flash attention of a tile of queries, for any arithmetic: tiles of keys go by, and their scores never leave the cache (online
-// softmax). Rows of a register tile are keys and its columns queries, so maxima and sums over keys need no reduction across
-// lanes. Per-target include guard, as Highway's foreach_target needs it.
+// Flash attention of a tile of queries, for any arithmetic: an online softmax over tiles of keys, whose scores stay in cache.
+// Rows of a register tile are keys and its columns queries, so maxima and sums over keys need no reduction across lanes.
+//
+// Per-target include guard, as Highway's foreach_target needs it.
 #if defined(METALLIC_OPS_SDPA_FLASH_INL_H) == defined(HWY_TARGET_TOGGLE)
 #ifdef METALLIC_OPS_SDPA_FLASH_INL_H
 #undef METALLIC_OPS_SDPA_FLASH_INL_H

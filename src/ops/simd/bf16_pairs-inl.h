@@ -1,6 +1,8 @@
-// Dot products of pairs of bf16 (AVX-512 BF16); a pair occupies a lane of 32 bits and is passed as a float.
-// A file includes this header before any other -inl.h. It extends the target of all functions that follow by AVX-512 BF16, so
-// they must run only if has_bf16_dots says so. Per-target include guard, as Highway's foreach_target needs it.
+// Dot products of pairs of bf16 (AVX-512 BF16); a pair occupies a lane of 32 bits and is passed as a float. A file includes this
+// header before any other -inl.h. It extends the target of all functions that follow by AVX-512 BF16, so they must run only if
+// has_bf16_dots says so.
+//
+// Per-target include guard, as Highway's foreach_target needs it.
 #if defined(METALLIC_OPS_SIMD_BF16_PAIRS_INL_H) == defined(HWY_TARGET_TOGGLE)
 #ifdef METALLIC_OPS_SIMD_BF16_PAIRS_INL_H
 #undef METALLIC_OPS_SIMD_BF16_PAIRS_INL_H

@@ -1,4 +1,6 @@
 // Vector exponential for softmax: x ≤ 0, under 2 ULP, NaN stays NaN, and results below 2⁻¹²⁶ may be 0.
+//
+// Per-target include guard, as Highway's foreach_target needs it.
 #if defined(METALLIC_OPS_SIMD_EXP_INL_H) == defined(HWY_TARGET_TOGGLE)
 #ifdef METALLIC_OPS_SIMD_EXP_INL_H
 #undef METALLIC_OPS_SIMD_EXP_INL_H

@@ -1,4 +1,5 @@
 // Partial loads and stores: the first `count` lanes, without touching other memory, on every target.
+//
 // Per-target include guard, as Highway's foreach_target needs it.
 #if defined(METALLIC_OPS_SIMD_PARTIAL_INL_H) == defined(HWY_TARGET_TOGGLE)
 #ifdef METALLIC_OPS_SIMD_PARTIAL_INL_H

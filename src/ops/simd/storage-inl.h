@@ -1,4 +1,5 @@
 // Loads and stores vectors of f32 from and to f32, f16 or bf16. Stores round to nearest, ties to even, and keep NaN.
+//
 // Per-target include guard, as Highway's foreach_target needs it.
 #if defined(METALLIC_OPS_SIMD_STORAGE_INL_H) == defined(HWY_TARGET_TOGGLE)
 #ifdef METALLIC_OPS_SIMD_STORAGE_INL_H

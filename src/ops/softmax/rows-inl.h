@@ -1,5 +1,7 @@
 // The passes of softmax over a row or a segment of one: maximum, exponentials with their sum, and scaling, in f32 on any storage.
 // A pass takes whole vectors in order, then the rest. Passes over two rows can share one loop.
+//
+// Per-target include guard, as Highway's foreach_target needs it.
 #if defined(METALLIC_OPS_SOFTMAX_ROWS_INL_H) == defined(HWY_TARGET_TOGGLE)
 #ifdef METALLIC_OPS_SOFTMAX_ROWS_INL_H
 #undef METALLIC_OPS_SOFTMAX_ROWS_INL_H
