@@ -58,7 +58,7 @@ class Streams {
     // Its pages are there before any timing, and are not all the one page of zeros.
     const int64_t tasks = executor_.threads();
     executor_.parallel(static_cast<size_t>(tasks), [&](size_t task) {
-      const Share part = share(static_cast<int64_t>(wanted), tasks, static_cast<int64_t>(task));
+      const UnitRange part = task_range(static_cast<int64_t>(wanted), tasks, static_cast<int64_t>(task));
       std::memset(buffer_.data() + part.begin, 0, static_cast<size_t>(part.end - part.begin));
     });
     place_ = 0;

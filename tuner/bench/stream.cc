@@ -49,7 +49,7 @@ void stream_read(const float* from, size_t count, const DeviceInfo& device, Exec
   const int64_t tasks = executor.threads();
   std::atomic<float> sink = 0;  // where the sums go, so that they are needed
   executor.parallel(static_cast<size_t>(tasks), [&](size_t task) {
-    const Share part = share(static_cast<int64_t>(count / 64), tasks, static_cast<int64_t>(task));
+    const UnitRange part = task_range(static_cast<int64_t>(count / 64), tasks, static_cast<int64_t>(task));
     sink.store(read(from + part.begin * 64, static_cast<size_t>(part.end - part.begin) * 64), std::memory_order_relaxed);
   });
 }

@@ -125,15 +125,7 @@ class CpuDecode final : public Kernel {
     }
     float* const max = partials + (group * rows_ + row) * segments_;
     float* const sums = partials + 2 * limits() + (group * segments_ * rows_ + row) * padded_dim_;
-    combine_({.max = max,
-              .total = max + limits(),
-              .sums = sums,
-              .segments = segments,
-              .sums_stride = rows_ * padded_dim_,
-              .scale = shape_.scale,
-              .head_dim = shape_.head_dim,
-              .out_dtype = out_dtype_,
-              .out = out});
+    combine_(max, max + limits(), sums, segments, rows_ * padded_dim_, shape_.scale, shape_.head_dim, out_dtype_, out);
   }
 
   SdpaShape shape_;

@@ -97,18 +97,6 @@ struct DecodeUnit {
   float* sums;         ///< results: [rows, padded_dim]
 };
 
-/// The results of a query's segments, which `combine` overwrites, and its row of the output.
-struct SegmentResults {
-  float* max;
-  const float* total;
-  float* sums;  ///< of segment i at i·sums_stride
-  int64_t segments, sums_stride;
-  float scale;
-  int64_t head_dim;
-  DType out_dtype;
-  void* out;
-};
-
 }  // namespace metallic::sdpa
 #endif
 
@@ -362,23 +350,23 @@ void attend(const DecodeUnit& p) {
   with_type(p.dtype, [&]<typename T>(T) { attend_as<T>(p); });
 }
 
-/// Computes a row of the output from the results of its segments, in the order of the segments.
-void combine(const SegmentResults& p) {
+/// Computes a row of the output from the maxima, totals and sums of its segments, in the order of the segments. Overwrites the
+/// maxima and the first sums. The arguments are positional, because with a struct of them GCC contracts the sum of `all` to fused
+/// multiply-adds, which changes bits.
+void combine(float* max, const float* total, float* sums, int64_t segments, int64_t stride, float scale, int64_t head_dim,
+             DType out_dtype, void* out) {
   const Lane d;
-  float* const max = p.max;
-  float* const sums = p.sums;
-  const int64_t segments = p.segments;
   const auto count = static_cast<size_t>(segments);
-  row_exp_sum<1>(max, row_max<1>(max, count), p.scale, max, count);
+  row_exp_sum<1>(max, row_max<1>(max, count), scale, max, count);
   float all = 0;
-  for (int64_t i = 0; i < segments; ++i) all += max[i] * p.total[i];
-  for (int64_t at = 0; at < p.head_dim; at += kLanes) {
+  for (int64_t i = 0; i < segments; ++i) all += max[i] * total[i];
+  for (int64_t at = 0; at < head_dim; at += kLanes) {
     auto sum = hn::Mul(hn::Set(d, max[0]), hn::Load(d, sums + at));
-    for (int64_t i = 1; i < segments; ++i) sum = hn::MulAdd(hn::Set(d, max[i]), hn::Load(d, sums + i * p.sums_stride + at), sum);
+    for (int64_t i = 1; i < segments; ++i) sum = hn::MulAdd(hn::Set(d, max[i]), hn::Load(d, sums + i * stride + at), sum);
     hn::Store(sum, d, sums + at);
   }
-  with_type(p.out_dtype,
-            [&]<typename Out>(Out) { row_scale(sums, 1 / all, static_cast<Out*>(p.out), static_cast<size_t>(p.head_dim)); });
+  with_type(out_dtype,
+            [&]<typename Out>(Out) { row_scale(sums, 1 / all, static_cast<Out*>(out), static_cast<size_t>(head_dim)); });
 }
 
 }  // namespace
