@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <istream>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <ostream>
 #include <vector>
