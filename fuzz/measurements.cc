@@ -26,12 +26,12 @@ void analyze(const Result<tune::Measurements>& measurements) {
   if (!measurements) return ONE_LINE(measurements);
   const tune::AnalysisOptions options{.default_choice =
                                           [](const Problem&) {
-                                            return tune::Choice{"cpu_vec", ""};
+                                            return tune::KernelConfig{"cpu_vec", ""};
                                           },
                                       .bootstraps = 10};
   const tune::Analysis analysis = tune::analyze(*measurements, options);
   PROPERTY(analysis.verdicts.size() == measurements->series.size());
-  for (const tune::Verdict& verdict : analysis.verdicts) PROPERTY(!(verdict.regret.value_or(0) < -1));
+  for (const tune::SeriesVerdict& verdict : analysis.verdicts) PROPERTY(!(verdict.regret.value_or(0) < -1));
   tune::aggregate(*measurements, "AVX2");
 }
 

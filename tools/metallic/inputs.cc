@@ -165,7 +165,7 @@ Result<Loaded> load_measurements(const std::filesystem::path& path, const Device
 
 tune::AnalysisOptions analysis_options(const DeviceFacts& facts) {
   tune::AnalysisOptions options;
-  options.default_choice = [facts](const Problem& problem) -> tune::Choice {
+  options.default_choice = [facts](const Problem& problem) -> tune::KernelConfig {
     const auto decision = select(problem, {facts, Environment{}, CallOptions{}, {}});
     if (!decision) return {};
     return {std::string(decision->variant->name), to_string(decision->tuning)};

@@ -17,7 +17,7 @@
 #include "tuner/bench/idle.h"
 #include "tuner/bench/timer.h"
 #include "tuner/workloads/layer.h"
-#include "tuner/stats/statistics.h"
+#include "tuner/stats/quantile.h"
 
 namespace metallic::cli {
 namespace {

@@ -34,7 +34,7 @@ void draw_seed(SampleOptions& options);
 DeviceRecord record_device(Context& context, const std::string& model, uint64_t seed);
 
 /// Whether a candidate is a library's, not our own.
-bool is_library(const tune::Choice& choice, Op op);
+bool is_library(const tune::KernelConfig& choice, Op op);
 
 /// `--out FILE`: the raw samples, and device.json beside them. The check is for before the measuring: nothing is lost then.
 CLI::Option* add_out_option(CLI::App& command, std::string& out);

@@ -52,7 +52,7 @@ tune::Allocation make_allocation(const Sampler& sampler, const tune::AllocationO
     one.label = label(unit.problem);
     one.cache = name(unit.cache);
     one.weight = unit.weight;
-    for (const TimedArm& arm : unit.arms) one.arms.push_back({{std::string(arm.variant->name), to_string(arm.tuning)}, {}});
+    for (const TimedArm& arm : unit.arms) one.candidates.push_back({{std::string(arm.variant->name), to_string(arm.tuning)}, {}});
     seconds.push_back(guess_seconds(unit));
   }
   return {std::move(series), std::move(seconds), options};
@@ -60,10 +60,10 @@ tune::Allocation make_allocation(const Sampler& sampler, const tune::AllocationO
 
 // Times of a block's rows by the series' arms.
 std::vector<double> times_of(const tune::Series& series, std::span<const SampleRow> rows) {
-  std::vector<double> times(series.arms.size(), std::numeric_limits<double>::quiet_NaN());
+  std::vector<double> times(series.candidates.size(), std::numeric_limits<double>::quiet_NaN());
   for (const SampleRow& row : rows)
     for (size_t arm = 0; arm < times.size(); ++arm)
-      if (series.arms[arm].choice.variant == row.variant && series.arms[arm].choice.tuning == row.tuning)
+      if (series.candidates[arm].config.variant == row.variant && series.candidates[arm].config.tuning == row.tuning)
         times[arm] = row.time_ns;
   return times;
 }
