@@ -36,8 +36,8 @@ class Folder {
 
 // As if it had been measured here, with as many threads as the context has.
 Profile as_own(Profile profile, const Context& context) {
-  profile.device = context.facts();
-  profile.fingerprint = fingerprint(context.facts());
+  profile.device = context.device();
+  profile.fingerprint = fingerprint(context.device());
   for (RuleList& list : profile.lists) list.key.threads = context.threads();
   return profile;
 }
@@ -45,7 +45,7 @@ Profile as_own(Profile profile, const Context& context) {
 // The profile that METALLIC_PROFILE names, or the largest that is built in.
 Profile typical(const Context& context) {
   if (const auto& path = context.environment().profile; path && *path != "none")
-    if (const auto profile = load_profile(*path, context.facts()))
+    if (const auto profile = load_profile(*path, context.device()))
       return *profile;  // the context has warned of one that cannot be used
   const auto profiles = built_in_profiles();
   return std::ranges::max_element(profiles, {}, [](const BuiltInProfile& one) { return to_json(one.profile).size(); })->profile;
@@ -106,10 +106,10 @@ std::vector<Problem> shuffled(const std::vector<Problem>& some) {
 void add_loading(const std::string& path, const Context& context) {
   benchmark::RegisterBenchmark("dispatch/profile_load", [=, &context](benchmark::State& state) {
     for (auto _ : state) {
-      auto profile = load_profile(path, context.facts());
+      auto profile = load_profile(path, context.device());
       if (!profile) return fail_benchmark(state, profile.error().message);
       benchmark::DoNotOptimize(stale_entries(*profile));
-      benchmark::DoNotOptimize(drop_stale_libraries(*profile, context.facts()));
+      benchmark::DoNotOptimize(drop_stale_libraries(*profile, context.device()));
     }
   });
   benchmark::RegisterBenchmark("dispatch/context_create", [=, &context](benchmark::State& state) {

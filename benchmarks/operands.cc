@@ -108,8 +108,8 @@ int run_program(int argc, char** argv, const std::function<void(Context&)>& regi
     return 2;
   }
   register_all(**context);
-  benchmark::AddCustomContext("metallic_device", fingerprint((*context)->facts()));
-  benchmark::AddCustomContext("metallic_target", (*context)->facts().isa);
+  benchmark::AddCustomContext("metallic_device", fingerprint((*context)->device()));
+  benchmark::AddCustomContext("metallic_target", (*context)->device().isa());
   benchmark::AddCustomContext("metallic_build", std::string(build_name()));
   benchmark::AddCustomContext("metallic_cache", "warm");
   // Makes the whole program take a minute or two; in front, so that the caller's own flag comes after it and holds.

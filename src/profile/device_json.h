@@ -1,4 +1,4 @@
-// device.json: the facts and measured ceilings of the device that samples beside it were taken on, and how calm it was.
+// device.json: the device and measured ceilings of the device that samples beside it were taken on, and how calm it was.
 #pragma once
 
 #include <optional>
@@ -22,7 +22,7 @@ struct Ceilings {
 };
 
 struct DeviceRecord {
-  DeviceFacts facts;
+  DeviceInfo device;
   Ceilings ceilings;
   int threads = 1;
   std::string model = "any";
@@ -32,9 +32,9 @@ struct DeviceRecord {
   std::optional<NoiseRecord> noise;  ///< absent where nobody watched: samples collected elsewhere
 };
 
-/// The facts that a fingerprint is made of and the libraries that were loaded, as JSON members and back.
-Json facts_json(const DeviceFacts& facts);
-Result<DeviceFacts> parse_facts(const JsonObject& object);
+/// The device that a fingerprint is made of and the libraries that were loaded, as JSON members and back.
+Json device_info_json(const DeviceInfo& device);
+Result<DeviceInfo> parse_device_info(const JsonObject& object);
 
 /// The least time in ns that the machine's ceilings allow a problem, where they are known and were measured with as many threads.
 std::optional<double> floor_ns(const Problem& problem, const DeviceRecord& device);

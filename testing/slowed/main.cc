@@ -72,7 +72,7 @@ int serve() {
     return 2;
   }
   SlowedArms arms(**ctx, slowed, std::atof(share));
-  serve_arms(std::cin, std::cout, (*ctx)->facts(), (*ctx)->executor(), arms);
+  serve_arms(std::cin, std::cout, (*ctx)->device(), (*ctx)->executor(), arms);
   return 0;
 }
 

@@ -14,7 +14,7 @@ Result<std::pair<const Variant*, Tuning>> ContextArms::choose(const Problem& pro
 }
 
 Result<std::unique_ptr<const Kernel>> ContextArms::prepare(const Problem& problem, const Variant& variant, const Tuning& tuning) {
-  return variant.prepare(problem, tuning, context_.facts(), context_);
+  return variant.prepare(problem, tuning, context_.device(), context_);
 }
 
 void add_arms(CLI::App& app, Action& action) {
@@ -25,7 +25,7 @@ void add_arms(CLI::App& app, Action& action) {
       [](const Options&) -> Result<Exit> {
         METALLIC_TRY(const auto ctx, context(""));
         ContextArms source(*ctx);
-        serve_arms(std::cin, std::cout, ctx->facts(), ctx->executor(), source);
+        serve_arms(std::cin, std::cout, ctx->device(), ctx->executor(), source);
         return Exit::done;
       });
 }

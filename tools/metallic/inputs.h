@@ -48,10 +48,10 @@ struct Loaded {
 };
 
 /// Reads samples.csv or results.csv, whichever it is, and device.json beside it.
-Result<Loaded> load_measurements(const std::filesystem::path& path, const DeviceFacts& here, int threads);
+Result<Loaded> load_measurements(const std::filesystem::path& path, const DeviceInfo& here, int threads);
 
 /// What the built-in rules would run, for comparison: no environment, no profile.
-tune::AnalysisOptions analysis_options(const DeviceFacts& facts);
+tune::AnalysisOptions analysis_options(const DeviceInfo& device);
 
 /// The current time as ISO 8601 in UTC.
 std::string now();

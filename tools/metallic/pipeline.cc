@@ -113,8 +113,8 @@ void draw_seed(SampleOptions& options) {
 
 DeviceRecord record_device(Context& context, const std::string& model, uint64_t seed) {
   Progress progress("ceilings");
-  return {.facts = context.facts(),
-          .ceilings = measure_ceilings(context.facts(), context.executor()),
+  return {.device = context.device(),
+          .ceilings = measure_ceilings(context.device(), context.executor()),
           .threads = context.threads(),
           .model = model.empty() ? "any" : model,
           .build = std::string(build_name()),
@@ -142,14 +142,14 @@ Status write_out(const std::string& out, std::span<const SampleRow> samples, con
 }
 
 Analyzed run_analysis(const Loaded& loaded, const Profile* earlier) {
-  tune::AnalysisOptions options = analysis_options(loaded.device.facts);
+  tune::AnalysisOptions options = analysis_options(loaded.device.device);
   if (earlier) options.earlier = *earlier;
   Progress progress("analysing");
   options.progress = [&progress](double share, const std::string& what) { progress.update(share, what); };
   Analyzed analyzed{.analysis = tune::analyze(loaded.measurements, options), .profile = {}};
   Profile& profile = analyzed.profile;
-  profile.device = loaded.device.facts;
-  profile.fingerprint = loaded.device_known ? fingerprint(loaded.device.facts) : "unknown";
+  profile.device = loaded.device.device;
+  profile.fingerprint = loaded.device_known ? fingerprint(loaded.device.device) : "unknown";
   profile.model = loaded.device.model;
   profile.build = loaded.device.build;
   profile.date = loaded.device.date;
@@ -213,7 +213,7 @@ Json summary_json(const Analyzed& analyzed) {
 }
 
 std::vector<ResultRow> aggregate(const Loaded& loaded, Context& context) {
-  std::vector<ResultRow> rows = tune::aggregate(loaded.measurements, loaded.device.facts.isa);
+  std::vector<ResultRow> rows = tune::aggregate(loaded.measurements, loaded.device.device.isa());
   for (ResultRow& row : rows) {
     auto problem = parse_label(row.parameters);
     const Variant* variant = problem ? find_variant(problem->op(), row.variant) : nullptr;
@@ -221,8 +221,8 @@ std::vector<ResultRow> aggregate(const Loaded& loaded, Context& context) {
     if (!tuning) continue;
     if (const auto dtype = parse_dtype(row.dtype)) *problem = with_dtype(std::move(*problem), *dtype);
     problem->threads = static_cast<int>(std::max<int64_t>(row.threads, 1));
-    if (variant->rejects(*problem, *tuning, context.facts())) continue;
-    if (const auto kernel = variant->prepare(*problem, *tuning, context.facts(), context))
+    if (variant->rejects(*problem, *tuning, context.device())) continue;
+    if (const auto kernel = variant->prepare(*problem, *tuning, context.device(), context))
       row.workspace_bytes = static_cast<int64_t>((*kernel)->workspace());
   }
   return rows;
@@ -230,13 +230,13 @@ std::vector<ResultRow> aggregate(const Loaded& loaded, Context& context) {
 
 Result<std::filesystem::path> installed_path(const Context& context, std::string_view model) {
   METALLIC_CHECK(check_model_name(model));
-  const auto path = profile_path(context.facts(), model, context.lookup());
+  const auto path = profile_path(context.device(), model, context.lookup());
   if (!path) return fail(Code::invalid_argument, "neither XDG_DATA_HOME nor HOME is set: set one to say where profiles live");
   return *path;
 }
 
 Result<std::vector<std::string>> install(Profile profile, const Context& context, bool force, bool dry_run) {
-  const std::string here = fingerprint(context.facts());
+  const std::string here = fingerprint(context.device());
   if (profile.fingerprint == "unknown" && !force)
     return fail(Code::invalid_argument,
                 "the profile does not say which device it was measured on: add --force to install it for this one");
@@ -251,29 +251,29 @@ Result<std::vector<std::string>> install(Profile profile, const Context& context
     return fail(Code::invalid_argument, "the profile is of another build: {}: tune again, or add --force", stale.front());
   profile.fingerprint = here;
   const auto libraries = std::move(profile.device.libraries);  // those that it was measured with
-  profile.device = context.facts();
+  profile.device = context.device();
   profile.device.libraries = libraries;
 
   METALLIC_TRY(const auto path, installed_path(context, profile.model));
-  std::vector<std::string> changes = rule_changes(rule_lines(load_profile(path, context.facts())),
-                                                  rule_lines(joined_with_installed(profile, path, context.facts())));
-  if (!dry_run) METALLIC_CHECK(install_profile(profile, context.facts(), context.lookup()));
+  std::vector<std::string> changes = rule_changes(rule_lines(load_profile(path, context.device())),
+                                                  rule_lines(joined_with_installed(profile, path, context.device())));
+  if (!dry_run) METALLIC_CHECK(install_profile(profile, context.device(), context.lookup()));
   changes.push_back(fmt::format("{} {}", dry_run ? "would write" : "installed", path.native()));
   return changes;
 }
 
 Result<std::vector<std::string>> rollback(const Context& context, const std::string& model, bool dry_run) {
-  METALLIC_TRY(const auto replaced, replaced_profiles(context.facts(), context.lookup()));
+  METALLIC_TRY(const auto replaced, replaced_profiles(context.device(), context.lookup()));
   if (!model.empty() && std::ranges::find(replaced, model, &Replaced::model) == replaced.end())
     return fail(Code::not_found, "the last install was not of model {}: apply --rollback without a file undoes that one", model);
   std::vector<std::string> changes;
   for (const Replaced& one : replaced) {
     // The model's own profile and any.json seldom differ; what differs is said once.
     for (std::string& change :
-         rule_changes(rule_lines(load_profile(one.path, context.facts())), one.profile ? rule_lines(*one.profile) : RuleLines()))
+         rule_changes(rule_lines(load_profile(one.path, context.device())), one.profile ? rule_lines(*one.profile) : RuleLines()))
       if (std::ranges::find(changes, change) == changes.end()) changes.push_back(std::move(change));
   }
-  if (!dry_run) METALLIC_CHECK(rollback_profiles(context.facts(), context.lookup()));
+  if (!dry_run) METALLIC_CHECK(rollback_profiles(context.device(), context.lookup()));
   for (const Replaced& one : replaced)
     changes.push_back(fmt::format("{}{} {}{}", dry_run ? "would have " : "", one.profile ? "restored" : "removed",
                                   one.path.native(), one.profile ? "" : ", which replaced nothing"));

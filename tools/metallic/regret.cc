@@ -44,9 +44,9 @@ tune::RegretSummary summarize(const std::vector<Score>& scores, std::optional<tu
 // What our own kernels make of a series that libraries were timed on too; nothing elsewhere.
 Status score_own(const Context& ctx, Score& score) {
   tune::Series own = *score.series;
-  std::erase_if(own.candidates, [&](const tune::CandidateTimes& arm) { return is_library(arm.config, own.problem.op()); });
+  std::erase_if(own.candidates, [&](const tune::CandidateTimes& candidate) { return is_library(candidate.config, own.problem.op()); });
   if (own.candidates.size() == score.series->candidates.size()) return {};
-  DeviceFacts alone = ctx.facts();
+  DeviceInfo alone = ctx.device();
   alone.libraries.clear();
   METALLIC_TRY(const Decision decision, select(own.problem, {alone, ctx.environment(), CallOptions{}, ctx.profiles()}));
   const tune::KernelConfig chosen{std::string(decision.variant->name), to_string(decision.tuning)};
@@ -57,11 +57,11 @@ Status score_own(const Context& ctx, Score& score) {
 
 // The decision for each series; the environment counts, so that an override's price can be measured too.
 Result<std::vector<Score>> score(const tune::Measurements& measurements, const Context& ctx) {
-  const auto default_choice = analysis_options(ctx.facts()).default_choice;
+  const auto default_choice = analysis_options(ctx.device()).default_choice;
   std::vector<Score> scores;
   for (const tune::Series& series : measurements.series) {
     METALLIC_TRY(const Decision decision,
-                 select(series.problem, {ctx.facts(), ctx.environment(), CallOptions{}, ctx.profiles()}));
+                 select(series.problem, {ctx.device(), ctx.environment(), CallOptions{}, ctx.profiles()}));
     const tune::BlockEffects effects = tune::fit_block_effects(series);
     Score score{.series = &series,
                 .chosen = {std::string(decision.variant->name), to_string(decision.tuning)},
@@ -151,8 +151,8 @@ Result<Exit> run(Options options) {
   METALLIC_TRY(const auto ctx, context(options.problems.model, options.profile, options.sampling.peers, options.device));
   Loaded loaded;
   if (!options.samples.empty()) {
-    METALLIC_TRY(loaded, load_measurements(options.samples, ctx->facts(), ctx->threads()));
-    const std::string here = fingerprint(ctx->facts());
+    METALLIC_TRY(loaded, load_measurements(options.samples, ctx->device(), ctx->threads()));
+    const std::string here = fingerprint(ctx->device());
     if (loaded.measurements.device != "unknown" && loaded.measurements.device != here)
       return fail(Code::invalid_argument, "{}: samples of {}, this device is {}", options.samples,
                   in_quotes(loaded.measurements.device), here);
@@ -161,7 +161,7 @@ Result<Exit> run(Options options) {
     if (!options.out.empty()) METALLIC_CHECK(check_out(options.out));
     draw_seed(options.sampling);
     if (options.random > 0) problem_list = unseen(problem_list, options.random, options.sampling.seed);
-    if (!ctx->facts().libraries.empty()) options.sampling.peers = true;  // what a rule may choose is timed
+    if (!ctx->device().libraries.empty()) options.sampling.peers = true;  // what a rule may choose is timed
     METALLIC_TRY(const Sampled sampled, run_campaign(problem_list, *ctx, options.sampling, {.adaptive = false}));
     print_noise(sampled);
     if (!options.out.empty())

@@ -227,7 +227,7 @@ Result<Exit> bench_aims(const std::string& file, const std::string& only, Sample
     count += wanted.back().size();
   }
   DeviceRecord device = record_device(*ctx, "", sampling.seed);
-  if (!as_json) fmt::print("{}, {} threads\n\n", device.facts.model, device.threads);
+  if (!as_json) fmt::print("{}, {} threads\n\n", device.device.model, device.threads);
   size_t reached = 0, missed = 0;  // what cannot be compared is neither
   auto all = Json::array();
   for (size_t i = 0; i < aims.size(); ++i) {
@@ -235,13 +235,13 @@ Result<Exit> bench_aims(const std::string& file, const std::string& only, Sample
     of_aim.budget_s = sampling.budget_s * static_cast<double>(wanted[i].size()) / static_cast<double>(count);
     of_aim.caches = {aims[i].cache};
     const bool of_floor = aims[i].against == Against::floor;
-    const Ceilings before = of_floor ? measure_ceilings(ctx->facts(), ctx->executor()) : Ceilings{};
+    const Ceilings before = of_floor ? measure_ceilings(ctx->device(), ctx->executor()) : Ceilings{};
     METALLIC_TRY(const Sampled sampled, run_campaign(wanted[i], *ctx, of_aim, {.adaptive = false}));
     print_noise(sampled);
     if (sampled.interrupted) return Exit::interrupted;
     METALLIC_TRY(const auto measured, tune::from_samples(sampled.rows, "samples", ctx->threads()));
     if (of_floor) {
-      device.ceilings = middle(before, measure_ceilings(ctx->facts(), ctx->executor()));
+      device.ceilings = middle(before, measure_ceilings(ctx->device(), ctx->executor()));
       if (!as_json) print(device.ceilings);
     }
     std::vector<Timed> timed;
@@ -256,7 +256,7 @@ Result<Exit> bench_aims(const std::string& file, const std::string& only, Sample
   }
   if (as_json)
     fmt::print("{}\n",
-               Json{{"device", fingerprint(device.facts)}, {"aims", all}}.dump(2, ' ', false, Json::error_handler_t::replace));
+               Json{{"device", fingerprint(device.device)}, {"aims", all}}.dump(2, ' ', false, Json::error_handler_t::replace));
   else
     fmt::print("{} of {} aims met\n", reached, aims.size());
   return missed == 0 ? Exit::done : Exit::check_failed;

@@ -69,7 +69,7 @@ std::vector<double> times_of(const tune::Series& series, std::span<const SampleR
 }
 
 // Feeds what an earlier run measured to the allocation; returns how long that had taken.
-Result<double> replay(const Journal& journal, Sampler& sampler, tune::Allocation& allocation, const DeviceFacts& facts) {
+Result<double> replay(const Journal& journal, Sampler& sampler, tune::Allocation& allocation, const DeviceInfo& device) {
   const auto& rows = journal.earlier();
   const auto foreign = [&](std::string_view what) {
     return fail(Code::invalid_argument, "{} holds samples of an unfinished run of {}: finish that one, or delete the file",
@@ -83,7 +83,7 @@ Result<double> replay(const Journal& journal, Sampler& sampler, tune::Allocation
   double spent = 0;
   for (size_t begin = 0; begin < rows.size();) {
     const SampleRow& first = rows[begin];
-    if (first.device != fingerprint(facts)) return foreign("another device");
+    if (first.device != fingerprint(device)) return foreign("another device");
     if (first.build != build_name()) return foreign("another build");
     const auto unit = units.find({first.parameters, first.dtype, first.cache});
     if (unit == units.end())
@@ -122,18 +122,18 @@ Result<Sampled> run_campaign(std::span<const WeightedProblem> problems, Context&
       if (std::ranges::find(options.caches, name(cache)) != options.caches.end()) caches.push_back(cache);
     sampler_options.caches.fill(caches);
   }
-  METALLIC_TRY(Sampler sampler, Sampler::create(problems, context.facts(), context.executor(), context, sampler_options));
+  METALLIC_TRY(Sampler sampler, Sampler::create(problems, context.device(), context.executor(), context, sampler_options));
   allocation_options.seed = options.seed;
   tune::Allocation allocation = make_allocation(sampler, allocation_options);
   Sampled sampled;
   double earlier_s = 0;
   if (journal) {
-    METALLIC_TRY(earlier_s, replay(*journal, sampler, allocation, context.facts()));
+    METALLIC_TRY(earlier_s, replay(*journal, sampler, allocation, context.device()));
     sampled.rows = journal->earlier();
   }
-  const DeviceFacts& facts = context.facts();
-  fmt::print(stderr, "measuring {} problems on {} ({}) for {:.3g} s\n", problems.size(), facts.model,
-             facts.backend == "cpu" ? fmt::format("{} threads", context.threads()) : facts.id, options.budget_s);
+  const DeviceInfo& device = context.device();
+  fmt::print(stderr, "measuring {} problems on {} ({}) for {:.3g} s\n", problems.size(), device.model,
+             device.backend == "cpu" ? fmt::format("{} threads", context.threads()) : device.id, options.budget_s);
   if (earlier_s > 0)
     fmt::print(stderr, "going on with {} samples of {:.0f} s from {}\n", sampled.rows.size(), earlier_s,
                journal->path().native());

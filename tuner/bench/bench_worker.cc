@@ -30,7 +30,7 @@ struct Arm {
 
 class Server {
  public:
-  Server(const DeviceFacts& facts, Executor& executor, ArmSource& source) : facts_(facts), executor_(executor), source_(source) {}
+  Server(const DeviceInfo& device, Executor& executor, ArmSource& source) : device_(device), executor_(executor), source_(source) {}
 
   Result<Json> answer(const std::string& line) {
     METALLIC_TRY(const Json parsed, parse_json(line, "request", kLongestRequest));
@@ -39,7 +39,7 @@ class Server {
     if (ask == "hello")
       return Json{{"protocol", kArmsProtocol},
                   {"build", build_name()},
-                  {"device", fingerprint(facts_)},
+                  {"device", fingerprint(device_)},
                   {"threads", executor_.threads()}};
     if (ask == "choose") return choose(request);
     if (ask == "open") return open(request);
@@ -66,8 +66,8 @@ class Server {
     const Variant* variant = find_variant(problem.op(), variant_name);
     const auto tuning = variant ? find_tuning(*variant, tuning_text) : std::nullopt;
     if (!tuning) return fail(Code::not_found, "this build has no variant {}@{}", variant_name, tuning_text);
-    if (variant->backend() != facts_.backend) return fail(Code::unsupported, "{} is of another device", variant_name);
-    if (const auto reason = variant->rejects(problem, *tuning, facts_))
+    if (variant->backend() != device_.backend) return fail(Code::unsupported, "{} is of another device", variant_name);
+    if (const auto reason = variant->rejects(problem, *tuning, device_))
       return fail(Code::unsupported, "{} rejects {}: {}", variant_name, label(problem), *reason);
     return std::pair(variant, *tuning);
   }
@@ -104,8 +104,8 @@ class Server {
     }
     std::vector<OperandUse> uses;
     for (const Arm& arm : arms_) uses.push_back({arm.problem, arm.cache, arm.kernel->workspace()});
-    // Twice what the facts say: measuring more would differ between the builds, which must read the same.
-    METALLIC_TRY(operands_, Operands::create(uses, facts_, 2 * facts_.llc_bytes, static_cast<uint64_t>(seed), memory));
+    // Twice what the device say: measuring more would differ between the builds, which must read the same.
+    METALLIC_TRY(operands_, Operands::create(uses, device_, 2 * device_.cpu().llc_bytes, static_cast<uint64_t>(seed), memory));
     for (Arm& arm : arms_) {
       METALLIC_TRY(arm.seconds, checked_call(arm.problem, arm.cache, *arm.kernel, arm.name, *operands_, executor_,
                                              static_cast<uint64_t>(seed)));
@@ -135,7 +135,7 @@ class Server {
     wait_until_quiet();
   }
 
-  const DeviceFacts& facts_;
+  const DeviceInfo& device_;
   Executor& executor_;
   ArmSource& source_;
   std::vector<Arm> arms_;
@@ -144,8 +144,8 @@ class Server {
 
 }  // namespace
 
-void serve_arms(std::istream& in, std::ostream& out, const DeviceFacts& facts, Executor& executor, ArmSource& source) {
-  Server server(facts, executor, source);
+void serve_arms(std::istream& in, std::ostream& out, const DeviceInfo& device, Executor& executor, ArmSource& source) {
+  Server server(device, executor, source);
   for (std::string line; std::getline(in, line);) {
     const Result<Json> answer = server.answer(line);
     const Json json = answer ? *answer : Json{{"error", answer.error().message}};

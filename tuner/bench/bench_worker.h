@@ -40,6 +40,6 @@ class ArmSource {
 };
 
 /// Answers requests until `in` ends. All threads of this process sleep when an answer to "time" is given.
-void serve_arms(std::istream& in, std::ostream& out, const DeviceFacts& facts, Executor& executor, ArmSource& source);
+void serve_arms(std::istream& in, std::ostream& out, const DeviceInfo& device, Executor& executor, ArmSource& source);
 
 }  // namespace metallic

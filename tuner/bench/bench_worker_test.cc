@@ -29,18 +29,18 @@ class NoPlanner final : public Planner {
 // Chooses the first variant that can.
 class FirstArms final : public ArmSource {
  public:
-  explicit FirstArms(const DeviceFacts& facts) : facts_(facts) {}
+  explicit FirstArms(const DeviceInfo& device) : device_(device) {}
   Result<std::pair<const Variant*, Tuning>> choose(const Problem& problem) override {
     for (const Variant& variant : variants(problem.op()))
-      if (!variant.rejects(problem, variant.tunings[0], facts_)) return std::pair(&variant, variant.tunings[0]);
+      if (!variant.rejects(problem, variant.tunings[0], device_)) return std::pair(&variant, variant.tunings[0]);
     return fail(Code::unsupported, "none");
   }
   Result<std::unique_ptr<const Kernel>> prepare(const Problem& problem, const Variant& variant, const Tuning& tuning) override {
-    return variant.prepare(problem, tuning, facts_, planner_);
+    return variant.prepare(problem, tuning, device_, planner_);
   }
 
  private:
-  const DeviceFacts& facts_;
+  const DeviceInfo& device_;
   NoPlanner planner_;
 };
 
@@ -49,15 +49,15 @@ class Arms : public testing::Test {
   std::vector<Json> answers(const std::string& requests) {
     std::istringstream in(requests);
     std::ostringstream out;
-    FirstArms source(facts_);
-    serve_arms(in, out, facts_, pool_, source);
+    FirstArms source(device_);
+    serve_arms(in, out, device_, pool_, source);
     std::vector<Json> all;
     std::istringstream lines(out.str());
     for (std::string line; std::getline(lines, line);) all.push_back(Json::parse(line));
     return all;
   }
 
-  DeviceFacts facts_ = cpu::facts();
+  DeviceInfo device_ = cpu::device();
   cpu::Pool pool_{2};
 };
 
@@ -72,7 +72,7 @@ TEST_F(Arms, AnswersEachRequest) {
 )");
   ASSERT_EQ(all.size(), 6u);
   EXPECT_EQ(all[0]["protocol"], kArmsProtocol);
-  EXPECT_EQ(all[0]["device"], fingerprint(facts_));
+  EXPECT_EQ(all[0]["device"], fingerprint(device_));
   EXPECT_EQ(all[0]["threads"], 2);
   EXPECT_EQ(all[2], (Json{{"variant", "cpu_vec"}, {"tuning", "unroll=4"}})) << "the wanted kernel where it can run";
   EXPECT_EQ(all[3], all[1]) << "its own choice where the wanted one does not exist";

@@ -16,7 +16,7 @@ TEST(Clock, IsMeasured) {
   EXPECT_LT(clock.call_s, 1e-4);
 }
 
-// What the facts promise, against the clock itself: no two readings lie closer than most of the resolution.
+// What the device promise, against the clock itself: no two readings lie closer than most of the resolution.
 TEST(Clock, ResolvesNoFinerThanItSays) {
   using Steady = std::chrono::steady_clock;
   const ClockFacts clock = measure_clock();

@@ -68,9 +68,9 @@ std::vector<std::byte> read_output(const Problem& problem, const Args& args, uin
 // Operands lie on the device as they lie in a copy in this process' memory, which the oracle reads.
 class CudaStand final : public Stand {
  public:
-  CudaStand(Operands operands, Memory memory, Memory flush, Interval interval, const DeviceFacts& facts, Executor& executor,
+  CudaStand(Operands operands, Memory memory, Memory flush, Interval interval, const DeviceInfo& device, Executor& executor,
             const StandOptions& options)
-      : facts_(facts),
+      : device_(device),
         operands_(std::move(operands)),
         memory_(std::move(memory)),
         flush_(std::move(flush)),
@@ -79,7 +79,7 @@ class CudaStand final : public Stand {
         stream_(static_cast<cudaStream_t>(executor.stream())),
         seed_(options.seed),
         arm_s_(options.arm_s > 0 ? options.arm_s : kArm),
-        watch_(facts) {
+        watch_(device) {
     // Results are copied ten times as fast from there; where it is too much memory to pin, they are copied all the same.
     pinned_ = cudaHostRegister(operands_.memory().data(), operands_.memory().size(), cudaHostRegisterDefault) == cudaSuccess;
     cudaGetLastError();
@@ -121,7 +121,7 @@ class CudaStand final : public Stand {
 
   // The median of some, as the candidates' times are.
   Result<std::optional<double>> floor(const Problem& problem, Cache cache) override {
-    const auto kernel = mover(problem, facts_);
+    const auto kernel = mover(problem, device_);
     std::array<double, 9> seconds;
     METALLIC_TRY(double call_s, replayed(problem, cache, *kernel, kLeastCalls));
     for (double& each : seconds) {
@@ -171,7 +171,7 @@ class CudaStand final : public Stand {
     return std::max(seconds, 1e-9) / static_cast<double>(calls);
   }
 
-  DeviceFacts facts_;
+  DeviceInfo device_;
   Operands operands_;
   Memory memory_, flush_;
   Interval interval_;
@@ -185,23 +185,23 @@ class CudaStand final : public Stand {
 
 }  // namespace
 
-Result<std::unique_ptr<Stand>> make_stand(std::span<const OperandUse> uses, const DeviceFacts& facts, Executor& executor,
+Result<std::unique_ptr<Stand>> make_stand(std::span<const OperandUse> uses, const DeviceInfo& device, Executor& executor,
                                           const StandOptions& options) {
   // Twice the L2 cache between two uses of a place, and before the first.
-  const int64_t cold_bytes = 2 * facts.llc_bytes / 4096 * 4096 + 4096;
-  METALLIC_TRY(Operands operands, Operands::create(uses, facts, cold_bytes, options.seed));
+  const int64_t cold_bytes = 2 * device.cuda().l2_bytes / 4096 * 4096 + 4096;
+  METALLIC_TRY(Operands operands, Operands::create(uses, device, cold_bytes, options.seed));
   METALLIC_TRY(Memory memory, Memory::allocate(operands.memory().size()));
   METALLIC_TRY(Memory flush, Memory::allocate(static_cast<size_t>(cold_bytes)));
   METALLIC_TRY(Interval interval, Interval::create());
   METALLIC_CUDA(cudaMemcpy(memory.data(), operands.memory().data(), memory.bytes(), cudaMemcpyHostToDevice));
-  return std::make_unique<CudaStand>(std::move(operands), std::move(memory), std::move(flush), std::move(interval), facts,
+  return std::make_unique<CudaStand>(std::move(operands), std::move(memory), std::move(flush), std::move(interval), device,
                                      executor, options);
 }
 
 #else
 
-Result<std::unique_ptr<Stand>> make_stand(std::span<const OperandUse>, const DeviceFacts& facts, Executor&, const StandOptions&) {
-  return fail(Code::unsupported, "device {}: this build has no CUDA (nvcc was not found)", in_quotes(facts.id));
+Result<std::unique_ptr<Stand>> make_stand(std::span<const OperandUse>, const DeviceInfo& device, Executor&, const StandOptions&) {
+  return fail(Code::unsupported, "device {}: this build has no CUDA (nvcc was not found)", in_quotes(device.id));
 }
 
 #endif

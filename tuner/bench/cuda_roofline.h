@@ -11,9 +11,9 @@
 namespace metallic::cuda {
 
 /// A kernel that only moves what the problem must: a softmax is copied, of a matmul its weights are read. It computes nothing.
-std::unique_ptr<const Kernel> mover(const Problem& problem, const DeviceFacts& facts);
+std::unique_ptr<const Kernel> mover(const Problem& problem, const DeviceInfo& device);
 
 /// Best of several runs over buffers of some L2 caches; `flops_per_s` is that of bf16 in mma instructions.
-Result<Ceilings> measure_ceilings(const DeviceFacts& facts, Executor& executor);
+Result<Ceilings> measure_ceilings(const DeviceInfo& device, Executor& executor);
 
 }  // namespace metallic::cuda

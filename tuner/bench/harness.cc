@@ -39,12 +39,12 @@ class CpuStand final : public Stand {
 
 }  // namespace
 
-Result<std::unique_ptr<Stand>> make_stand(std::span<const OperandUse> uses, const DeviceFacts& facts, Executor& executor,
+Result<std::unique_ptr<Stand>> make_stand(std::span<const OperandUse> uses, const DeviceInfo& device, Executor& executor,
                                           const StandOptions& options) {
-  if (facts.backend == "cuda") return cuda::make_stand(uses, facts, executor, options);
+  if (device.backend == "cuda") return cuda::make_stand(uses, device, executor, options);
   const bool cold = std::ranges::any_of(uses, [](const OperandUse& use) { return use.cache == Cache::cold; });
   METALLIC_TRY(Operands operands,
-               Operands::create(uses, facts, cold ? measure_cold_bytes(facts, executor).bytes : 0, options.seed));
+               Operands::create(uses, device, cold ? measure_cold_bytes(device, executor).bytes : 0, options.seed));
   return std::make_unique<CpuStand>(std::move(operands), executor, options);
 }
 

@@ -45,12 +45,12 @@ struct StandOptions {
 };
 
 /// The stand of the device that the executor is of, which must outlive it. Errors: more operands than it has memory for.
-Result<std::unique_ptr<Stand>> make_stand(std::span<const OperandUse> uses, const DeviceFacts& facts, Executor& executor,
+Result<std::unique_ptr<Stand>> make_stand(std::span<const OperandUse> uses, const DeviceInfo& device, Executor& executor,
                                           const StandOptions& options);
 
 namespace cuda {
 /// The same of a CUDA device.
-Result<std::unique_ptr<Stand>> make_stand(std::span<const OperandUse> uses, const DeviceFacts& facts, Executor& executor,
+Result<std::unique_ptr<Stand>> make_stand(std::span<const OperandUse> uses, const DeviceInfo& device, Executor& executor,
                                           const StandOptions& options);
 }  // namespace cuda
 

@@ -29,7 +29,7 @@ bool moves(const Problem& problem, Cache cache, size_t operand) {
 
 std::string_view name(Cache cache) { return cache == Cache::warm ? "warm" : "cold"; }
 
-Result<Operands> Operands::create(std::span<const OperandUse> uses, const DeviceFacts& facts, int64_t cold_bytes, uint64_t seed,
+Result<Operands> Operands::create(std::span<const OperandUse> uses, const DeviceInfo& device, int64_t cold_bytes, uint64_t seed,
                                   std::optional<int> shared_file) {
   Operands operands;
   operands.cold_bytes_ = static_cast<size_t>(cold_bytes);
@@ -48,10 +48,10 @@ Result<Operands> Operands::create(std::span<const OperandUse> uses, const Device
   for (size_t type = 0; type < sizes.size(); ++type)
     for (size_t i = 0; i < 4; ++i) places[type][i] = std::exchange(total, total + pages(sizes[type][i]));
   const size_t workspace_place = std::exchange(total, total + scratch);
-  if (facts.memory_bytes > 0 && static_cast<double>(total) > 0.8 * static_cast<double>(facts.memory_bytes))
+  if (device.memory_bytes > 0 && static_cast<double>(total) > 0.8 * static_cast<double>(device.memory_bytes))
     return fail(Code::out_of_memory,
                 "the problems need {:.1f} GiB of operands and this machine has {:.1f} GiB: use smaller shapes",
-                static_cast<double>(total) / (1 << 30), static_cast<double>(facts.memory_bytes) / (1 << 30));
+                static_cast<double>(total) / (1 << 30), static_cast<double>(device.memory_bytes) / (1 << 30));
   if (shared_file) {
     METALLIC_TRY(operands.memory_, Buffer::shared(*shared_file, total));
   } else {

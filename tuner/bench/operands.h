@@ -34,7 +34,7 @@ class Operands {
  public:
   /// Cold operands rotate through `cold_bytes`, see cold.h. Equal seeds give equal numbers. They lie in `shared_file`, where one
   /// is given, so that processes time the same pages. Errors: more bytes than this machine has memory for, or the file may have.
-  static Result<Operands> create(std::span<const OperandUse> uses, const DeviceFacts& facts, int64_t cold_bytes, uint64_t seed,
+  static Result<Operands> create(std::span<const OperandUse> uses, const DeviceInfo& device, int64_t cold_bytes, uint64_t seed,
                                  std::optional<int> shared_file = {});
 
   /// Where operands begin from now on, drawn for each by a random number: at a multiple of 64 bytes within one of 16 pages or,

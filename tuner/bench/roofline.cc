@@ -68,20 +68,20 @@ double least_seconds(int runs, const Callable& callable) {
 
 }  // namespace
 
-Ceilings measure_ceilings(const DeviceFacts& facts, Executor& executor) {
+Ceilings measure_ceilings(const DeviceInfo& device, Executor& executor) {
 #ifdef METALLIC_WITH_CUDA
-  if (facts.backend == "cuda") return cuda::measure_ceilings(facts, executor).value_or(Ceilings{});
+  if (device.backend == "cuda") return cuda::measure_ceilings(device, executor).value_or(Ceilings{});
 #endif
   const auto threads = static_cast<size_t>(executor.threads());
-  const size_t count = static_cast<size_t>(std::clamp<int64_t>(4 * facts.llc_bytes, 64 << 20, 512 << 20)) / sizeof(float);
+  const size_t count = static_cast<size_t>(std::clamp<int64_t>(4 * device.cpu().llc_bytes, 64 << 20, 512 << 20)) / sizeof(float);
   Buffer source(count * sizeof(float)), target(count * sizeof(float));
   fill_random(DType::f32, source.data(), count, 1);
   const auto* from = reinterpret_cast<const float*>(source.data());
   auto* to = reinterpret_cast<float*>(target.data());
   std::vector<float> sinks(threads * 16);
 
-  const auto copy = cpu::pick(HWY_DISPATCH_TABLE(ceiling_copy), facts.isa_bit);
-  const auto fma = cpu::pick(HWY_DISPATCH_TABLE(ceiling_fma), facts.isa_bit);
+  const auto copy = cpu::pick(HWY_DISPATCH_TABLE(ceiling_copy), device.cpu().hwy_target);
+  const auto fma = cpu::pick(HWY_DISPATCH_TABLE(ceiling_fma), device.cpu().hwy_target);
   const auto copy_all = [&] {
     executor.parallel(threads, [&](size_t task) {
       const Share part = share(static_cast<int64_t>(count / 64), static_cast<int64_t>(threads), static_cast<int64_t>(task));
@@ -90,7 +90,7 @@ Ceilings measure_ceilings(const DeviceFacts& facts, Executor& executor) {
   };
   const double bytes = static_cast<double>(count * sizeof(float));
   Ceilings ceilings;
-  ceilings.read_bytes_per_s = bytes / least_seconds(7, [&] { stream_read(from, count, facts, executor); });
+  ceilings.read_bytes_per_s = bytes / least_seconds(7, [&] { stream_read(from, count, device, executor); });
   ceilings.copy_bytes_per_s = 2 * bytes / least_seconds(7, copy_all);
   double flops = 0;
   const double seconds = least_seconds(5, [&] {

@@ -9,6 +9,6 @@ namespace metallic {
 
 /// Best of several runs each of reading, copying (streaming stores) and multiply-adding; about a second. Memory traffic goes
 /// over buffers of four times the last-level cache.
-Ceilings measure_ceilings(const DeviceFacts& facts, Executor& executor);
+Ceilings measure_ceilings(const DeviceInfo& device, Executor& executor);
 
 }  // namespace metallic

@@ -12,12 +12,12 @@
 
 namespace metallic {
 
-Sampler::Sampler(const DeviceFacts& facts, Executor& executor, const SamplerOptions& options)
-    : facts_(facts), executor_(executor), seed_(options.seed), random_(options.seed) {}
+Sampler::Sampler(const DeviceInfo& device, Executor& executor, const SamplerOptions& options)
+    : device_(device), executor_(executor), seed_(options.seed), random_(options.seed) {}
 
-Result<Sampler> Sampler::create(std::span<const WeightedProblem> problems, const DeviceFacts& facts, Executor& executor,
+Result<Sampler> Sampler::create(std::span<const WeightedProblem> problems, const DeviceInfo& device, Executor& executor,
                                 Planner& planner, const SamplerOptions& options) {
-  Sampler sampler(facts, executor, options);
+  Sampler sampler(device, executor, options);
   for (const WeightedProblem& problem : problems) METALLIC_CHECK(sampler.add_units(problem, planner, options));
   if (sampler.units_.empty()) return fail(Code::unsupported, "no candidate accepts any of the problems");
   sampler.checked_.resize(sampler.units_.size());
@@ -28,7 +28,7 @@ Result<Sampler> Sampler::create(std::span<const WeightedProblem> problems, const
     for (const TimedArm& arm : unit.arms) workspace = std::max(workspace, arm.kernel->workspace());
     uses.push_back({unit.problem, unit.cache, workspace});
   }
-  METALLIC_TRY(sampler.stand_, make_stand(uses, facts, executor, {.seed = options.seed, .arm_s = options.arm_s}));
+  METALLIC_TRY(sampler.stand_, make_stand(uses, device, executor, {.seed = options.seed, .arm_s = options.arm_s}));
   return sampler;
 }
 
@@ -37,17 +37,17 @@ Status Sampler::add_units(const WeightedProblem& source, Planner& planner, const
   problem.threads = executor_.threads();
   double needed = 0;
   for (const int64_t operand : operand_bytes(problem)) needed += static_cast<double>(operand);
-  if (facts_.memory_bytes > 0 && needed > 0.7 * static_cast<double>(facts_.memory_bytes))
+  if (device_.memory_bytes > 0 && needed > 0.7 * static_cast<double>(device_.memory_bytes))
     return fail(Code::out_of_memory, "{} needs {:.1f} GiB of operands and this machine has {:.1f} GiB: use a smaller shape",
-                label(problem), needed / (1 << 30), static_cast<double>(facts_.memory_bytes) / (1 << 30));
+                label(problem), needed / (1 << 30), static_cast<double>(device_.memory_bytes) / (1 << 30));
   const auto& caches = options.caches[static_cast<size_t>(problem.op())];
   for (const Cache cache : caches) {
     SampledUnit unit{
         .problem = problem, .cache = cache, .weight = source.weight / static_cast<double>(caches.size()), .arms = {}};
     for (const Variant& variant : variants(problem.op()))
       for (const Tuning& tuning : variant.tunings) {
-        if (variant.backend() != facts_.backend || !options.wanted(variant) || variant.rejects(problem, tuning, facts_)) continue;
-        METALLIC_TRY(auto kernel, variant.prepare(problem, tuning, facts_, planner));
+        if (variant.backend() != device_.backend || !options.wanted(variant) || variant.rejects(problem, tuning, device_)) continue;
+        METALLIC_TRY(auto kernel, variant.prepare(problem, tuning, device_, planner));
         unit.arms.push_back({.variant = &variant, .tuning = tuning, .kernel = std::move(kernel)});
       }
     if (!unit.arms.empty()) units_.push_back(std::move(unit));
@@ -59,7 +59,7 @@ Status Sampler::add_units(const WeightedProblem& source, Planner& planner, const
 // until those sleep. Ours are told to; a library that is told not to spin becomes another one: oneDNN is 15 times slower on small
 // shapes then.
 void Sampler::take_turn(const Variant& next) {
-  if (next.library() == last_library_ || facts_.backend != "cpu") return;
+  if (next.library() == last_library_ || device_.backend != "cpu") return;
   executor_.rest();
   wait_until_quiet();
   last_library_ = next.library();
@@ -86,10 +86,10 @@ SampleRow Sampler::row_of(const SampledUnit& unit, const TimedArm& arm) const {
   row.parameters = label(unit.problem);
   row.dtype = std::string(name(unit.problem.dtype));
   row.tuning = to_string(arm.tuning);
-  row.target = facts_.isa;
+  row.target = device_.isa();
   row.threads = unit.problem.threads;
   row.cache = std::string(name(unit.cache));
-  row.device = fingerprint(facts_);
+  row.device = fingerprint(device_);
   row.build = std::string(build_name());
   row.op = std::string(name(unit.problem.op()));
   row.seed = static_cast<int64_t>(seed_);

@@ -52,7 +52,7 @@ class Sampler {
   /// Prepares every candidate of every problem, and operands for all; cold ones rotate through what was measured to exceed the
   /// last-level cache. Executor and planner must outlive the sampler.
   /// Errors: no candidate accepts any of the problems; a problem beyond this machine's memory.
-  static Result<Sampler> create(std::span<const WeightedProblem> problems, const DeviceFacts& facts, Executor& executor,
+  static Result<Sampler> create(std::span<const WeightedProblem> problems, const DeviceInfo& device, Executor& executor,
                                 Planner& planner, const SamplerOptions& options);
 
   const std::vector<SampledUnit>& units() const { return units_; }
@@ -73,13 +73,13 @@ class Sampler {
   NoiseRecord noise() const { return stand_->noise(); }
 
  private:
-  Sampler(const DeviceFacts& facts, Executor& executor, const SamplerOptions& options);
+  Sampler(const DeviceInfo& device, Executor& executor, const SamplerOptions& options);
   Status add_units(const WeightedProblem& problem, Planner& planner, const SamplerOptions& options);
   Status check(SampledUnit& unit);
   void take_turn(const Variant& next);
   SampleRow row_of(const SampledUnit& unit, const TimedArm& arm) const;
 
-  DeviceFacts facts_;
+  DeviceInfo device_;
   Executor& executor_;
   uint64_t seed_;
   std::mt19937_64 random_;

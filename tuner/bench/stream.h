@@ -9,6 +9,6 @@
 namespace metallic {
 
 /// Reads `count` floats, each thread a contiguous share; of each share's end up to 320 floats may stay unread.
-void stream_read(const float* from, size_t count, const DeviceFacts& facts, Executor& executor);
+void stream_read(const float* from, size_t count, const DeviceInfo& device, Executor& executor);
 
 }  // namespace metallic
