@@ -12,7 +12,7 @@ using namespace metallic;
 namespace {
 
 template <typename Row>
-std::vector<Row> round_trip(const std::vector<Row>& rows, std::span<const Column<Row>> columns,
+std::vector<Row> round_trip(const std::vector<Row>& rows, std::span<const RecordColumn<Row>> columns,
                             Result<std::vector<Row>> (*parse)(std::string_view, std::string_view)) {
   const std::string text = to_csv(columns, std::span<const Row>(rows));
   const auto again = parse(text, "again");

@@ -5,10 +5,10 @@
 #include <string>
 #include <string_view>
 
+#include "base/json.h"
+#include "base/status.h"
 #include "device/info.h"
 #include "ops/problem.h"
-#include "base/status.h"
-#include "base/json.h"
 #include "profile/noise.h"
 
 namespace metallic {
