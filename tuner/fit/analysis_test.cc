@@ -1,4 +1,4 @@
-// The form that the analysis gives its findings: bands, sides, verdicts, aggregates. What they are worth is the laboratory's.
+// The form of the findings: bands, sides, verdicts, aggregates. The simulation test judges their quality.
 #include "tuner/fit/analysis.h"
 
 #include <fmt/format.h>
@@ -20,7 +20,7 @@ Measurements measure(const std::vector<std::string>& labels, std::vector<Simulat
     surface.tuned.push_back(*parse_label(text));
     surface.tuned.back().threads = 2;
   }
-  return measure(surface, {.arm = noise}, {.blocks = blocks}, seed);
+  return measure(surface, {.own = noise}, {.blocks = blocks}, seed);
 }
 
 std::vector<std::string> grid(int64_t rows, int64_t from, int64_t to) {

@@ -43,7 +43,7 @@ Simulated run() {
   return made;
 }
 
-TEST(BudgetReplay, EndsWhereTheRunEnded) {
+TEST(BudgetReplay, EndsAsTheRunEnded) {
   const Simulated made = run();
   const BudgetReplay found = replay_budget(made.measurements, 12);
   ASSERT_EQ(found.moments.size(), 12u);
@@ -54,17 +54,17 @@ TEST(BudgetReplay, EndsWhereTheRunEnded) {
   EXPECT_TRUE(std::ranges::is_sorted(found.moments, {}, &BudgetReplay::Moment::at_s));
   EXPECT_TRUE(std::ranges::is_sorted(found.moments, {}, &BudgetReplay::Moment::blocks));
   EXPECT_GT(found.moments.front().expected_residual, 3 * found.moments.back().expected_residual);
-  double parts = 0;
-  for (const BudgetReplay::Part& part : found.parts) parts += part.last;
-  EXPECT_DOUBLE_EQ(parts, made.expected_residual);
+  double sum = 0;
+  for (const BudgetReplay::SeriesResidual& residual : found.series) sum += residual.last;
+  EXPECT_DOUBLE_EQ(sum, made.expected_residual);
 }
 
-TEST(BudgetReplay, TellsWhatThereWasToLoseAfterScreening) {
+TEST(BudgetReplay, GivesTheResidualAfterScreening) {
   const Simulated made = run();
   const BudgetReplay found = replay_budget(made.measurements);
-  ASSERT_EQ(found.parts.size(), 3u);
-  EXPECT_GT(found.parts[1].screened, found.parts[0].screened) << "the close one";
-  EXPECT_GT(found.parts[1].screened, found.parts[1].last);
+  ASSERT_EQ(found.series.size(), 3u);
+  EXPECT_GT(found.series[1].screened, found.series[0].screened) << "the close one";
+  EXPECT_GT(found.series[1].screened, found.series[1].last);
   EXPECT_GT(made.measurements.series[1].blocks(), made.measurements.series[0].blocks());
 }
 

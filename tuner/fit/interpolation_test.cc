@@ -1,4 +1,4 @@
-// Interpolation: interpolated places carry what their neighbours say, and take their weight from them.
+// Interpolated points follow their neighbours and take their weight from them.
 #include "tuner/fit/interpolation.h"
 
 #include <gtest/gtest.h>
@@ -15,7 +15,7 @@ namespace {
 
 constexpr int kReplicates = 5;
 
-// Points of measured softmaxes or matmuls; an arm's time is that at the power of x that its name tells.
+// Points of measured softmaxes or matmuls. The time of a candidate is a power of x, given with its name.
 class Measured {
  public:
   void add(const std::string& text, int64_t x, std::map<std::string, double> powers, double even) {
@@ -61,9 +61,9 @@ TEST(Interpolation, InterpolatesLogTimesOverTheLogarithmOfX) {
     EXPECT_LT(point.x, 16384);
     EXPECT_EQ(label(point.series->problem), "rows4_seqk" + std::to_string(point.x));
     for (int replicate = 0; replicate < kReplicates; ++replicate)
-      for (const size_t arm : {0, 1})
-        EXPECT_NEAR(point.replicates->log_time(replicate, arm),
-                    std::log(1000) + (arm == 0 ? 1 : 0.5) * std::log(static_cast<double>(point.x)), 1e-3);
+      for (const size_t candidate : {0, 1})
+        EXPECT_NEAR(point.replicates->log_time(replicate, candidate),
+                    std::log(1000) + (candidate == 0 ? 1 : 0.5) * std::log(static_cast<double>(point.x)), 1e-3);
     EXPECT_EQ(point.group, 0);
     EXPECT_EQ(point.other_group, 1) << "left out with either neighbour";
   }

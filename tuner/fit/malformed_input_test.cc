@@ -71,10 +71,10 @@ TEST(MalformedInput, NothingTimedDecidesNothing) {
   const auto passed_over = from_samples(rows, "s", 2);
   ASSERT_TRUE(passed_over) << passed_over.error().message;
   expect_default(surface, analyze(*passed_over, analysis_options(surface)));
-  // No reader makes these: arms whose every block is missing.
+  // No reader makes these: candidates without any block.
   Measurements missing = measure(surface, {}, {}, 1);
   for (Series& series : missing.series)
-    for (CandidateTimes& arm : series.candidates) std::ranges::fill(arm.time, kNaN);
+    for (CandidateTimes& candidate : series.candidates) std::ranges::fill(candidate.time, kNaN);
   expect_default(surface, analyze(missing, analysis_options(surface)));
 }
 
