@@ -23,7 +23,7 @@ namespace fs = std::filesystem;
 using Words = std::vector<std::string>;
 using Variables = std::map<std::string, std::string>;
 
-struct Ended {
+struct ProgramResult {
   int code = -1;
   std::string out, err;
 };
@@ -69,17 +69,17 @@ class Program : public testing::Test {
     return child;
   }
 
-  Ended end(pid_t child) const {
+  ProgramResult end(pid_t child) const {
     int status = 0;
     waitpid(child, &status, 0);
     return {WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status), read(root_ / "out"), read(root_ / "err")};
   }
 
-  Ended run(const Words& words, const Variables& variables = {}) const { return end(start(words, variables)); }
+  ProgramResult run(const Words& words, const Variables& variables = {}) const { return end(start(words, variables)); }
 
   // Runs it where it must end well, and gives its standard output.
   std::string good(const Words& words, const Variables& variables = {}) const {
-    const Ended ended = run(words, variables);
+    const ProgramResult ended = run(words, variables);
     EXPECT_EQ(ended.code, 0) << said(words, ended);
     return ended.out;
   }
@@ -101,7 +101,7 @@ class Program : public testing::Test {
   // Bad input ends with 2 and one short printable line that has `fragment`, and changes no file.
   void refuses(const Words& words, std::string_view fragment, const Variables& variables = {}) const {
     const auto before = files();
-    const Ended ended = run(words, variables);
+    const ProgramResult ended = run(words, variables);
     EXPECT_EQ(ended.code, 2) << said(words, ended);
     EXPECT_NE(ended.err.find(fragment), std::string::npos) << "wanted: " << fragment << '\n' << said(words, ended);
     EXPECT_TRUE(ended.err.starts_with("metallic: ")) << said(words, ended);
@@ -112,7 +112,7 @@ class Program : public testing::Test {
     EXPECT_TRUE(files() == before) << "files changed by: " << said(words, ended);
   }
 
-  static std::string said(const Words& words, const Ended& ended) {
+  static std::string said(const Words& words, const ProgramResult& ended) {
     return fmt::format("metallic {}\nexit {}\n{}{}", fmt::join(words, " "), ended.code, ended.out, ended.err);
   }
 

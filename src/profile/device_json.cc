@@ -82,8 +82,8 @@ Result<DeviceFacts> parse_facts(const JsonObject& object) {
   return facts;
 }
 
-std::optional<double> floor_ns(const Problem& problem, const DeviceRecord& device) {
-  const Ceilings& ceilings = device.ceilings;
+std::optional<double> roofline_ns(const Problem& problem, const DeviceRecord& device) {
+  const Roofline& ceilings = device.roofline;
   const double bandwidth = problem.op() == Op::softmax ? ceilings.copy_bytes_per_s : ceilings.read_bytes_per_s;
   if (bandwidth <= 0 || ceilings.flops_per_s <= 0 || problem.threads != device.threads) return std::nullopt;
   const Work needed = work(problem);
@@ -95,9 +95,9 @@ std::string to_json(const DeviceRecord& record) {
                {"fingerprint", fingerprint(record.facts)},
                {"facts", facts_json(record.facts)},
                {"ceilings",
-                {{"read_bytes_per_s", record.ceilings.read_bytes_per_s},
-                 {"copy_bytes_per_s", record.ceilings.copy_bytes_per_s},
-                 {"flops_per_s", record.ceilings.flops_per_s}}},
+                {{"read_bytes_per_s", record.roofline.read_bytes_per_s},
+                 {"copy_bytes_per_s", record.roofline.copy_bytes_per_s},
+                 {"flops_per_s", record.roofline.flops_per_s}}},
                {"threads", record.threads},
                {"model", record.model},
                {"build", record.build},
@@ -115,9 +115,9 @@ Result<DeviceRecord> parse_device_record(std::string_view text, std::string_view
   METALLIC_TRY(const JsonObject facts, root.object("facts"));
   METALLIC_TRY(record.facts, parse_facts(facts));
   METALLIC_TRY(const JsonObject ceilings, root.object("ceilings"));
-  METALLIC_TRY(record.ceilings.read_bytes_per_s, ceilings.number("read_bytes_per_s"));
-  METALLIC_TRY(record.ceilings.copy_bytes_per_s, ceilings.number("copy_bytes_per_s"));
-  METALLIC_TRY(record.ceilings.flops_per_s, ceilings.number("flops_per_s"));
+  METALLIC_TRY(record.roofline.read_bytes_per_s, ceilings.number("read_bytes_per_s"));
+  METALLIC_TRY(record.roofline.copy_bytes_per_s, ceilings.number("copy_bytes_per_s"));
+  METALLIC_TRY(record.roofline.flops_per_s, ceilings.number("flops_per_s"));
   METALLIC_TRY(const int64_t threads, root.integer("threads", 1, 1024));
   record.threads = static_cast<int>(threads);
   METALLIC_TRY(record.model, root.text("model"));

@@ -14,16 +14,16 @@
 namespace metallic {
 
 /// What the machine can do at most, measured with all threads of the run.
-struct Ceilings {
+struct Roofline {
   double read_bytes_per_s = 0;
   double copy_bytes_per_s = 0;  ///< bytes read plus bytes written
   double flops_per_s = 0;       ///< f32 fused multiply-adds, two operations each
-  bool operator==(const Ceilings&) const = default;
+  bool operator==(const Roofline&) const = default;
 };
 
 struct DeviceRecord {
   DeviceFacts facts;
-  Ceilings ceilings;
+  Roofline roofline;
   int threads = 1;
   std::string model = "any";
   std::string build;
@@ -37,7 +37,7 @@ Json facts_json(const DeviceFacts& facts);
 Result<DeviceFacts> parse_facts(const JsonObject& object);
 
 /// The least time in ns that the machine's ceilings allow a problem, where they are known and were measured with as many threads.
-std::optional<double> floor_ns(const Problem& problem, const DeviceRecord& device);
+std::optional<double> roofline_ns(const Problem& problem, const DeviceRecord& device);
 
 std::string to_json(const DeviceRecord& record);
 Result<DeviceRecord> parse_device_record(std::string_view text, std::string_view where);

@@ -19,9 +19,9 @@ Result<Exit> analyze(const AnalyzeOptions& options) {
   METALLIC_TRY(const auto ctx, context(""));
   const std::string model = model_name(options.model);
   if (!model.empty()) METALLIC_CHECK(check_model_name(model));
-  METALLIC_TRY(Loaded loaded, load_measurements(options.file, ctx->facts(), ctx->threads()));
+  METALLIC_TRY(LoadedMeasurements loaded, load_measurements(options.file, ctx->facts(), ctx->threads()));
   if (!model.empty()) loaded.device.model = model;
-  const Analyzed analyzed = run_analysis(loaded);
+  const AnalyzedProfile analyzed = run_analysis(loaded);
   METALLIC_CHECK(write_analysis(loaded, analyzed, options.folder));
   if (options.json) {
     fmt::print("{}\n", summary_json(analyzed).dump(2, ' ', false, Json::error_handler_t::replace));
@@ -43,7 +43,7 @@ Result<Exit> report(const ReportOptions& options) {
   const std::filesystem::path folder = options.folder;
   std::error_code ignored;
   const auto file = std::filesystem::exists(folder / kSamples, ignored) ? folder / kSamples : folder / kResults;
-  METALLIC_TRY(const Loaded loaded, load_measurements(file, ctx->facts(), ctx->threads()));
+  METALLIC_TRY(const LoadedMeasurements loaded, load_measurements(file, ctx->facts(), ctx->threads()));
   METALLIC_CHECK(write_report(loaded, run_analysis(loaded), folder));
   fmt::print("{}\n", (folder / kReport).native());
   return Exit::done;

@@ -23,12 +23,12 @@ struct Options {
 };
 
 // What moving a row's operands takes, if that was timed.
-std::optional<double> floor_of(const ResultRow& row, const Sampled& sampled) {
+std::optional<double> floor_of(const ResultRow& row, const TuningRun& sampled) {
   const auto found = sampled.floors.find({row.parameters, row.dtype, row.cache});
   return found == sampled.floors.end() ? std::nullopt : std::optional(found->second);
 }
 
-std::string table(const std::vector<ResultRow>& rows, const Sampled& sampled, bool markdown) {
+std::string table(const std::vector<ResultRow>& rows, const TuningRun& sampled, bool markdown) {
   const bool floors = !sampled.floors.empty();
   std::string text = markdown
                          ? fmt::format(
@@ -54,7 +54,7 @@ std::string table(const std::vector<ResultRow>& rows, const Sampled& sampled, bo
 Result<Exit> run(Options options) {
   if (!options.aims.empty()) {
     draw_seed(options.sampling);
-    return bench_aims(options.aims, options.only, options.sampling, options.json || options.format == "json");
+    return bench_targets(options.aims, options.only, options.sampling, options.json || options.format == "json");
   }
   if (options.layer.wanted) {
     draw_seed(options.sampling);
@@ -69,14 +69,14 @@ Result<Exit> run(Options options) {
   if (!options.out.empty()) METALLIC_CHECK(check_out(options.out));
   draw_seed(options.sampling);
   options.sampling.floors = ctx->facts().backend != "cpu";
-  METALLIC_TRY(const Sampled sampled, run_campaign(problem_list, *ctx, options.sampling, {.adaptive = false}));
+  METALLIC_TRY(const TuningRun sampled, run_tuning(problem_list, *ctx, options.sampling, {.adaptive = false}));
   if (sampled.interrupted) fmt::print(stderr, "interrupted: what was measured until then follows\n");
   print_noise(sampled);
   const auto& samples = sampled.rows;
   if (!options.out.empty())
     METALLIC_CHECK(
         write_out(options.out, samples, record_device(*ctx, model_name(options.problems.model), options.sampling.seed)));
-  Loaded loaded;
+  LoadedMeasurements loaded;
   METALLIC_TRY(loaded.measurements, tune::from_samples(samples, "samples", ctx->threads()));
   loaded.device.facts = ctx->facts();
   const std::vector<ResultRow> rows = aggregate(loaded, *ctx);

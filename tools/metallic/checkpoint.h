@@ -1,4 +1,4 @@
-// The journal: raw samples on disk, block by block, while a run goes on; what is killed goes on from there.
+// The checkpoint: raw samples on disk, block by block, while a run goes on; what is killed goes on from there.
 #pragma once
 
 #include <filesystem>
@@ -10,15 +10,15 @@
 
 namespace metallic::cli {
 
-class Journal {
+class Checkpoint {
  public:
   /// Reads the file where there is one; a last block that was not written whole is passed over. Nothing is written before the
-  /// first `append`. Errors: a file that is not a journal of this version, or cannot be written.
-  static Result<Journal> open(std::filesystem::path path);
-  Journal(Journal&& other) noexcept : path_(std::move(other.path_)), earlier_(std::move(other.earlier_)), file_(other.file_) {
+  /// first `append`. Errors: a file that is not a checkpoint of this version, or cannot be written.
+  static Result<Checkpoint> open(std::filesystem::path path);
+  Checkpoint(Checkpoint&& other) noexcept : path_(std::move(other.path_)), earlier_(std::move(other.earlier_)), file_(other.file_) {
     other.file_ = -1;
   }
-  ~Journal();
+  ~Checkpoint();
 
   /// The samples of whole blocks that were there.
   const std::vector<SampleRow>& earlier() const { return earlier_; }
@@ -31,7 +31,7 @@ class Journal {
   void remove();
 
  private:
-  explicit Journal(std::filesystem::path path) : path_(std::move(path)) {}
+  explicit Checkpoint(std::filesystem::path path) : path_(std::move(path)) {}
   Status begin();
 
   std::filesystem::path path_;

@@ -213,7 +213,7 @@ TEST_F(Program, JsonForPrograms) {
   EXPECT_EQ(environment["METALLIC_LOG_LEVEL"], "info");
   EXPECT_EQ(environment["METALLIC_NUM_THREADS"], "2");
   EXPECT_TRUE(environment["METALLIC_PROFILE"].is_null());
-  const Ended wrong = run({"env"}, {{"METALLIC_LOG_LEVEL", "loud"}});
+  const ProgramResult wrong = run({"env"}, {{"METALLIC_LOG_LEVEL", "loud"}});
   EXPECT_EQ(wrong.code, 2);
   EXPECT_TRUE(has(wrong.out, "METALLIC_DETERMINISM")) << "the table comes also where it is wrong";
   EXPECT_TRUE(has(wrong.err, "METALLIC_LOG_LEVEL is \"loud\"")) << wrong.err;
@@ -252,7 +252,7 @@ TEST_F(Program, ScoresAims) {
     {"name": "floor", "shapes": ["rows4_seqk64"], "dtypes": ["f32"], "cache": "warm", "against": "floor", "figure": 1e-6, "source": "s"},
     {"name": "types", "shapes": ["8x64x64"], "dtypes": ["f32", "bf16"], "cache": "warm", "against": "f32", "figure": 1000, "source": "s"},
     {"name": "causal", "shapes": ["batch2_seqq16_seqk16_causal"], "dtypes": ["f32"], "cache": "warm", "against": "full", "figure": 1000, "source": "s"}]})");
-  const Ended ended = run({"bench", "--aims", "aims.json", "--budget", "0.3s", "--json"});
+  const ProgramResult ended = run({"bench", "--aims", "aims.json", "--budget", "0.3s", "--json"});
   EXPECT_EQ(ended.code, 1) << "one aim is out of reach: " << ended.err;
   const Json aims = Json::parse(ended.out)["aims"];
   ASSERT_EQ(aims.size(), 3u);

@@ -29,7 +29,7 @@ void add_explain(CLI::App& app, Action& action);
 void add_regret(CLI::App& app, Action& action);
 void add_validate(CLI::App& app, Action& action);
 void add_gate(CLI::App& app, Action& action);
-void add_arms(CLI::App& app, Action& action);
+void add_bench_worker(CLI::App& app, Action& action);
 void add_report(CLI::App& app, Action& action);
 void add_completion(CLI::App& app, Action& action);
 

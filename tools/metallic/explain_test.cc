@@ -53,7 +53,7 @@ TEST_F(Program, AnUnusableProfileIsPassedOverWithOneWarning) {
                                                       {"old\x1b[31m\n.json", "schema is"}, {"missing.json", "cannot read"},
                                                       {"/dev/null", "not a regular file"}, {".", "not a regular file"}};
   for (const auto& [name, fragment] : kBad) {
-    const Ended ended = run({"explain", "rows64_seqk256"}, {{"METALLIC_PROFILE", name}});
+    const ProgramResult ended = run({"explain", "rows64_seqk256"}, {{"METALLIC_PROFILE", name}});
     EXPECT_EQ(ended.code, 0) << said({name}, ended);
     EXPECT_TRUE(has(ended.out, "runs    cpu_")) << "by the next level's rules";
     EXPECT_TRUE(has(ended.err, fragment)) << said({name}, ended);
@@ -123,7 +123,7 @@ TEST_F(Program, PeersAreCandidatesOnRequest) {
   EXPECT_EQ(json({"explain", "64x64x64", "--json", "--variant", use})["variant"], use);
   profile["device"]["libraries"][0]["version"] = "0.0.1";
   write("p.json", profile.dump());
-  const Ended stale = run({"explain", "64x64x64", "--profile", "p.json"}, {{"METALLIC_LOG_LEVEL", "warning"}});
+  const ProgramResult stale = run({"explain", "64x64x64", "--profile", "p.json"}, {{"METALLIC_LOG_LEVEL", "warning"}});
   EXPECT_EQ(stale.code, 0) << stale.err;
   EXPECT_TRUE(has(stale.err, "\"0.0.1\", this machine has \"" + libraries.front().version + "\": 1 rule is passed over\n"))
       << stale.err;

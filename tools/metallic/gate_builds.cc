@@ -25,7 +25,7 @@ Json request(const char* ask, const tune::GateBenchmark& b) {
 }
 
 // The kernel that a build would run, or that of `benchmark` if it has it.
-Result<std::pair<std::string, std::string>> choice(ArmsProcess& build, const tune::GateBenchmark& benchmark) {
+Result<std::pair<std::string, std::string>> choice(BenchClient& build, const tune::GateBenchmark& benchmark) {
   Json asked = request("choose", benchmark);
   if (benchmark.variant.empty()) asked.erase("variant");
   METALLIC_TRY(const Json answer, build.ask(asked));
@@ -35,18 +35,18 @@ Result<std::pair<std::string, std::string>> choice(ArmsProcess& build, const tun
   return std::pair(variant, tuning);
 }
 
-Status open(ArmsProcess& build, std::span<const tune::GateBenchmark> benchmarks, uint64_t seed) {
+Status open(BenchClient& build, std::span<const tune::GateBenchmark> benchmarks, uint64_t seed) {
   auto arms = Json::array();
   for (const tune::GateBenchmark& benchmark : benchmarks) arms.push_back(request("open", benchmark));
   METALLIC_TRY(const Json answer,
-               build.ask({{"ask", "open"}, {"seed", seed}, {"memory", kArmsMemory}, {"arms", arms}}, kOpenSeconds));
+               build.ask({{"ask", "open"}, {"seed", seed}, {"memory", kSharedMemoryFd}, {"arms", arms}}, kOpenSeconds));
   const auto count = static_cast<int64_t>(benchmarks.size());
   METALLIC_CHECK(JsonObject(answer, in_quotes(build.program()) + ":").integer("arms", count, count));
   return {};
 }
 
 // Nanoseconds of a call. Both builds move on through the same memory: what one has just read is warm for the other.
-Result<double> time(ArmsProcess& build, size_t arm, int64_t& place) {
+Result<double> time(BenchClient& build, size_t arm, int64_t& place) {
   METALLIC_TRY(const Json answer, build.ask({{"ask", "time"}, {"arm", arm}, {"seconds", kArmSeconds}, {"place", place}}));
   const JsonObject object(answer, in_quotes(build.program()) + ":");
   METALLIC_TRY(const double time_ns, object.number("time_ns"));
@@ -56,9 +56,9 @@ Result<double> time(ArmsProcess& build, size_t arm, int64_t& place) {
   return time_ns;
 }
 
-Result<std::unique_ptr<ArmsProcess>> started(const std::string& program, const SharedMemory& memory) {
-  METALLIC_TRY(auto process, ArmsProcess::start(program, memory));
-  return std::make_unique<ArmsProcess>(std::move(process));
+Result<std::unique_ptr<BenchClient>> started(const std::string& program, const SharedMemory& memory) {
+  METALLIC_TRY(auto process, BenchClient::start(program, memory));
+  return std::make_unique<BenchClient>(std::move(process));
 }
 
 }  // namespace
@@ -87,7 +87,7 @@ Result<BuildPair> start_builds(const std::string& base, const std::string& head,
   METALLIC_TRY(auto base_process, started(base, memory));
   METALLIC_TRY(auto head_process, started(head, memory));
   BuildPair builds{.memory = std::move(memory), .base = std::move(base_process), .head = std::move(head_process), .seed = seed};
-  const ArmsProcess &b = *builds.base, &h = *builds.head;
+  const BenchClient &b = *builds.base, &h = *builds.head;
   if (b.device() != h.device() || b.threads() != h.threads())
     return fail(Code::invalid_argument,
                 "base runs {} threads on {}, head {} on {}: times of two devices say nothing about two builds", b.threads(),

@@ -19,7 +19,7 @@ inline constexpr size_t kRoundsOfAProcess = 15;
 
 struct BuildPair {
   SharedMemory memory;  ///< of the operands of both
-  std::unique_ptr<ArmsProcess> base, head;
+  std::unique_ptr<BenchClient> base, head;
   std::vector<tune::GateBenchmark> benchmarks;  ///< with the kernel of base
   std::vector<tune::GateBenchmark> of_head;     ///< with head's, which seldom differs
   std::vector<std::string> notes;               ///< where it does, a line each

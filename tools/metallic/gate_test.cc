@@ -43,7 +43,7 @@ TEST_F(GateProgram, TwoProcessesOfOneBuildRaiseNoAlarm) {
   const Words words = {"gate",       "--base",         METALLIC_PROGRAM, "--head",   METALLIC_PROGRAM,
                        "--shapes",   "rows64_seqk512", "1x256x512_tb",   "--budget", "2s",
                        "--markdown", "g.md",           "--junit",        "g.xml",    "--json"};
-  const Ended ended = run(words, kOneThread);
+  const ProgramResult ended = run(words, kOneThread);
   ASSERT_TRUE(ended.code == 0 || ended.code == 3) << said(words, ended);
   const auto json = parse_json(ended.out, "gate", 1 << 20);
   ASSERT_TRUE(json) << said(words, ended);
@@ -79,7 +79,7 @@ TEST_F(GateProgram, ASlowedKernelFailsByName) {
                        "--base",
                        METALLIC_PROGRAM,
                        "--head",
-                       METALLIC_SLOWED_PROGRAM,
+                       METALLIC_FAULT_INJECTED_PROGRAM,
                        "--shapes",
                        "rows64_seqk512",
                        "rows8_seqk4096",
@@ -92,7 +92,7 @@ TEST_F(GateProgram, ASlowedKernelFailsByName) {
   Variables variables = kOneThread;
   variables["METALLIC_TEST_SLOWED"] = "rows64_seqk512";
   variables["METALLIC_TEST_REPEATS"] = "1";
-  const Ended ended = run(words, variables);
+  const ProgramResult ended = run(words, variables);
   ASSERT_EQ(ended.code, 1) << said(words, ended);
   EXPECT_TRUE(has(ended.out, "fail: of 2 benchmarks 1 slower")) << ended.out;
   boost::property_tree::ptree document;
@@ -137,7 +137,7 @@ TEST_F(GateProgram, ComparesRecordings) {
   const std::string passed = good({"gate", "--base", "base.csv", "--head", "same.csv"});
   EXPECT_TRUE(has(passed, "pass: of 2 benchmarks")) << passed;
   EXPECT_TRUE(has(passed, "weaker evidence")) << passed;
-  const Ended slow = run({"gate", "--base", "base.csv", "--head", "slow.csv"});
+  const ProgramResult slow = run({"gate", "--base", "base.csv", "--head", "slow.csv"});
   EXPECT_EQ(slow.code, 1) << slow.out;
   EXPECT_TRUE(has(slow.out, "fail: of 2 benchmarks 1 slower")) << slow.out;
   good({"gate", "--base", "slow.csv", "--head", "base.csv"});
@@ -153,7 +153,7 @@ TEST_F(GateProgram, RefusesToDecideOnLittle) {
     write("base.csv", base);
     write("head.csv", head);
     const Words words = {"gate", "--base", "base.csv", "--head", "head.csv"};
-    const Ended ended = run(words);
+    const ProgramResult ended = run(words);
     EXPECT_EQ(ended.code, 3) << said(words, ended);
     EXPECT_TRUE(has(ended.out, fragment)) << said(words, ended);
   };
@@ -202,7 +202,7 @@ TEST_F(GateProgram, RefusesProgramsThatMisbehave) {
     script("other", body);
     const Words words = {"gate",     "--base",       path("other"), "--head", METALLIC_PROGRAM,
                          "--shapes", "rows8_seqk64", "--budget",    "1s"};
-    const Ended ended = run(words, kOneThread);
+    const ProgramResult ended = run(words, kOneThread);
     EXPECT_EQ(ended.code, code) << said(words, ended);
     EXPECT_TRUE(has(ended.err, fragment)) << said(words, ended);
     EXPECT_EQ(ended.err.find('\n') + 1, ended.err.size()) << "not one line: " << said(words, ended);
@@ -216,7 +216,7 @@ TEST_F(GateProgram, RefusesProgramsThatMisbehave) {
   ends("read ask; head -c 100000 /dev/zero | tr '\\0' x; sleep 9", 2, "without a line's end");
   const auto hello_of = [](const std::string& device) {
     return fmt::format("read ask; echo '{{\"protocol\": {}, \"build\": \"b\", \"device\": \"{}\", \"threads\": 1}}'",
-                       kArmsProtocol, device);
+                       kBenchProtocol, device);
   };
   const std::string hello = hello_of(fingerprint(cpu::facts()));
   ends(hello + "; read ask; echo '{\"variant\": 5}'", 2, "variant");

@@ -139,9 +139,9 @@ Result<std::unique_ptr<Context>> context(const std::string& model, const std::st
   return made;
 }
 
-Result<Loaded> load_measurements(const std::filesystem::path& path, const DeviceFacts& here, int threads) {
+Result<LoadedMeasurements> load_measurements(const std::filesystem::path& path, const DeviceFacts& here, int threads) {
   METALLIC_TRY(const std::string text, read_file(path, kMostSampleBytes));
-  Loaded loaded;
+  LoadedMeasurements loaded;
   if (looks_like_samples(text)) {
     METALLIC_TRY(const auto rows, parse_samples(text, path.native()));
     METALLIC_TRY(loaded.measurements, tune::from_samples(rows, path.native(), threads));

@@ -41,14 +41,14 @@ Result<std::unique_ptr<Context>> context(const std::string& model, const std::st
 CLI::Option* add_device_option(CLI::App& command, std::string& device);
 
 /// Samples or results with the device they were taken on.
-struct Loaded {
+struct LoadedMeasurements {
   tune::Measurements measurements;
   DeviceRecord device;
   bool device_known = false;  ///< false without a device.json and where the rows name another device than this
 };
 
 /// Reads samples.csv or results.csv, whichever it is, and device.json beside it.
-Result<Loaded> load_measurements(const std::filesystem::path& path, const DeviceFacts& here, int threads);
+Result<LoadedMeasurements> load_measurements(const std::filesystem::path& path, const DeviceFacts& here, int threads);
 
 /// What the built-in rules would run, for comparison: no environment, no profile.
 tune::AnalysisOptions analysis_options(const DeviceFacts& facts);

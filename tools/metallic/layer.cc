@@ -38,7 +38,7 @@ struct Way {
 struct TimedStep {
   LayerStep step;
   std::array<Buffer, 4> operands;
-  double floor_ns = 0;
+  double roofline_ns = 0;
   std::vector<Plan> plans;                 // by way
   std::vector<std::vector<double>> times;  // by way, ns
   double median_ns(size_t way) const { return tune::median(times[way]); }
@@ -97,7 +97,7 @@ Result<Phase> make_phase(std::string name, double tokens, std::vector<LayerStep>
   for (LayerStep& step : steps) {
     step.problem.threads = device.threads;
     TimedStep timed{.step = std::move(step), .operands = {}, .plans = {}, .times = std::vector<std::vector<double>>(all.size())};
-    timed.floor_ns = floor_ns(timed.step.problem, device).value_or(0);
+    timed.roofline_ns = roofline_ns(timed.step.problem, device).value_or(0);
     // Random numbers are weights whatever their order.
     std::array<int64_t, 4> bytes{};
     for (const Way& way : all)
@@ -121,7 +121,7 @@ Status pass(Phase& phase, const std::vector<Way>& all, size_t way, const Buffer&
   Executor& executor = all[way].context->executor();
   // What libraries' threads do behind their own last call is not this way's.
   executor.rest();
-  wait_until_quiet();
+  wait_until_idle();
   for (TimedStep& timed : phase.steps) {
     const Plan& plan = timed.plans[way];
     const Args args{.in = {timed.operands[0].data(), timed.operands[1].data(), timed.operands[2].data()},
@@ -182,13 +182,13 @@ void print(const Phase& phase, const std::vector<Way>& all, const ModelConfig& m
   for (const Way& way : all) fmt::print(" {:>15}", way.name);
   fmt::print("   dispatcher runs\n");
   for (const TimedStep& timed : phase.steps) {
-    fmt::print("  {:<10} {:<44} {:>9.3f}", timed.step.role, label(timed.step.problem), timed.floor_ns / 1e6);
+    fmt::print("  {:<10} {:<44} {:>9.3f}", timed.step.role, label(timed.step.problem), timed.roofline_ns / 1e6);
     for (size_t way = 0; way < all.size(); ++way) fmt::print(" {:>15.3f}", timed.median_ns(way) / 1e6);
     const Decision& decision = timed.plans[0].decision;
     fmt::print("   {}\n", to_string(*decision.variant, decision.tuning));
   }
   double floor = 0;
-  for (const TimedStep& timed : phase.steps) floor += timed.step.of_layer ? timed.floor_ns : 0;
+  for (const TimedStep& timed : phase.steps) floor += timed.step.of_layer ? timed.roofline_ns : 0;
   fmt::print("  {:<10} {:<44} {:>9.3f}", "layer", "", floor / 1e6);
   for (size_t way = 0; way < all.size(); ++way) fmt::print(" {:>15.3f}", layer_ns(phase, way) / 1e6);
   fmt::print("\n  {:<10} {:<44} {:>9}", "tokens/s", fmt::format("{} layers and lm_head", model.layers), "");
@@ -211,7 +211,7 @@ Json json_of(const Phase& phase, const std::vector<Way>& all, const ModelConfig&
     steps.push_back({{"role", timed.step.role},
                      {"label", label(timed.step.problem)},
                      {"of_layer", timed.step.of_layer},
-                     {"floor_ns", timed.floor_ns},
+                     {"floor_ns", timed.roofline_ns},
                      {"ways", of_ways}});
   }
   auto tokens = Json::object();

@@ -45,7 +45,7 @@ int run(int argc, char** argv) {
       "3 inconclusive: measured, but not well enough to decide.");
   Action action;
   for (const auto add : {add_tune, add_explain, add_devices, add_list, add_models, add_env, add_bench, add_collect, add_analyze,
-                         add_apply, add_regret, add_validate, add_gate, add_report, add_completion, add_arms})
+                         add_apply, add_regret, add_validate, add_gate, add_report, add_completion, add_bench_worker})
     add(app, action);
   for (const auto& [command, example] : kExamples)
     app.get_subcommand(std::string(command))->footer(fmt::format("Example: metallic {} {}", command, example));

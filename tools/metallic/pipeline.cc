@@ -113,7 +113,7 @@ void draw_seed(SampleOptions& options) {
 DeviceRecord record_device(Context& context, const std::string& model, uint64_t seed) {
   Progress progress("ceilings");
   return {.facts = context.facts(),
-          .ceilings = measure_ceilings(context.facts(), context.executor()),
+          .roofline = measure_roofline(context.facts(), context.executor()),
           .threads = context.threads(),
           .model = model.empty() ? "any" : model,
           .build = std::string(build_name()),
@@ -140,12 +140,12 @@ Status write_out(const std::string& out, std::span<const SampleRow> samples, con
   return write_file(std::filesystem::path(out).replace_filename(kDevice), to_json(device));
 }
 
-Analyzed run_analysis(const Loaded& loaded, const Profile* earlier) {
+AnalyzedProfile run_analysis(const LoadedMeasurements& loaded, const Profile* earlier) {
   tune::AnalysisOptions options = analysis_options(loaded.device.facts);
   if (earlier) options.earlier = *earlier;
   Progress progress("analysing");
   options.progress = [&progress](double share, const std::string& what) { progress.update(share, what); };
-  Analyzed analyzed{.analysis = tune::analyze(loaded.measurements, options), .profile = {}};
+  AnalyzedProfile analyzed{.analysis = tune::analyze(loaded.measurements, options), .profile = {}};
   Profile& profile = analyzed.profile;
   profile.device = loaded.device.facts;
   profile.fingerprint = loaded.device_known ? fingerprint(loaded.device.facts) : "unknown";
@@ -159,16 +159,16 @@ Analyzed run_analysis(const Loaded& loaded, const Profile* earlier) {
   return analyzed;
 }
 
-Status write_report(const Loaded& loaded, const Analyzed& analyzed, const std::filesystem::path& folder) {
+Status write_report(const LoadedMeasurements& loaded, const AnalyzedProfile& analyzed, const std::filesystem::path& folder) {
   return write_file(folder / kReport, tune::report_html(loaded.measurements, analyzed.analysis, analyzed.profile, loaded.device));
 }
 
-Status write_analysis(const Loaded& loaded, const Analyzed& analyzed, const std::filesystem::path& folder) {
+Status write_analysis(const LoadedMeasurements& loaded, const AnalyzedProfile& analyzed, const std::filesystem::path& folder) {
   METALLIC_CHECK(write_file(folder / kProfile, to_json(analyzed.profile)));
   return write_report(loaded, analyzed, folder);
 }
 
-std::string summary(const Analyzed& analyzed) {
+std::string summary(const AnalyzedProfile& analyzed) {
   std::string text = "thresholds (value, 95 % interval, held-out regret of the rules they belong to)\n";
   for (const Threshold& threshold : analyzed.profile.thresholds) text += "  " + line(threshold) + "\n";
   text += "rules\n";
@@ -195,7 +195,7 @@ std::string summary(const Analyzed& analyzed) {
   return text;
 }
 
-Json summary_json(const Analyzed& analyzed) {
+Json summary_json(const AnalyzedProfile& analyzed) {
   // The profile already says it all in the agreed names.
   const auto profile = Json::parse(to_json(analyzed.profile));
   const auto regret = [](const tune::RegretSummary& r) {
@@ -211,7 +211,7 @@ Json summary_json(const Analyzed& analyzed) {
           {"default_regret", regret(analyzed.analysis.default_regret)}};
 }
 
-std::vector<ResultRow> aggregate(const Loaded& loaded, Context& context) {
+std::vector<ResultRow> aggregate(const LoadedMeasurements& loaded, Context& context) {
   std::vector<ResultRow> rows = tune::aggregate(loaded.measurements, loaded.device.facts.isa);
   for (ResultRow& row : rows) {
     auto problem = parse_label(row.parameters);

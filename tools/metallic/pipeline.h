@@ -42,26 +42,26 @@ Status check_out(const std::string& out);
 Status write_out(const std::string& out, std::span<const SampleRow> samples, const DeviceRecord& device);
 
 /// An analysis and the profile made from it.
-struct Analyzed {
+struct AnalyzedProfile {
   tune::Analysis analysis;
   Profile profile;
 };
 
 /// `earlier`: the profile whose rules and thresholds stay where the new ones are no better; null: none.
-Analyzed run_analysis(const Loaded& loaded, const Profile* earlier = nullptr);
+AnalyzedProfile run_analysis(const LoadedMeasurements& loaded, const Profile* earlier = nullptr);
 
 /// Writes report.html.
-Status write_report(const Loaded& loaded, const Analyzed& analyzed, const std::filesystem::path& folder);
+Status write_report(const LoadedMeasurements& loaded, const AnalyzedProfile& analyzed, const std::filesystem::path& folder);
 
 /// Writes profile.json and report.html.
-Status write_analysis(const Loaded& loaded, const Analyzed& analyzed, const std::filesystem::path& folder);
+Status write_analysis(const LoadedMeasurements& loaded, const AnalyzedProfile& analyzed, const std::filesystem::path& folder);
 
 /// Thresholds, rules and regret as text for people, and as the JSON of `analyze --json`.
-std::string summary(const Analyzed& analyzed);
-Json summary_json(const Analyzed& analyzed);
+std::string summary(const AnalyzedProfile& analyzed);
+Json summary_json(const AnalyzedProfile& analyzed);
 
 /// The aggregates of measurements, with the workspace that each candidate needs here.
-std::vector<ResultRow> aggregate(const Loaded& loaded, Context& context);
+std::vector<ResultRow> aggregate(const LoadedMeasurements& loaded, Context& context);
 
 /// Where this device's profile for a model is installed.
 Result<std::filesystem::path> installed_path(const Context& context, std::string_view model);

@@ -148,7 +148,7 @@ void print(std::vector<Score> scores) {
 
 Result<Exit> run(Options options) {
   METALLIC_TRY(const auto ctx, context(options.problems.model, options.profile, options.sampling.peers, options.device));
-  Loaded loaded;
+  LoadedMeasurements loaded;
   if (!options.samples.empty()) {
     METALLIC_TRY(loaded, load_measurements(options.samples, ctx->facts(), ctx->threads()));
     const std::string here = fingerprint(ctx->facts());
@@ -159,9 +159,9 @@ Result<Exit> run(Options options) {
     METALLIC_TRY(auto problem_list, problems(options.problems));
     if (!options.out.empty()) METALLIC_CHECK(check_out(options.out));
     draw_seed(options.sampling);
-    if (options.random > 0) problem_list = unseen(problem_list, options.random, options.sampling.seed);
+    if (options.random > 0) problem_list = sample_held_out_shapes(problem_list, options.random, options.sampling.seed);
     if (!ctx->facts().libraries.empty()) options.sampling.peers = true;  // what a rule may choose is timed
-    METALLIC_TRY(const Sampled sampled, run_campaign(problem_list, *ctx, options.sampling, {.adaptive = false}));
+    METALLIC_TRY(const TuningRun sampled, run_tuning(problem_list, *ctx, options.sampling, {.adaptive = false}));
     print_noise(sampled);
     if (!options.out.empty())
       METALLIC_CHECK(

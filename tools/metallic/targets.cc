@@ -20,7 +20,7 @@ namespace {
 
 enum class Against { peers, floor, f32, full };
 
-struct Aim {
+struct PerformanceTarget {
   std::string name, cache, source;
   ProblemOptions problems;
   Against against;
@@ -37,8 +37,8 @@ Result<std::vector<std::string>> texts(const JsonObject& object, const char* key
   return found;
 }
 
-Result<Aim> parse_aim(const JsonObject& object) {
-  Aim aim;
+Result<PerformanceTarget> parse_target(const JsonObject& object) {
+  PerformanceTarget aim;
   METALLIC_TRY(aim.name, object.text("name"));
   METALLIC_TRY(aim.cache, object.text("cache"));
   METALLIC_TRY(aim.source, object.text("source"));
@@ -56,15 +56,15 @@ Result<Aim> parse_aim(const JsonObject& object) {
   return aim;
 }
 
-Result<std::vector<Aim>> read_aims(const std::string& file, const std::string& only) {
+Result<std::vector<PerformanceTarget>> read_targets(const std::string& file, const std::string& only) {
   METALLIC_TRY(const std::string text, read_file(file, 1 << 20));
   METALLIC_TRY(const Json parsed, parse_json(text, file, 1 << 20));
   const JsonObject whole(parsed, file + ":");
   METALLIC_CHECK(whole.integer("schema", 1, 1));
   METALLIC_TRY(const Json* list, whole.array("aims", 1000));
-  std::vector<Aim> aims;
+  std::vector<PerformanceTarget> aims;
   for (size_t i = 0; i < list->size(); ++i) {
-    METALLIC_TRY(Aim aim, parse_aim(JsonObject((*list)[i], fmt::format("{}: aims[{}]", file, i))));
+    METALLIC_TRY(PerformanceTarget aim, parse_target(JsonObject((*list)[i], fmt::format("{}: aims[{}]", file, i))));
     if (aim.name.find(only) != std::string::npos) aims.push_back(std::move(aim));
   }
   if (aims.empty()) return fail(Code::invalid_argument, "{}: no aim's name contains {}", file, in_quotes(only));
@@ -79,7 +79,7 @@ Problem full(Problem causal) {
 }
 
 // The problems of an aim, those that its figures are relative to included.
-Result<std::vector<WeightedProblem>> problems_of(const Aim& aim) {
+Result<std::vector<WeightedProblem>> problems_of(const PerformanceTarget& aim) {
   METALLIC_TRY(auto found, problems(aim.problems));
   if (aim.against != Against::full) return found;
   for (size_t i = 0, own = found.size(); i < own; ++i) {
@@ -116,7 +116,7 @@ struct Figure {
 };
 
 // The figures of an aim's problems; those without one (no library can do it) are left out.
-std::vector<Figure> figures(const Aim& aim, const std::vector<Timed>& all, const DeviceRecord& device) {
+std::vector<Figure> figures(const PerformanceTarget& aim, const std::vector<Timed>& all, const DeviceRecord& device) {
   const auto other = [&](Problem wanted) -> const Timed* {
     const auto found = std::ranges::find_if(all, [&](const Timed& t) { return *t.problem == wanted; });
     return found == all.end() ? nullptr : &*found;
@@ -129,7 +129,7 @@ std::vector<Figure> figures(const Aim& aim, const std::vector<Timed>& all, const
         if (std::isfinite(timed.peer_ns)) found.push_back({timed, timed.peer_ns / timed.own_ns});
         break;
       case Against::floor:
-        if (const auto floor = floor_ns(problem, device)) found.push_back({timed, *floor / timed.own_ns});
+        if (const auto floor = roofline_ns(problem, device)) found.push_back({timed, *floor / timed.own_ns});
         break;
       case Against::f32:
         if (problem.dtype == DType::f32) break;
@@ -144,13 +144,13 @@ std::vector<Figure> figures(const Aim& aim, const std::vector<Timed>& all, const
   return found;
 }
 
-double total(const Aim& aim, const std::vector<Figure>& each) {
+double total(const PerformanceTarget& aim, const std::vector<Figure>& each) {
   double worst = 0, logs = 0;
   for (const Figure& figure : each) worst = std::max(worst, figure.value), logs += std::log(figure.value);
   return aim.against == Against::full ? worst : std::exp(logs / static_cast<double>(each.size()));
 }
 
-bool met(const Aim& aim, double value) { return aim.against == Against::full ? value <= aim.figure : value >= aim.figure; }
+bool met(const PerformanceTarget& aim, double value) { return aim.against == Against::full ? value <= aim.figure : value >= aim.figure; }
 
 std::string_view unit(Against against) {
   switch (against) {
@@ -162,7 +162,7 @@ std::string_view unit(Against against) {
   return "";
 }
 
-void print(const Aim& aim, const std::vector<Figure>& each) {
+void print(const PerformanceTarget& aim, const std::vector<Figure>& each) {
   fmt::print("{} ({}; {})\n", aim.name, aim.cache, aim.source);
   for (const Figure& figure : each) {
     const Timed& t = figure.timed;
@@ -179,19 +179,19 @@ void print(const Aim& aim, const std::vector<Figure>& each) {
 }
 
 // Of shared memory others take a share that changes within minutes: a floor is that of the minute, by ceilings before and after.
-Ceilings middle(const Ceilings& before, const Ceilings& after) {
+Roofline middle(const Roofline& before, const Roofline& after) {
   const auto mean = [](double a, double b) { return std::sqrt(a * b); };
   return {.read_bytes_per_s = mean(before.read_bytes_per_s, after.read_bytes_per_s),
           .copy_bytes_per_s = mean(before.copy_bytes_per_s, after.copy_bytes_per_s),
           .flops_per_s = mean(before.flops_per_s, after.flops_per_s)};
 }
 
-void print(const Ceilings& ceilings) {
+void print(const Roofline& ceilings) {
   fmt::print("meanwhile: read {:.1f} GB/s, copy {:.1f} GB/s, {:.0f} GFLOP/s\n", ceilings.read_bytes_per_s / 1e9,
              ceilings.copy_bytes_per_s / 1e9, ceilings.flops_per_s / 1e9);
 }
 
-Json json_of(const Aim& aim, const std::vector<Figure>& each) {
+Json json_of(const PerformanceTarget& aim, const std::vector<Figure>& each) {
   auto problems = Json::array();
   for (const Figure& figure : each) {
     const Timed& t = figure.timed;
@@ -215,13 +215,13 @@ Json json_of(const Aim& aim, const std::vector<Figure>& each) {
 
 }  // namespace
 
-Result<Exit> bench_aims(const std::string& file, const std::string& only, SampleOptions sampling, bool as_json) {
-  METALLIC_TRY(const std::vector<Aim> aims, read_aims(file, only));
+Result<Exit> bench_targets(const std::string& file, const std::string& only, SampleOptions sampling, bool as_json) {
+  METALLIC_TRY(const std::vector<PerformanceTarget> aims, read_targets(file, only));
   METALLIC_TRY(const auto ctx, context("", "", /*libraries=*/true));
   sampling.peers = true;
   std::vector<std::vector<WeightedProblem>> wanted;
   size_t count = 0;
-  for (const Aim& aim : aims) {
+  for (const PerformanceTarget& aim : aims) {
     METALLIC_TRY(wanted.emplace_back(), problems_of(aim));
     count += wanted.back().size();
   }
@@ -234,14 +234,14 @@ Result<Exit> bench_aims(const std::string& file, const std::string& only, Sample
     of_aim.budget_s = sampling.budget_s * static_cast<double>(wanted[i].size()) / static_cast<double>(count);
     of_aim.caches = {aims[i].cache};
     const bool of_floor = aims[i].against == Against::floor;
-    const Ceilings before = of_floor ? measure_ceilings(ctx->facts(), ctx->executor()) : Ceilings{};
-    METALLIC_TRY(const Sampled sampled, run_campaign(wanted[i], *ctx, of_aim, {.adaptive = false}));
+    const Roofline before = of_floor ? measure_roofline(ctx->facts(), ctx->executor()) : Roofline{};
+    METALLIC_TRY(const TuningRun sampled, run_tuning(wanted[i], *ctx, of_aim, {.adaptive = false}));
     print_noise(sampled);
     if (sampled.interrupted) return Exit::interrupted;
     METALLIC_TRY(const auto measured, tune::from_samples(sampled.rows, "samples", ctx->threads()));
     if (of_floor) {
-      device.ceilings = middle(before, measure_ceilings(ctx->facts(), ctx->executor()));
-      if (!as_json) print(device.ceilings);
+      device.roofline = middle(before, measure_roofline(ctx->facts(), ctx->executor()));
+      if (!as_json) print(device.roofline);
     }
     std::vector<Timed> timed;
     for (const tune::Series& series : measured.series) timed.push_back(best_of(series));

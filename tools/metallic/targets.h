@@ -18,6 +18,6 @@ namespace metallic::cli {
 ///              | "f32"     our time in f32 over that in each other type: at least, geometric mean
 ///              | "full"    our time of a causal problem over that of the full one: at most, each
 ///     "figure": number, "source": where the aim comes from}, …]}
-Result<Exit> bench_aims(const std::string& file, const std::string& only, SampleOptions sampling, bool json);
+Result<Exit> bench_targets(const std::string& file, const std::string& only, SampleOptions sampling, bool json);
 
 }  // namespace metallic::cli

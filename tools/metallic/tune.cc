@@ -21,7 +21,7 @@ struct Options {
   bool force = false;
 };
 
-constexpr const char* kJournal = "samples.partial.csv";
+constexpr const char* kCheckpoint = "samples.partial.csv";
 
 // The share of a budget that is left for the ceilings, the analysis and its report: some 3 s of a minute.
 double sampling_budget(double budget_s) { return budget_s - std::min(0.07 * budget_s, 4.0); }
@@ -46,33 +46,33 @@ Result<Exit> run(Options options) {
   for (const char* file : {kDevice, kSamples, kResults, kProfile, kReport}) METALLIC_CHECK(check_writable(folder / file));
   METALLIC_TRY(const auto installed, installed_path(*ctx, model));
   METALLIC_CHECK(check_writable(installed));
-  METALLIC_TRY(Journal journal, Journal::open(folder / kJournal));
+  METALLIC_TRY(Checkpoint checkpoint, Checkpoint::open(folder / kCheckpoint));
   // The seed draws the survey's shapes: a run that goes on needs the one it began with.
-  if (!journal.earlier().empty()) options.sampling.seed = static_cast<uint64_t>(journal.earlier().front().seed);
+  if (!checkpoint.earlier().empty()) options.sampling.seed = static_cast<uint64_t>(checkpoint.earlier().front().seed);
   draw_seed(options.sampling);
   if (options.problems.shapes.empty()) {
-    const auto around = survey(problem_list, drawn_shapes(problem_list, options.sampling.budget_s), options.sampling.seed);
+    const auto around = sample_shapes(problem_list, drawn_shapes(problem_list, options.sampling.budget_s), options.sampling.seed);
     problem_list.insert(problem_list.end(), around.begin(), around.end());
   }
   const double asked_s = options.sampling.budget_s;
   options.sampling.budget_s = sampling_budget(asked_s);
-  METALLIC_TRY(const Sampled sampled, run_campaign(problem_list, *ctx, options.sampling, {}, &journal));
+  METALLIC_TRY(const TuningRun sampled, run_tuning(problem_list, *ctx, options.sampling, {}, &checkpoint));
   if (sampled.interrupted) {
     fmt::print(stderr, "interrupted after {:.0f} s: {} samples are in {}; the same command goes on from there\n", sampled.seconds,
-               sampled.rows.size(), journal.path().native());
+               sampled.rows.size(), checkpoint.path().native());
     return Exit::interrupted;
   }
   DeviceRecord device = record_device(*ctx, model, options.sampling.seed);
   device.noise = sampled.noise;
   METALLIC_CHECK(write_file(folder / kDevice, to_json(device)));
   METALLIC_CHECK(write_file(folder / kSamples, to_csv(sample_columns(), std::span<const SampleRow>(sampled.rows))));
-  journal.remove();
+  checkpoint.remove();
 
-  METALLIC_TRY(const Loaded loaded, load_measurements(folder / kSamples, ctx->facts(), ctx->threads()));
+  METALLIC_TRY(const LoadedMeasurements loaded, load_measurements(folder / kSamples, ctx->facts(), ctx->threads()));
   const auto rows = aggregate(loaded, *ctx);
   METALLIC_CHECK(write_file(folder / kResults, to_csv(result_columns(), std::span<const ResultRow>(rows))));
   const auto earlier = load_profile(installed, ctx->facts());
-  const Analyzed analyzed = run_analysis(loaded, earlier ? &*earlier : nullptr);
+  const AnalyzedProfile analyzed = run_analysis(loaded, earlier ? &*earlier : nullptr);
   METALLIC_CHECK(write_analysis(loaded, analyzed, folder));
   fmt::print("{}", summary(analyzed));
   fmt::print("expected residual regret of what was measured: {:.2f} % after {:.0f} s\n", 100 * sampled.expected_residual,

@@ -52,7 +52,7 @@ tune::Allocation make_allocation(const Sampler& sampler, const tune::AllocationO
     one.label = label(unit.problem);
     one.cache = name(unit.cache);
     one.weight = unit.weight;
-    for (const TimedArm& arm : unit.arms) one.arms.push_back({{std::string(arm.variant->name), to_string(arm.tuning)}, {}});
+    for (const TimedCandidate& arm : unit.arms) one.arms.push_back({{std::string(arm.variant->name), to_string(arm.tuning)}, {}});
     seconds.push_back(guess_seconds(unit));
   }
   return {std::move(series), std::move(seconds), options};
@@ -69,11 +69,11 @@ std::vector<double> times_of(const tune::Series& series, std::span<const SampleR
 }
 
 // Feeds what an earlier run measured to the allocation; returns how long that had taken.
-Result<double> replay(const Journal& journal, Sampler& sampler, tune::Allocation& allocation, const DeviceFacts& facts) {
-  const auto& rows = journal.earlier();
+Result<double> replay(const Checkpoint& checkpoint, Sampler& sampler, tune::Allocation& allocation, const DeviceFacts& facts) {
+  const auto& rows = checkpoint.earlier();
   const auto foreign = [&](std::string_view what) {
     return fail(Code::invalid_argument, "{} holds samples of an unfinished run of {}: finish that one, or delete the file",
-                journal.path().native(), what);
+                checkpoint.path().native(), what);
   };
   std::map<std::tuple<std::string, std::string, std::string>, size_t> units;
   for (size_t i = 0; i < sampler.units().size(); ++i) {
@@ -104,12 +104,12 @@ Result<double> replay(const Journal& journal, Sampler& sampler, tune::Allocation
 
 }  // namespace
 
-void print_noise(const Sampled& sampled) {
+void print_noise(const TuningRun& sampled) {
   if (const Judgement judged = judge(sampled.noise); judged.trust != Trust::calm) fmt::print(stderr, "{}\n", judged.why);
 }
 
-Result<Sampled> run_campaign(std::span<const WeightedProblem> problems, Context& context, const SampleOptions& options,
-                             tune::AllocationOptions allocation_options, Journal* journal) {
+Result<TuningRun> run_tuning(std::span<const WeightedProblem> problems, Context& context, const SampleOptions& options,
+                             tune::AllocationOptions allocation_options, Checkpoint* checkpoint) {
   const auto begin = std::chrono::steady_clock::now();
   const auto since_begin = [&] { return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count(); };
   SamplerOptions sampler_options{.seed = options.seed};
@@ -125,18 +125,18 @@ Result<Sampled> run_campaign(std::span<const WeightedProblem> problems, Context&
   METALLIC_TRY(Sampler sampler, Sampler::create(problems, context.facts(), context.executor(), context, sampler_options));
   allocation_options.seed = options.seed;
   tune::Allocation allocation = make_allocation(sampler, allocation_options);
-  Sampled sampled;
+  TuningRun sampled;
   double earlier_s = 0;
-  if (journal) {
-    METALLIC_TRY(earlier_s, replay(*journal, sampler, allocation, context.facts()));
-    sampled.rows = journal->earlier();
+  if (checkpoint) {
+    METALLIC_TRY(earlier_s, replay(*checkpoint, sampler, allocation, context.facts()));
+    sampled.rows = checkpoint->earlier();
   }
   const DeviceFacts& facts = context.facts();
   fmt::print(stderr, "measuring {} problems on {} ({}) for {:.3g} s\n", problems.size(), facts.model,
              facts.backend == "cpu" ? fmt::format("{} threads", context.threads()) : facts.id, options.budget_s);
   if (earlier_s > 0)
     fmt::print(stderr, "going on with {} samples of {:.0f} s from {}\n", sampled.rows.size(), earlier_s,
-               journal->path().native());
+               checkpoint->path().native());
 
   const UntilInterrupt until;
   Progress progress("measuring");
@@ -149,14 +149,14 @@ Result<Sampled> run_campaign(std::span<const WeightedProblem> problems, Context&
     METALLIC_TRY(std::vector<SampleRow> rows, sampler.time_block(turn->series, turn->live));
     for (SampleRow& row : rows) row.at_s = at;
     allocation.add(turn->series, times_of(series, rows), earlier_s + since_begin() - at);
-    if (journal) METALLIC_CHECK(journal->append(rows));
+    if (checkpoint) METALLIC_CHECK(checkpoint->append(rows));
     sampled.rows.insert(sampled.rows.end(), rows.begin(), rows.end());
   }
   const double took_s = earlier_s + since_begin();
   if (constexpr double kWorthALine = 1.2; took_s > kWorthALine * options.budget_s + 1)
     fmt::print(stderr, "took {:.0f} s, not {:.3g}: two blocks of each problem are the least\n", took_s, options.budget_s);
   for (const SampledUnit& unit : sampler.units())
-    for (const TimedArm& arm : unit.arms)
+    for (const TimedCandidate& arm : unit.arms)
       if (!arm.wrong.empty()) fmt::print(stderr, "passed over: {}\n", arm.wrong);
   for (size_t unit = 0; options.floors && unit < sampler.units().size(); ++unit) {
     METALLIC_TRY(const auto floor, sampler.floor(unit));

@@ -1,5 +1,5 @@
 // A campaign: a budget's worth of blocks. Ties what times (the sampler) to what knows where samples are worth most (the
-// allocation), and keeps every block in the journal.
+// allocation), and keeps every block in the checkpoint.
 #pragma once
 
 #include <map>
@@ -15,7 +15,7 @@
 
 namespace metallic::cli {
 
-struct Sampled {
+struct TuningRun {
   std::vector<SampleRow> rows;
   NoiseRecord noise;
   double seconds = 0;            ///< of measuring, earlier runs included
@@ -26,13 +26,13 @@ struct Sampled {
 };
 
 /// Says on stderr what other programs did to a campaign, if they did.
-void print_noise(const Sampled& sampled);
+void print_noise(const TuningRun& sampled);
 
 /// Times the problems' candidates until the budget ends, the allocation has enough, or Ctrl-C. A budget too short for two blocks
-/// of each problem is exceeded for these by 5 s at most. With a journal every block is kept
+/// of each problem is exceeded for these by 5 s at most. With a checkpoint every block is kept
 /// there, and what is in it from an earlier run of the same problems counts, its time too.
-/// Errors: those of the sampler; a journal of other problems, of another device or build.
-Result<Sampled> run_campaign(std::span<const WeightedProblem> problems, Context& context, const SampleOptions& options,
-                             tune::AllocationOptions allocation, Journal* journal = nullptr);
+/// Errors: those of the sampler; a checkpoint of other problems, of another device or build.
+Result<TuningRun> run_tuning(std::span<const WeightedProblem> problems, Context& context, const SampleOptions& options,
+                             tune::AllocationOptions allocation, Checkpoint* checkpoint = nullptr);
 
 }  // namespace metallic::cli

@@ -55,8 +55,8 @@ SharedMemory::~SharedMemory() {
   if (file_ >= 0) close(file_);
 }
 
-Result<ArmsProcess> ArmsProcess::start(const std::filesystem::path& program, const SharedMemory& memory, double timeout_s) {
-  ArmsProcess made(program.native(), timeout_s);
+Result<BenchClient> BenchClient::start(const std::filesystem::path& program, const SharedMemory& memory, double timeout_s) {
+  BenchClient made(program.native(), timeout_s);
   int sockets[2], errors[2];
   if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets) != 0)
     return fail(Code::io, "{}: no socket to talk to it: {}", in_quotes(made.program_), std::strerror(errno));
@@ -71,7 +71,7 @@ Result<ArmsProcess> ArmsProcess::start(const std::filesystem::path& program, con
   posix_spawn_file_actions_adddup2(&actions, sockets[1], STDIN_FILENO);
   posix_spawn_file_actions_adddup2(&actions, sockets[1], STDOUT_FILENO);
   posix_spawn_file_actions_adddup2(&actions, errors[1], STDERR_FILENO);
-  posix_spawn_file_actions_adddup2(&actions, memory.file(), kArmsMemory);
+  posix_spawn_file_actions_adddup2(&actions, memory.file(), kSharedMemoryFd);
   char* const words[] = {made.program_.data(), const_cast<char*>("arms"), nullptr};
   const int failed = posix_spawn(&made.process_, made.program_.c_str(), &actions, nullptr, words, environ);
   posix_spawn_file_actions_destroy(&actions);
@@ -85,7 +85,7 @@ Result<ArmsProcess> ArmsProcess::start(const std::filesystem::path& program, con
   return made;
 }
 
-ArmsProcess::ArmsProcess(ArmsProcess&& other) noexcept
+BenchClient::BenchClient(BenchClient&& other) noexcept
     : program_(std::move(other.program_)),
       timeout_s_(other.timeout_s_),
       process_(std::exchange(other.process_, -1)),
@@ -97,7 +97,7 @@ ArmsProcess::ArmsProcess(ArmsProcess&& other) noexcept
       device_(std::move(other.device_)),
       threads_(other.threads_) {}
 
-ArmsProcess::~ArmsProcess() {
+BenchClient::~BenchClient() {
   if (socket_ >= 0) close(socket_);  // the end of its input
   if (errors_ >= 0) close(errors_);
   if (process_ < 0) return;
@@ -107,7 +107,7 @@ ArmsProcess::~ArmsProcess() {
   waitpid(process_, nullptr, 0);
 }
 
-Status ArmsProcess::greet() {
+Status BenchClient::greet() {
   auto answer = ask({{"ask", "hello"}});
   if (!answer) {
     // What every build before the gate says, whose text is settled.
@@ -117,9 +117,9 @@ Status ArmsProcess::greet() {
   }
   const JsonObject hello(*answer, in_quotes(program_) + ":");
   METALLIC_TRY(const int64_t protocol, hello.integer("protocol", 0, INT64_MAX));
-  if (protocol != kArmsProtocol)
+  if (protocol != kBenchProtocol)
     return fail(Code::unsupported, "{} speaks version {} of the gate's protocol, this build {}: gate with a program of its age",
-                in_quotes(program_), protocol, kArmsProtocol);
+                in_quotes(program_), protocol, kBenchProtocol);
   METALLIC_TRY(build_, hello.text("build"));
   METALLIC_TRY(device_, hello.text("device"));
   METALLIC_TRY(threads_, hello.integer("threads", 1, 1024));
@@ -127,7 +127,7 @@ Status ArmsProcess::greet() {
   return {};
 }
 
-Result<Json> ArmsProcess::ask(const Json& request, double timeout_s) {
+Result<Json> BenchClient::ask(const Json& request, double timeout_s) {
   METALLIC_CHECK(send(request.dump() + "\n"));
   METALLIC_TRY(const std::string line, receive(timeout_s));
   auto answer = parse_json(line, "answer", kLongestAnswer);
@@ -140,7 +140,7 @@ Result<Json> ArmsProcess::ask(const Json& request, double timeout_s) {
   return answer;
 }
 
-Status ArmsProcess::send(std::string_view line) {
+Status BenchClient::send(std::string_view line) {
   while (!line.empty()) {
     const ssize_t sent = ::send(socket_, line.data(), line.size(), MSG_NOSIGNAL);
     if (sent < 0 && errno == EINTR) continue;
@@ -150,7 +150,7 @@ Status ArmsProcess::send(std::string_view line) {
   return {};
 }
 
-Result<std::string> ArmsProcess::receive(double timeout_s) {
+Result<std::string> BenchClient::receive(double timeout_s) {
   const auto begin = Clock::now();
   for (;;) {
     if (const size_t end = unread_.find('\n'); end != std::string::npos) {
@@ -185,7 +185,7 @@ Result<std::string> ArmsProcess::receive(double timeout_s) {
 }
 
 // How the process ended, and the last line that it said.
-std::string ArmsProcess::last_words() {
+std::string BenchClient::last_words() {
   char bytes[4096];
   pollfd ready{errors_, POLLIN, 0};
   while (errors_ >= 0 && poll(&ready, 1, 100) > 0) {

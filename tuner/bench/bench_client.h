@@ -26,15 +26,15 @@ class SharedMemory {
   int file_;
 };
 
-class ArmsProcess {
+class BenchClient {
  public:
-  /// Starts `program arms`, which gets the memory's file as kArmsMemory, and greets it. Errors: not to be started; `unsupported`
+  /// Starts `program arms`, which gets the memory's file as kSharedMemoryFd, and greets it. Errors: not to be started; `unsupported`
   /// where the program knows no arms or speaks another protocol; whatever `ask` refuses.
-  static Result<ArmsProcess> start(const std::filesystem::path& program, const SharedMemory& memory, double timeout_s = 60);
+  static Result<BenchClient> start(const std::filesystem::path& program, const SharedMemory& memory, double timeout_s = 60);
 
-  ArmsProcess(ArmsProcess&& other) noexcept;
-  ArmsProcess& operator=(ArmsProcess&&) = delete;
-  ~ArmsProcess();  ///< ends the process, by force where it does not end within a second
+  BenchClient(BenchClient&& other) noexcept;
+  BenchClient& operator=(BenchClient&&) = delete;
+  ~BenchClient();  ///< ends the process, by force where it does not end within a second
 
   /// The answer to a request. Errors, each naming the program: one that it answers, an answer that is no JSON object, none within
   /// the timeout, the end of the process.
@@ -47,7 +47,7 @@ class ArmsProcess {
   int64_t threads() const { return threads_; }
 
  private:
-  ArmsProcess(std::string program, double timeout_s) : program_(std::move(program)), timeout_s_(timeout_s) {}
+  BenchClient(std::string program, double timeout_s) : program_(std::move(program)), timeout_s_(timeout_s) {}
   Status greet();
   Status send(std::string_view line);
   Result<std::string> receive(double timeout_s);

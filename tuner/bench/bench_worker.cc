@@ -29,14 +29,14 @@ struct Arm {
 
 class Server {
  public:
-  Server(const DeviceFacts& facts, Executor& executor, ArmSource& source) : facts_(facts), executor_(executor), source_(source) {}
+  Server(const DeviceFacts& facts, Executor& executor, KernelSource& source) : facts_(facts), executor_(executor), source_(source) {}
 
   Result<Json> answer(const std::string& line) {
     METALLIC_TRY(const Json parsed, parse_json(line, "request", kLongestRequest));
     const JsonObject request(parsed, "request:");
     METALLIC_TRY(const std::string ask, request.text("ask"));
     if (ask == "hello")
-      return Json{{"protocol", kArmsProtocol},
+      return Json{{"protocol", kBenchProtocol},
                   {"build", build_name()},
                   {"device", fingerprint(facts_)},
                   {"threads", executor_.threads()}};
@@ -83,7 +83,7 @@ class Server {
     METALLIC_TRY(const int64_t seed, request.integer("seed", 0, INT64_MAX));
     std::optional<int> memory;
     if (request.has("memory")) {
-      METALLIC_TRY(memory, request.integer("memory", kArmsMemory, kArmsMemory));
+      METALLIC_TRY(memory, request.integer("memory", kSharedMemoryFd, kSharedMemoryFd));
     }
     METALLIC_TRY(const Json* list, request.array("arms", kMostArms));
     arms_.clear();
@@ -120,7 +120,7 @@ class Server {
     if (!(seconds > 0 && seconds <= 60))
       return fail(Code::invalid_argument, "request: seconds is {}: use above 0 to 60", seconds);
     Arm& arm = arms_[static_cast<size_t>(number)];
-    operands_->go_on_at(place);
+    operands_->seek(place);
     const auto [call_s, iterations] =
         Timer(*operands_, executor_, seconds).time(arm.problem, arm.cache, *arm.kernel, arm.seconds);
     arm.seconds = std::min(arm.seconds, std::max(call_s, 1e-9));
@@ -131,19 +131,19 @@ class Server {
   // The other process is timed next: nothing of this one may be awake, libraries' threads included.
   void sleep() {
     executor_.rest();
-    wait_until_quiet();
+    wait_until_idle();
   }
 
   const DeviceFacts& facts_;
   Executor& executor_;
-  ArmSource& source_;
+  KernelSource& source_;
   std::vector<Arm> arms_;
   std::optional<Operands> operands_;
 };
 
 }  // namespace
 
-void serve_arms(std::istream& in, std::ostream& out, const DeviceFacts& facts, Executor& executor, ArmSource& source) {
+void run_bench_worker(std::istream& in, std::ostream& out, const DeviceFacts& facts, Executor& executor, KernelSource& source) {
   Server server(facts, executor, source);
   for (std::string line; std::getline(in, line);) {
     const Result<Json> answer = server.answer(line);

@@ -26,20 +26,20 @@
 
 namespace metallic {
 
-inline constexpr int kArmsProtocol = 2;
+inline constexpr int kBenchProtocol = 2;
 
 /// The descriptor at which a program that is asked for arms finds memory to share.
-inline constexpr int kArmsMemory = 3;
+inline constexpr int kSharedMemoryFd = 3;
 
 /// Who decides and prepares: the dispatcher, which this folder does not know.
-class ArmSource {
+class KernelSource {
  public:
-  virtual ~ArmSource() = default;
+  virtual ~KernelSource() = default;
   virtual Result<std::pair<const Variant*, Tuning>> choose(const Problem& problem) = 0;
   virtual Result<std::unique_ptr<const Kernel>> prepare(const Problem& problem, const Variant& variant, const Tuning& tuning) = 0;
 };
 
 /// Answers requests until `in` ends. All threads of this process sleep when an answer to "time" is given.
-void serve_arms(std::istream& in, std::ostream& out, const DeviceFacts& facts, Executor& executor, ArmSource& source);
+void run_bench_worker(std::istream& in, std::ostream& out, const DeviceFacts& facts, Executor& executor, KernelSource& source);
 
 }  // namespace metallic

@@ -26,7 +26,7 @@ class NoPlanner final : public Planner {
 };
 
 // Chooses the first variant that can.
-class FirstArms final : public ArmSource {
+class FirstArms final : public KernelSource {
  public:
   explicit FirstArms(const DeviceFacts& facts) : facts_(facts) {}
   Result<std::pair<const Variant*, Tuning>> choose(const Problem& problem) override {
@@ -49,7 +49,7 @@ class Arms : public testing::Test {
     std::istringstream in(requests);
     std::ostringstream out;
     FirstArms source(facts_);
-    serve_arms(in, out, facts_, pool_, source);
+    run_bench_worker(in, out, facts_, pool_, source);
     std::vector<Json> all;
     std::istringstream lines(out.str());
     for (std::string line; std::getline(lines, line);) all.push_back(Json::parse(line));
@@ -70,7 +70,7 @@ TEST_F(Arms, AnswersEachRequest) {
 {"ask": "time", "arm": 0, "seconds": 1e-4, "place": 0}
 )");
   ASSERT_EQ(all.size(), 6u);
-  EXPECT_EQ(all[0]["protocol"], kArmsProtocol);
+  EXPECT_EQ(all[0]["protocol"], kBenchProtocol);
   EXPECT_EQ(all[0]["device"], fingerprint(facts_));
   EXPECT_EQ(all[0]["threads"], 2);
   EXPECT_EQ(all[2], (Json{{"variant", "cpu_vec"}, {"tuning", "unroll=4"}})) << "the wanted kernel where it can run";
@@ -103,7 +103,7 @@ TEST_F(Arms, ThreadsSleepWhenATimeIsAnswered) {
         R"({"ask": "open", "seed": 1, "arms": [{"label": "rows64_seqk256", "dtype": "f32", "variant": "cpu_vec", "tuning": "unroll=4", "cache": "warm"}]}
 {"ask": "time", "arm": 0, "seconds": 1e-3, "place": 0}
 )");
-    EXPECT_TRUE(is_quiet());
+    EXPECT_TRUE(is_idle());
   }
 }
 
@@ -114,25 +114,25 @@ TEST(PoolRest, SpinningWorkersSleepAtOnce) {
     pool.parallel(2, [](size_t) {});
     const auto begin = Clock::now();
     pool.rest();
-    wait_until_quiet();
+    wait_until_idle();
     spent = std::min(spent, seconds_since(begin));
   }
   EXPECT_LT(spent, 0.02) << "by themselves they spin for 70 ms";
 }
 
-TEST(ArmsProcess, AProgramThatHangsIsGivenUp) {
+TEST(BenchClient, AProgramThatHangsIsGivenUp) {
   const auto path = std::filesystem::temp_directory_path() / ("metallic_arms_test_" + std::to_string(getpid()));
   std::ofstream(path) << "#!/bin/sh\ntrap '' TERM\nwhile :; do sleep 1; done\n";
   std::filesystem::permissions(path, std::filesystem::perms::owner_all);
   const auto begin = Clock::now();
   const auto memory = SharedMemory::create();
   ASSERT_TRUE(memory);
-  const auto started = ArmsProcess::start(path, *memory, 0.2);
+  const auto started = BenchClient::start(path, *memory, 0.2);
   ASSERT_FALSE(started);
   EXPECT_NE(started.error().message.find("does not answer within 0.2 s"), std::string::npos) << started.error().message;
   EXPECT_LT(seconds_since(begin), 10) << "and ended by force";
   std::filesystem::remove(path);
-  EXPECT_FALSE(ArmsProcess::start(path, *memory));
+  EXPECT_FALSE(BenchClient::start(path, *memory));
 }
 
 }  // namespace

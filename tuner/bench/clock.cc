@@ -47,8 +47,8 @@ double median_call() {
 
 double now_s() { return std::chrono::duration<double>(Clock::now().time_since_epoch()).count(); }
 
-ClockFacts measure_clock() { return {.resolution_s = smallest_difference(), .call_s = median_call()}; }
+ClockInfo measure_clock() { return {.resolution_s = smallest_difference(), .call_s = median_call()}; }
 
-double arm_seconds(const ClockFacts& clock) { return std::max(1e-4, 1000 * (clock.resolution_s + clock.call_s)); }
+double min_sample_seconds(const ClockInfo& clock) { return std::max(1e-4, 1000 * (clock.resolution_s + clock.call_s)); }
 
 }  // namespace metallic

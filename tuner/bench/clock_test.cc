@@ -9,7 +9,7 @@ namespace metallic {
 namespace {
 
 TEST(Clock, IsMeasured) {
-  const ClockFacts clock = measure_clock();
+  const ClockInfo clock = measure_clock();
   EXPECT_GE(clock.resolution_s, 1e-9) << "a steady clock counts nanoseconds at best";
   EXPECT_LT(clock.resolution_s, 0.05) << "no tick was seen";
   EXPECT_GT(clock.call_s, 1e-10);
@@ -19,7 +19,7 @@ TEST(Clock, IsMeasured) {
 // What the facts promise, against the clock itself: no two readings lie closer than most of the resolution.
 TEST(Clock, ResolvesNoFinerThanItSays) {
   using Steady = std::chrono::steady_clock;
-  const ClockFacts clock = measure_clock();
+  const ClockInfo clock = measure_clock();
   int closer = 0;
   auto last = Steady::now();
   for (int i = 0; i < 1000; ++i) {
@@ -31,9 +31,9 @@ TEST(Clock, ResolvesNoFinerThanItSays) {
 }
 
 TEST(Clock, SaysHowLongAnArmMustRun) {
-  EXPECT_EQ(arm_seconds({.resolution_s = 1e-9, .call_s = 20e-9}), 1e-4);
-  for (const ClockFacts clock : {ClockFacts{4e-7, 2e-8}, ClockFacts{1e-6, 1e-6}, ClockFacts{4e-3, 1e-8}}) {
-    const double arm = arm_seconds(clock);
+  EXPECT_EQ(min_sample_seconds({.resolution_s = 1e-9, .call_s = 20e-9}), 1e-4);
+  for (const ClockInfo clock : {ClockInfo{4e-7, 2e-8}, ClockInfo{1e-6, 1e-6}, ClockInfo{4e-3, 1e-8}}) {
+    const double arm = min_sample_seconds(clock);
     EXPECT_LE((clock.resolution_s + clock.call_s) / arm, 1.0001e-3);
     EXPECT_LT(arm, 1100 * (clock.resolution_s + clock.call_s)) << "longer than it must";
   }

@@ -14,6 +14,6 @@ namespace metallic::cuda {
 std::unique_ptr<const Kernel> mover(const Problem& problem, const DeviceFacts& facts);
 
 /// Best of several runs over buffers of some L2 caches; `flops_per_s` is that of bf16 in mma instructions.
-Result<Ceilings> measure_ceilings(const DeviceFacts& facts, Executor& executor);
+Result<Roofline> measure_roofline(const DeviceFacts& facts, Executor& executor);
 
 }  // namespace metallic::cuda

@@ -10,13 +10,13 @@
 namespace metallic {
 namespace {
 
-class CpuStand final : public Stand {
+class CpuHarness final : public Harness {
  public:
-  CpuStand(Operands operands, Executor& executor, const StandOptions& options)
+  CpuHarness(Operands operands, Executor& executor, const HarnessOptions& options)
       : operands_(std::move(operands)),
         executor_(executor),
         seed_(options.seed),
-        timer_(operands_, executor, options.arm_s > 0 ? options.arm_s : arm_seconds(measure_clock())),
+        timer_(operands_, executor, options.min_sample_s > 0 ? options.min_sample_s : min_sample_seconds(measure_clock())),
         watch_(executor) {}
 
   void align(uint64_t drawn) override { operands_.align(drawn); }
@@ -34,18 +34,18 @@ class CpuStand final : public Stand {
   Executor& executor_;
   uint64_t seed_;
   Timer timer_;
-  Watch watch_;
+  NoiseMonitor watch_;
 };
 
 }  // namespace
 
-Result<std::unique_ptr<Stand>> make_stand(std::span<const OperandUse> uses, const DeviceFacts& facts, Executor& executor,
-                                          const StandOptions& options) {
-  if (facts.backend == "cuda") return cuda::make_stand(uses, facts, executor, options);
+Result<std::unique_ptr<Harness>> make_harness(std::span<const OperandUse> uses, const DeviceFacts& facts, Executor& executor,
+                                          const HarnessOptions& options) {
+  if (facts.backend == "cuda") return cuda::make_harness(uses, facts, executor, options);
   const bool cold = std::ranges::any_of(uses, [](const OperandUse& use) { return use.cache == Cache::cold; });
   METALLIC_TRY(Operands operands,
                Operands::create(uses, facts, cold ? measure_cold_bytes(facts, executor).bytes : 0, options.seed));
-  return std::make_unique<CpuStand>(std::move(operands), executor, options);
+  return std::make_unique<CpuHarness>(std::move(operands), executor, options);
 }
 
 }  // namespace metallic

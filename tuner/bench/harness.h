@@ -14,9 +14,9 @@
 
 namespace metallic {
 
-class Stand {
+class Harness {
  public:
-  virtual ~Stand() = default;
+  virtual ~Harness() = default;
 
   /// Draws where operands begin from now on, see Operands.
   virtual void align(uint64_t drawn) = 0;
@@ -39,19 +39,19 @@ class Stand {
   virtual NoiseRecord noise() const = 0;
 };
 
-struct StandOptions {
+struct HarnessOptions {
   uint64_t seed = 1;
-  double arm_s = 0;  ///< how long an arm runs at least; 0: what the device's clock needs
+  double min_sample_s = 0;  ///< how long an arm runs at least; 0: what the device's clock needs
 };
 
 /// The stand of the device that the executor is of, which must outlive it. Errors: more operands than it has memory for.
-Result<std::unique_ptr<Stand>> make_stand(std::span<const OperandUse> uses, const DeviceFacts& facts, Executor& executor,
-                                          const StandOptions& options);
+Result<std::unique_ptr<Harness>> make_harness(std::span<const OperandUse> uses, const DeviceFacts& facts, Executor& executor,
+                                          const HarnessOptions& options);
 
 namespace cuda {
 /// The same of a CUDA device.
-Result<std::unique_ptr<Stand>> make_stand(std::span<const OperandUse> uses, const DeviceFacts& facts, Executor& executor,
-                                          const StandOptions& options);
+Result<std::unique_ptr<Harness>> make_harness(std::span<const OperandUse> uses, const DeviceFacts& facts, Executor& executor,
+                                          const HarnessOptions& options);
 }  // namespace cuda
 
 }  // namespace metallic

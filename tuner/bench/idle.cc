@@ -21,7 +21,7 @@ char state(const std::filesystem::path& task) {
 
 }  // namespace
 
-bool is_quiet() {
+bool is_idle() {
   // The state tells a spinning thread also while another process has its core, when its CPU time stands still.
   const std::string self = std::to_string(gettid());
   std::error_code error;  // threads may end while the list is read
@@ -30,11 +30,11 @@ bool is_quiet() {
   return true;
 }
 
-double wait_until_quiet(double most_s) {
+double wait_until_idle(double most_s) {
   using Clock = std::chrono::steady_clock;
   const auto begin = Clock::now();
   const auto waited = [&] { return std::chrono::duration<double>(Clock::now() - begin).count(); };
-  while (!is_quiet() && waited() < most_s) std::this_thread::sleep_for(std::chrono::microseconds(200));
+  while (!is_idle() && waited() < most_s) std::this_thread::sleep_for(std::chrono::microseconds(200));
   return waited();
 }
 

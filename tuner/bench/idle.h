@@ -4,9 +4,9 @@
 namespace metallic {
 
 /// Whether all other threads of this process sleep, as the kernel says; true where there is no /proc.
-bool is_quiet();
+bool is_idle();
 
-/// Returns once `is_quiet`, or after `most_s` seconds; gives the seconds it took.
-double wait_until_quiet(double most_s = 0.3);
+/// Returns once `is_idle`, or after `most_s` seconds; gives the seconds it took.
+double wait_until_idle(double most_s = 0.3);
 
 }  // namespace metallic

@@ -67,20 +67,20 @@ TEST(Quiet, ComesWhenThePeerSleeps) {
   Peer peer(std::chrono::milliseconds(50));
   for (int i = 0; i < 5; ++i) {
     peer.run();
-    const bool quiet = is_quiet();
+    const bool quiet = is_idle();
     EXPECT_FALSE(quiet && peer.spinning());
-    EXPECT_LT(wait_until_quiet(/*most_s=*/10), 9) << "it slept, and was not seen to";
+    EXPECT_LT(wait_until_idle(/*most_s=*/10), 9) << "it slept, and was not seen to";
     EXPECT_FALSE(peer.spinning());
-    EXPECT_TRUE(is_quiet());
+    EXPECT_TRUE(is_idle());
   }
 }
 
 TEST(Quiet, IsFoundAtOnce) {
   Peer peer(std::chrono::milliseconds(1));
   peer.run();
-  wait_until_quiet(10);
+  wait_until_idle(10);
   std::vector<double> waits;
-  for (int i = 0; i < 101; ++i) waits.push_back(wait_until_quiet());
+  for (int i = 0; i < 101; ++i) waits.push_back(wait_until_idle());
   std::ranges::nth_element(waits, waits.begin() + 50);
   EXPECT_LT(waits[50], 5e-3);
 }
@@ -88,7 +88,7 @@ TEST(Quiet, IsFoundAtOnce) {
 TEST(Quiet, IsWaitedForOnlySoLong) {
   Peer peer(std::chrono::seconds(10));
   peer.run();
-  EXPECT_GE(wait_until_quiet(0.02), 0.02);
+  EXPECT_GE(wait_until_idle(0.02), 0.02);
   EXPECT_TRUE(peer.spinning());
 }
 
@@ -100,7 +100,7 @@ TEST(Quiet, ComesAtOnceWhenThePoolRests) {
     for (int i = 0; i < 7; ++i) {
       pool.parallel(2, [](size_t) {});
       if (rest) pool.rest();
-      waits.push_back(wait_until_quiet(10));
+      waits.push_back(wait_until_idle(10));
     }
     std::ranges::nth_element(waits, waits.begin() + 3);
     return waits[3];

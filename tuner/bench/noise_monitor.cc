@@ -91,26 +91,26 @@ double autocorrelation_of(std::span<const double> readings) {
 
 }  // namespace
 
-void Calm::take(double reading_s) {
+void NoiseReadings::take(double reading_s) {
   if (std::isfinite(reading_s) && reading_s > 0) readings_.push_back(reading_s);
 }
 
-bool Calm::is_disturbed(double reading_s) const {
+bool NoiseReadings::is_disturbed(double reading_s) const {
   return !readings_.empty() && reading_s > kDisturbed * level_around(readings_, readings_.size() - 1);
 }
 
-bool Calm::affords_reading(double elapsed_s, double reading_s) {
+bool NoiseReadings::affords_reading(double elapsed_s, double reading_s) {
   constexpr double kMostShare = 0.05;
   return reading_s <= kMostShare * elapsed_s;
 }
 
-double Calm::pause_s(int attempt, double elapsed_s, double waited_s) {
+double NoiseReadings::pause_s(int attempt, double elapsed_s, double waited_s) {
   constexpr double kMostShare = 0.1;
   const double pause = std::ldexp(1e-3, std::min(attempt, 6));
   return waited_s + pause <= kMostShare * elapsed_s ? pause : 0;
 }
 
-NoiseRecord Calm::record() const {
+NoiseRecord NoiseReadings::record() const {
   NoiseRecord record{.readings = static_cast<int64_t>(readings_.size())};
   if (readings_.empty()) return record;
   const std::span<const double> readings = readings_;
@@ -128,27 +128,27 @@ NoiseRecord Calm::record() const {
   return record;
 }
 
-Watch::Watch(Executor& executor) : anchor_(executor), begin_s_(now_s()), cpu_at_begin_(cpu_time()) {}
+NoiseMonitor::NoiseMonitor(Executor& executor) : reference_(executor), begin_s_(now_s()), cpu_at_begin_(cpu_time()) {}
 
-double Watch::before_block() {
+double NoiseMonitor::before_block() {
   const double begin = now_s();
-  if (!Calm::affords_reading(begin - begin_s_, reading_s_)) return 0;
-  double reading = anchor_.read();
+  if (!NoiseReadings::affords_reading(begin - begin_s_, reading_s_)) return 0;
+  double reading = reference_.read();
   calm_.take(reading);
   const double read = now_s();
   reading_s_ += read - begin;
   const double waited_before = waited_s_;
   for (int attempt = 0; calm_.is_disturbed(reading); ++attempt) {
-    const double pause = Calm::pause_s(attempt, now_s() - begin_s_, waited_s_);
+    const double pause = NoiseReadings::pause_s(attempt, now_s() - begin_s_, waited_s_);
     if (pause == 0) break;
     std::this_thread::sleep_for(std::chrono::duration<double>(pause));
-    reading = anchor_.read();
+    reading = reference_.read();
     waited_s_ = waited_before + now_s() - read;
   }
   return now_s() - begin;
 }
 
-NoiseRecord Watch::record() const {
+NoiseRecord NoiseMonitor::record() const {
   NoiseRecord record = calm_.record();
   record.waited_s = waited_s_;
   if (const auto cpu = cpu_time(); cpu && cpu_at_begin_) {

@@ -11,7 +11,7 @@
 namespace metallic {
 
 /// The pure part: readings go in, in seconds; what is not a positive number is passed over.
-class Calm {
+class NoiseReadings {
  public:
   /// The first reading before a block: these alone count, so that waiting for calm does not hide how the machine is.
   void take(double reading_s);
@@ -36,9 +36,9 @@ class Calm {
 };
 
 /// Watches a run: reads the anchor on the run's executor before each block and waits where that helps.
-class Watch {
+class NoiseMonitor {
  public:
-  explicit Watch(Executor& executor);
+  explicit NoiseMonitor(Executor& executor);
 
   /// Call before each block, when no library's threads spin. Takes 0.1 ms where the machine is calm; in all, at most a twentieth
   /// of the time since the watch began for readings and a tenth for waiting. Returns the seconds spent here, for whoever plans a
@@ -48,8 +48,8 @@ class Watch {
   NoiseRecord record() const;
 
  private:
-  Anchor anchor_;
-  Calm calm_;
+  ReferenceWorkload reference_;
+  NoiseReadings calm_;
   double begin_s_;
   std::optional<CpuTime> cpu_at_begin_;
   double reading_s_ = 0;

@@ -1,4 +1,4 @@
-// Calm against machines as they might be: steady, jittery, throttled, fought over; and against this one.
+// NoiseReadings against machines as they might be: steady, jittery, throttled, fought over; and against this one.
 #include "tuner/bench/noise_monitor.h"
 
 #include <gmock/gmock.h>
@@ -20,7 +20,7 @@ using testing::HasSubstr;
 constexpr int kReadings = 600;
 
 NoiseRecord record_of(int readings, const std::function<double(int)>& reading) {
-  Calm calm;
+  NoiseReadings calm;
   for (int i = 0; i < readings; ++i) calm.take(reading(i));
   return calm.record();
 }
@@ -150,7 +150,7 @@ TEST_F(Noise, PassesOverWhatIsNoTime) {
   const double odd[] = {std::nan(""), std::numeric_limits<double>::infinity(), 0.0, -1.0};
   EXPECT_EQ(record_of(400, [&](int i) { return i % 5 < 4 ? odd[i % 5] : 75e-6; }), (NoiseRecord{.readings = 80}));
   EXPECT_EQ(record_of(4, [&](int i) { return odd[i]; }), NoiseRecord());
-  Calm calm;
+  NoiseReadings calm;
   calm.take(75e-6);
   EXPECT_FALSE(calm.is_disturbed(std::nan("")));
 }
@@ -170,7 +170,7 @@ TEST_F(Noise, OfOthersIsBusyOnlyWhereItIsMuch) {
 }
 
 TEST(Calm, TellsADisturbedReadingByTheLast) {
-  Calm calm;
+  NoiseReadings calm;
   EXPECT_FALSE(calm.is_disturbed(1)) << "nothing to compare with";
   for (int i = 0; i < 20; ++i) calm.take(1);
   EXPECT_FALSE(calm.is_disturbed(1.1));
@@ -180,22 +180,22 @@ TEST(Calm, TellsADisturbedReadingByTheLast) {
 }
 
 TEST(Calm, ReadsATwentiethOfTheTimeAtMost) {
-  EXPECT_TRUE(Calm::affords_reading(0, 0)) << "the first";
-  EXPECT_TRUE(Calm::affords_reading(1, 0.05));
-  EXPECT_FALSE(Calm::affords_reading(1, 0.051));
+  EXPECT_TRUE(NoiseReadings::affords_reading(0, 0)) << "the first";
+  EXPECT_TRUE(NoiseReadings::affords_reading(1, 0.05));
+  EXPECT_FALSE(NoiseReadings::affords_reading(1, 0.051));
 }
 
 TEST(Calm, WaitsATenthOfTheTimeAtMost) {
-  EXPECT_EQ(Calm::pause_s(0, 0.005, 0), 0) << "a short run is not kept waiting";
-  EXPECT_EQ(Calm::pause_s(0, 1, 0), 1e-3);
-  EXPECT_EQ(Calm::pause_s(3, 1, 0), 8e-3);
-  EXPECT_EQ(Calm::pause_s(60, 1, 0), 64e-3);
+  EXPECT_EQ(NoiseReadings::pause_s(0, 0.005, 0), 0) << "a short run is not kept waiting";
+  EXPECT_EQ(NoiseReadings::pause_s(0, 1, 0), 1e-3);
+  EXPECT_EQ(NoiseReadings::pause_s(3, 1, 0), 8e-3);
+  EXPECT_EQ(NoiseReadings::pause_s(60, 1, 0), 64e-3);
   // A machine that is never calm.
   double elapsed = 0, waited = 0;
   while (elapsed < 60) {
     elapsed += 5e-3;
     for (int attempt = 0;; ++attempt) {
-      const double pause = Calm::pause_s(attempt, elapsed, waited);
+      const double pause = NoiseReadings::pause_s(attempt, elapsed, waited);
       if (pause == 0) break;
       elapsed += pause;
       waited += pause;
@@ -209,7 +209,7 @@ TEST(Watch, CostsLittleAndKeepsTheRecord) {
   using Clock = std::chrono::steady_clock;
   const auto since = [](Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); };
   cpu::Pool pool(2);
-  Watch watch(pool);
+  NoiseMonitor watch(pool);
   const auto begin = Clock::now();
   double spent = 0, slowest = 0;
   while (since(begin) < 0.6) {

@@ -75,7 +75,7 @@ void Operands::align(uint64_t drawn) {
   }
 }
 
-void Operands::go_on_at(int64_t place) { place_ = pages(std::min(static_cast<size_t>(place), cold_bytes_)); }
+void Operands::seek(int64_t place) { place_ = pages(std::min(static_cast<size_t>(place), cold_bytes_)); }
 
 Args Operands::next(const Problem& problem, Cache cache) {
   const auto bytes = operand_bytes(problem);

@@ -48,7 +48,7 @@ class Operands {
 
   /// Where cold operands go on: of who shares their memory, each goes on where the last stopped, as what that one read is warm.
   int64_t place() const { return static_cast<int64_t>(place_); }
-  void go_on_at(int64_t place);
+  void seek(int64_t place);
 
   std::byte* workspace() const { return workspace_; }
 

@@ -27,7 +27,7 @@ uint64_t work(uint64_t seed, int64_t rounds) {
 
 }  // namespace
 
-Anchor::Anchor(Executor& executor) : executor_(executor) {
+ReferenceWorkload::ReferenceWorkload(Executor& executor) : executor_(executor) {
   // On this thread alone, since on a busy machine every call of many threads may wait for a time slice; the least of several
   // looks, since every third one may be slow beside a neighbour.
   constexpr double kWanted = 75e-6;
@@ -46,7 +46,7 @@ Anchor::Anchor(Executor& executor) : executor_(executor) {
   rounds_ = static_cast<int64_t>(static_cast<double>(rounds_) * kWanted / least);
 }
 
-double Anchor::time(int64_t rounds) {
+double ReferenceWorkload::time(int64_t rounds) {
   std::atomic<uint64_t> sink = 1;
   const auto begin = Clock::now();
   executor_.parallel(static_cast<size_t>(executor_.threads()), [&](size_t task) {
@@ -55,7 +55,7 @@ double Anchor::time(int64_t rounds) {
   return seconds_since(begin);
 }
 
-double Anchor::read() {
+double ReferenceWorkload::read() {
   time(1);
   return time(rounds_);
 }

@@ -68,9 +68,9 @@ double least_seconds(int runs, const Callable& callable) {
 
 }  // namespace
 
-Ceilings measure_ceilings(const DeviceFacts& facts, Executor& executor) {
+Roofline measure_roofline(const DeviceFacts& facts, Executor& executor) {
 #ifdef METALLIC_WITH_CUDA
-  if (facts.backend == "cuda") return cuda::measure_ceilings(facts, executor).value_or(Ceilings{});
+  if (facts.backend == "cuda") return cuda::measure_roofline(facts, executor).value_or(Roofline{});
 #endif
   const auto threads = static_cast<size_t>(executor.threads());
   const size_t count = static_cast<size_t>(std::clamp<int64_t>(4 * facts.llc_bytes, 64 << 20, 512 << 20)) / sizeof(float);
@@ -89,7 +89,7 @@ Ceilings measure_ceilings(const DeviceFacts& facts, Executor& executor) {
     });
   };
   const double bytes = static_cast<double>(count * sizeof(float));
-  Ceilings ceilings;
+  Roofline ceilings;
   ceilings.read_bytes_per_s = bytes / least_seconds(7, [&] { stream_read(from, count, facts, executor); });
   ceilings.copy_bytes_per_s = 2 * bytes / least_seconds(7, copy_all);
   double flops = 0;

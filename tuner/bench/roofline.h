@@ -1,4 +1,4 @@
-// Ceilings: what this machine's memory and arithmetic can do at most, measured with the executor that kernels use.
+// Roofline: what this machine's memory and arithmetic can do at most, measured with the executor that kernels use.
 #pragma once
 
 #include "device/info.h"
@@ -9,6 +9,6 @@ namespace metallic {
 
 /// Best of several runs each of reading, copying (streaming stores) and multiply-adding; about a second. Memory traffic goes
 /// over buffers of four times the last-level cache.
-Ceilings measure_ceilings(const DeviceFacts& facts, Executor& executor);
+Roofline measure_roofline(const DeviceFacts& facts, Executor& executor);
 
 }  // namespace metallic

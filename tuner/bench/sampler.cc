@@ -25,10 +25,10 @@ Result<Sampler> Sampler::create(std::span<const WeightedProblem> problems, const
   std::vector<OperandUse> uses;
   for (const SampledUnit& unit : sampler.units_) {
     size_t workspace = 0;
-    for (const TimedArm& arm : unit.arms) workspace = std::max(workspace, arm.kernel->workspace());
+    for (const TimedCandidate& arm : unit.arms) workspace = std::max(workspace, arm.kernel->workspace());
     uses.push_back({unit.problem, unit.cache, workspace});
   }
-  METALLIC_TRY(sampler.stand_, make_stand(uses, facts, executor, {.seed = options.seed, .arm_s = options.arm_s}));
+  METALLIC_TRY(sampler.harness_, make_harness(uses, facts, executor, {.seed = options.seed, .min_sample_s = options.min_sample_s}));
   return sampler;
 }
 
@@ -61,15 +61,15 @@ Status Sampler::add_units(const WeightedProblem& source, Planner& planner, const
 void Sampler::take_turn(const Variant& next) {
   if (next.library() == last_library_ || facts_.backend != "cpu") return;
   executor_.rest();
-  wait_until_quiet();
+  wait_until_idle();
   last_library_ = next.library();
 }
 
 // One checked call of every candidate: its result is right, and its time is a first estimate.
 Status Sampler::check(SampledUnit& unit) {
-  for (TimedArm& arm : unit.arms) {
+  for (TimedCandidate& arm : unit.arms) {
     take_turn(*arm.variant);
-    const auto seconds = stand_->checked_call(unit.problem, unit.cache, *arm.kernel, to_string(*arm.variant, arm.tuning));
+    const auto seconds = harness_->checked_call(unit.problem, unit.cache, *arm.kernel, to_string(*arm.variant, arm.tuning));
     if (!seconds && arm.variant->library().empty()) return tl::unexpected(seconds.error());
     if (seconds)
       arm.seconds = *seconds;
@@ -79,7 +79,7 @@ Status Sampler::check(SampledUnit& unit) {
   return {};
 }
 
-SampleRow Sampler::row_of(const SampledUnit& unit, const TimedArm& arm) const {
+SampleRow Sampler::row_of(const SampledUnit& unit, const TimedCandidate& arm) const {
   SampleRow row;
   row.benchmark = fmt::format("{}_{}", name(unit.problem.op()), name(unit.problem.dtype));
   row.variant = std::string(arm.variant->name);
@@ -103,16 +103,16 @@ Result<std::vector<SampleRow>> Sampler::time_block(size_t index, const std::vect
     METALLIC_CHECK(check(unit));
     checked_[index] = true;
   }
-  std::vector<TimedArm*> order;
+  std::vector<TimedCandidate*> order;
   for (size_t i = 0; i < unit.arms.size(); ++i)
     if (live[i] && unit.arms[i].wrong.empty()) order.push_back(&unit.arms[i]);
   std::ranges::shuffle(order, random_);
-  stand_->align(random_());
-  if (last_library_.empty()) stand_->before_block();
+  harness_->align(random_());
+  if (last_library_.empty()) harness_->before_block();
   std::vector<SampleRow> rows;
-  for (TimedArm* arm : order) {
+  for (TimedCandidate* arm : order) {
     take_turn(*arm->variant);
-    METALLIC_TRY(const auto timed, stand_->time(unit.problem, unit.cache, *arm->kernel, arm->seconds));
+    METALLIC_TRY(const auto timed, harness_->time(unit.problem, unit.cache, *arm->kernel, arm->seconds));
     const auto [seconds, iterations] = timed;
     arm->seconds = std::max(std::min(arm->seconds, seconds), 1e-9);
     SampleRow row = row_of(unit, *arm);

@@ -23,14 +23,14 @@ namespace metallic {
 
 struct SamplerOptions {
   uint64_t seed = 1;
-  double arm_s = 0;  ///< how long an arm runs at least; 0: what the clock needs, see clock.h
+  double min_sample_s = 0;  ///< how long an arm runs at least; 0: what the clock needs, see clock.h
   /// By operation: softmax both ways; the weights of a matmul cold, K and V of an sdpa too, as decoding reads them.
   std::array<std::vector<Cache>, kOps.size()> caches = {{{Cache::warm, Cache::cold}, {Cache::cold}, {Cache::cold}}};
   std::function<bool(const Variant&)> wanted = [](const Variant& variant) { return variant.family != "reference"; };
 };
 
 /// A candidate of a unit, ready to run.
-struct TimedArm {
+struct TimedCandidate {
   const Variant* variant;
   Tuning tuning;
   std::unique_ptr<const Kernel> kernel;
@@ -43,7 +43,7 @@ struct SampledUnit {
   Problem problem;
   Cache cache;
   double weight;
-  std::vector<TimedArm> arms;
+  std::vector<TimedCandidate> arms;
   int64_t blocks = 0;
 };
 
@@ -67,17 +67,17 @@ class Sampler {
   /// wrong result is timed no more; one of ours is an error.
   Result<std::vector<SampleRow>> time_block(size_t unit, const std::vector<bool>& live);
 
-  /// Seconds of moving what a unit's problem must, see Stand.
-  Result<std::optional<double>> floor(size_t unit) { return stand_->floor(units_[unit].problem, units_[unit].cache); }
+  /// Seconds of moving what a unit's problem must, see Harness.
+  Result<std::optional<double>> floor(size_t unit) { return harness_->floor(units_[unit].problem, units_[unit].cache); }
 
-  NoiseRecord noise() const { return stand_->noise(); }
+  NoiseRecord noise() const { return harness_->noise(); }
 
  private:
   Sampler(const DeviceFacts& facts, Executor& executor, const SamplerOptions& options);
   Status add_units(const WeightedProblem& problem, Planner& planner, const SamplerOptions& options);
   Status check(SampledUnit& unit);
   void take_turn(const Variant& next);
-  SampleRow row_of(const SampledUnit& unit, const TimedArm& arm) const;
+  SampleRow row_of(const SampledUnit& unit, const TimedCandidate& arm) const;
 
   DeviceFacts facts_;
   Executor& executor_;
@@ -85,7 +85,7 @@ class Sampler {
   std::mt19937_64 random_;
   std::vector<SampledUnit> units_;
   std::vector<bool> checked_;
-  std::unique_ptr<Stand> stand_;
+  std::unique_ptr<Harness> harness_;
   std::string_view last_library_;  // whose threads ran last; empty: ours
 };
 

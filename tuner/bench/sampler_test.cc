@@ -59,7 +59,7 @@ class SamplerTest : public testing::Test {
   NoPlanner planner_;
 };
 
-SamplerOptions quick(uint64_t seed = 1) { return {.seed = seed, .arm_s = 2e-5}; }
+SamplerOptions quick(uint64_t seed = 1) { return {.seed = seed, .min_sample_s = 2e-5}; }
 
 std::string arm(const SampleRow& row) { return row.variant + "@" + row.tuning; }
 
@@ -233,7 +233,7 @@ class Watchful final : public Executor {
   int threads() const override { return 2; }
   void run(size_t count, Task task, void* context) override {
     ++runs;
-    if (!is_quiet()) ++disturbed;
+    if (!is_idle()) ++disturbed;
     for (size_t i = 0; i < count; ++i) task(context, i);
   }
   int runs = 0, disturbed = 0;
@@ -247,7 +247,7 @@ TEST_F(SamplerTest, LibrariesSleepBeforeTheNextArm) {
   Watchful executor;
   SamplerOptions options = quick();
   options.wanted = [](const Variant& variant) { return variant.library() == "openblas" || variant.name == "cpu_gemm"; };
-  wait_until_quiet();  // the fixture's own pool
+  wait_until_idle();  // the fixture's own pool
   const WeightedProblem weighted{.problem = problem};
   auto sampler = Sampler::create({&weighted, 1}, facts_, executor, planner_, options);
   ASSERT_TRUE(sampler) << sampler.error().message;
@@ -267,9 +267,9 @@ TEST_F(SamplerTest, LibrariesSleepBeforeTheNextArm) {
   std::vector<float> a(192 * 512), b(512 * 192), c(192 * 192);
   int awake = 0;
   for (int i = 0; i < 10; ++i) {
-    wait_until_quiet();
+    wait_until_idle();
     ASSERT_EQ((*kernel)->run({.in = {a.data(), b.data()}, .out = c.data()}, nullptr, executor), Code::ok);
-    if (!is_quiet()) ++awake;
+    if (!is_idle()) ++awake;
   }
   EXPECT_TRUE(awake > 0 || facts_.cores == 1);
 }

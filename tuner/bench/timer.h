@@ -22,11 +22,11 @@ Result<double> checked_call(const Problem& problem, Cache cache, const Kernel& k
 
 /// How many results to check: an element of a matmul costs K, a softmax row seq_k, an sdpa row seq_k·head_dim; some 10⁶
 /// operations a check.
-size_t affordable_looks(const Problem& problem);
+size_t affordable_checks(const Problem& problem);
 
 class Timer {
  public:
-  Timer(Operands& operands, Executor& executor, double arm_s) : operands_(operands), executor_(executor), arm_s_(arm_s) {}
+  Timer(Operands& operands, Executor& executor, double min_sample_s) : operands_(operands), executor_(executor), min_sample_s_(min_sample_s) {}
 
   /// Seconds of one call, the mean over as many as fill the arm's time, and how many these were, after a burn-in that is not
   /// counted. `call_s` is what one call takes as far as is known, > 0.
@@ -35,7 +35,7 @@ class Timer {
  private:
   Operands& operands_;
   Executor& executor_;
-  double arm_s_;
+  double min_sample_s_;
 };
 
 }  // namespace metallic

@@ -238,7 +238,7 @@ TEST(DeviceJson, RoundTrips) {
                                       .bf16_dots = true,
                                       .cores = 4,
                                       .libraries = {{"blis", "0.9.0"}}},
-                            .ceilings = {1e9, 2e9, 3e9},
+                            .roofline = {1e9, 2e9, 3e9},
                             .threads = 2,
                             .model = "any",
                             .build = "b",
@@ -247,7 +247,7 @@ TEST(DeviceJson, RoundTrips) {
   const auto parsed = parse_device_record(to_json(record), "device.json");
   ASSERT_TRUE(parsed) << parsed.error().message;
   EXPECT_EQ(parsed->facts, record.facts);
-  EXPECT_EQ(parsed->ceilings, record.ceilings);
+  EXPECT_EQ(parsed->ceilings, record.roofline);
   EXPECT_EQ(parsed->seed, 42u);
   EXPECT_FALSE(parse_device_record("{\"schema\": 1}", "device.json"));
   std::string wrong = to_json(record);

@@ -112,7 +112,7 @@ Out choice_json(const Choice& choice) { return {{"variant", choice.variant}, {"t
 Out verdict_json(const Verdict& verdict, const DeviceRecord& device) {
   const Series& series = *verdict.series;
   const auto arm = std::ranges::find(series.arms, verdict.chosen, &Arm::choice);
-  const auto floor = floor_ns(series.problem, device);
+  const auto floor = roofline_ns(series.problem, device);
   const Work needed = work(series.problem);
   Out time = nullptr, fraction = nullptr;
   if (arm != series.arms.end()) {
@@ -266,9 +266,9 @@ Out measurements_json(const Measurements& measurements) {
 Out device_json(const DeviceRecord& device) {
   return {{"facts", facts_json(device.facts)},
           {"ceilings",
-           {{"read", device.ceilings.read_bytes_per_s},
-            {"copy", device.ceilings.copy_bytes_per_s},
-            {"flops", device.ceilings.flops_per_s}}},
+           {{"read", device.roofline.read_bytes_per_s},
+            {"copy", device.roofline.copy_bytes_per_s},
+            {"flops", device.roofline.flops_per_s}}},
           {"threads", device.threads},
           {"model", device.model},
           {"build", device.build},

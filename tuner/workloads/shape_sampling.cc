@@ -123,7 +123,7 @@ bool causal(const Problem& problem) {
 
 }  // namespace
 
-std::vector<WeightedProblem> survey(std::span<const WeightedProblem> problems, int drawn, uint64_t seed) {
+std::vector<WeightedProblem> sample_shapes(std::span<const WeightedProblem> problems, int drawn, uint64_t seed) {
   std::vector<WeightedProblem> found;
   std::map<std::tuple<Op, DType, bool>, const Problem*> kinds;  // the first problem of each
   for (const WeightedProblem& each : problems)
@@ -149,8 +149,8 @@ std::vector<WeightedProblem> survey(std::span<const WeightedProblem> problems, i
   return found;
 }
 
-std::vector<WeightedProblem> unseen(std::span<const WeightedProblem> problems, size_t count, uint64_t seed) {
-  std::vector<WeightedProblem> drawn = survey(problems, 4 * static_cast<int>(count), seed);
+std::vector<WeightedProblem> sample_held_out_shapes(std::span<const WeightedProblem> problems, size_t count, uint64_t seed) {
+  std::vector<WeightedProblem> drawn = sample_shapes(problems, 4 * static_cast<int>(count), seed);
   std::erase_if(drawn, [](const WeightedProblem& each) { return each.role != "drawn"; });
   std::map<std::pair<Op, bool>, std::vector<std::string>> labels;
   for (const WeightedProblem& each : drawn) {

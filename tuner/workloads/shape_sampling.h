@@ -19,10 +19,10 @@ namespace metallic {
 /// `drawn` shapes of either usual way of a matmul, half as many of its others and of softmax, a quarter of causal softmax and of
 /// sdpa. Log-uniform within the ranges that the problems span, within what one call may cost (2²⁴ elements of an
 /// operand, 2²⁹ operations). No shape that is among the problems.
-std::vector<WeightedProblem> survey(std::span<const WeightedProblem> problems, int drawn, uint64_t seed);
+std::vector<WeightedProblem> sample_shapes(std::span<const WeightedProblem> problems, int drawn, uint64_t seed);
 
 /// `count` shapes drawn as the survey draws them, spread evenly over operations and masks, each in every element type that its
 /// operation comes in: what rules are scored on that have not seen them.
-std::vector<WeightedProblem> unseen(std::span<const WeightedProblem> problems, size_t count, uint64_t seed);
+std::vector<WeightedProblem> sample_held_out_shapes(std::span<const WeightedProblem> problems, size_t count, uint64_t seed);
 
 }  // namespace metallic

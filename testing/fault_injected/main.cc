@@ -33,19 +33,19 @@ class Repeating final : public Kernel {
   std::vector<std::unique_ptr<const Kernel>> runs_;
 };
 
-class SlowedArms final : public ContextArms {
+class FaultInjectedKernels final : public ContextKernels {
  public:
-  SlowedArms(Context& context, std::string slowed, double share)
-      : ContextArms(context), slowed_(std::move(slowed)), share_(share) {}
+  FaultInjectedKernels(Context& context, std::string slowed, double share)
+      : ContextKernels(context), slowed_(std::move(slowed)), share_(share) {}
 
   Result<std::unique_ptr<const Kernel>> prepare(const Problem& problem, const Variant& variant, const Tuning& tuning) override {
-    METALLIC_TRY(auto whole, ContextArms::prepare(problem, variant, tuning));
+    METALLIC_TRY(auto whole, ContextKernels::prepare(problem, variant, tuning));
     if (label(problem) != slowed_) return whole;
     std::vector<std::unique_ptr<const Kernel>> runs;
     runs.push_back(std::move(whole));
     double left = share_;
     for (; left >= 1; left -= 1) {
-      METALLIC_TRY(runs.emplace_back(), ContextArms::prepare(problem, variant, tuning));
+      METALLIC_TRY(runs.emplace_back(), ContextKernels::prepare(problem, variant, tuning));
     }
     if (problem.op() != Op::softmax || problem.softmax().batch != 1)
       return fail(Code::unsupported, "only a two-dimensional softmax can be slowed");
@@ -53,7 +53,7 @@ class SlowedArms final : public ContextArms {
     Problem part = with_dtype(softmax_problem(rows, problem.softmax().seq_k), problem.dtype);
     part.threads = problem.threads;
     if (rows > 0) {
-      METALLIC_TRY(runs.emplace_back(), ContextArms::prepare(part, variant, tuning));
+      METALLIC_TRY(runs.emplace_back(), ContextKernels::prepare(part, variant, tuning));
     }
     return std::make_unique<Repeating>(std::move(runs));
   }
@@ -71,8 +71,8 @@ int serve() {
     fmt::print(stderr, "set METALLIC_TEST_SLOWED and METALLIC_TEST_REPEATS\n");
     return 2;
   }
-  SlowedArms arms(**ctx, slowed, std::atof(share));
-  serve_arms(std::cin, std::cout, (*ctx)->facts(), (*ctx)->executor(), arms);
+  FaultInjectedKernels arms(**ctx, slowed, std::atof(share));
+  run_bench_worker(std::cin, std::cout, (*ctx)->facts(), (*ctx)->executor(), arms);
   return 0;
 }
 
