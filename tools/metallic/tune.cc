@@ -79,7 +79,7 @@ Result<Exit> run(Options options) {
              sampled.seconds);
   fmt::print("report    {}\n", std::filesystem::absolute(folder / kReport).native());
   const Judgement judged = judge(sampled.noise);
-  if (judged.trust != Trust::calm) fmt::print("{}\n", judged.why);
+  if (judged.trust != Trust::quiet) fmt::print("{}\n", judged.why);
   if (judged.trust == Trust::busy && !options.force) {
     fmt::print("not installed: tune again, or take it as it is: metallic apply --force {}\n", (folder / kProfile).native());
     return Exit::inconclusive;

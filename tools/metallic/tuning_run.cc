@@ -105,7 +105,7 @@ Result<double> replay(const Checkpoint& checkpoint, Sampler& sampler, tune::Allo
 }  // namespace
 
 void print_noise(const TuningRun& sampled) {
-  if (const Judgement judged = judge(sampled.noise); judged.trust != Trust::calm) fmt::print(stderr, "{}\n", judged.why);
+  if (const Judgement judged = judge(sampled.noise); judged.trust != Trust::quiet) fmt::print(stderr, "{}\n", judged.why);
 }
 
 Result<TuningRun> run_tuning(std::span<const WeightedProblem> problems, Context& context, const SampleOptions& options,

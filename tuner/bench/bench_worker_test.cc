@@ -1,4 +1,4 @@
-// Arms on request: what the server answers, and what its client makes of programs that misbehave.
+// Bench worker: its answers; bench client: programs that misbehave.
 #include "tuner/bench/bench_worker.h"
 
 #include <gtest/gtest.h>
@@ -25,10 +25,10 @@ class NoPlanner final : public Planner {
   Result<Plan> plan_part(const Problem&) override { return fail(Code::internal, "no parts here"); }
 };
 
-// Chooses the first variant that can.
-class FirstArms final : public KernelSource {
+// Chooses the first variant that can run the problem.
+class FirstVariant final : public KernelSource {
  public:
-  explicit FirstArms(const DeviceFacts& facts) : facts_(facts) {}
+  explicit FirstVariant(const DeviceFacts& facts) : facts_(facts) {}
   Result<std::pair<const Variant*, Tuning>> choose(const Problem& problem) override {
     for (const Variant& variant : variants(problem.op()))
       if (!variant.rejects(problem, variant.tunings[0], facts_)) return std::pair(&variant, variant.tunings[0]);
@@ -43,12 +43,12 @@ class FirstArms final : public KernelSource {
   NoPlanner planner_;
 };
 
-class Arms : public testing::Test {
+class BenchWorkerTest : public testing::Test {
  protected:
   std::vector<Json> answers(const std::string& requests) {
     std::istringstream in(requests);
     std::ostringstream out;
-    FirstArms source(facts_);
+    FirstVariant source(facts_);
     run_bench_worker(in, out, facts_, pool_, source);
     std::vector<Json> all;
     std::istringstream lines(out.str());
@@ -60,7 +60,7 @@ class Arms : public testing::Test {
   cpu::Pool pool_{2};
 };
 
-TEST_F(Arms, AnswersEachRequest) {
+TEST_F(BenchWorkerTest, AnswersEachRequest) {
   const auto all = answers(
       R"({"ask": "hello"}
 {"ask": "choose", "label": "rows8_seqk256", "dtype": "f32"}
@@ -73,14 +73,14 @@ TEST_F(Arms, AnswersEachRequest) {
   EXPECT_EQ(all[0]["protocol"], kBenchProtocol);
   EXPECT_EQ(all[0]["device"], fingerprint(facts_));
   EXPECT_EQ(all[0]["threads"], 2);
-  EXPECT_EQ(all[2], (Json{{"variant", "cpu_vec"}, {"tuning", "unroll=4"}})) << "the wanted kernel where it can run";
-  EXPECT_EQ(all[3], all[1]) << "its own choice where the wanted one does not exist";
+  EXPECT_EQ(all[2], (Json{{"variant", "cpu_vec"}, {"tuning", "unroll=4"}})) << "the wanted kernel if it can run";
+  EXPECT_EQ(all[3], all[1]) << "its own choice if the wanted one does not exist";
   EXPECT_EQ(all[4], (Json{{"arms", 1}}));
   EXPECT_GT(all[5]["time_ns"], 0.0);
   EXPECT_GE(all[5]["iterations"], 1);
 }
 
-TEST_F(Arms, AnswersWrongRequestsWithAnError) {
+TEST_F(BenchWorkerTest, AnswersWrongRequestsWithAnError) {
   const auto all = answers(R"(
 nonsense
 []
@@ -97,7 +97,7 @@ nonsense
   for (const Json& answer : all) EXPECT_TRUE(answer.contains("error")) << answer;
 }
 
-TEST_F(Arms, ThreadsSleepWhenATimeIsAnswered) {
+TEST_F(BenchWorkerTest, ThreadsSleepWhenATimeIsAnswered) {
   for (int i = 0; i < 5; ++i) {
     answers(
         R"({"ask": "open", "seed": 1, "arms": [{"label": "rows64_seqk256", "dtype": "f32", "variant": "cpu_vec", "tuning": "unroll=4", "cache": "warm"}]}
@@ -110,7 +110,7 @@ TEST_F(Arms, ThreadsSleepWhenATimeIsAnswered) {
 TEST(PoolRest, SpinningWorkersSleepAtOnce) {
   cpu::Pool pool(2);
   double spent = 1;
-  for (int i = 0; i < 20; ++i) {  // the best of some, since others may use the machine
+  for (int i = 0; i < 20; ++i) {  // the best of several: other programs may use the machine
     pool.parallel(2, [](size_t) {});
     const auto begin = Clock::now();
     pool.rest();
@@ -120,8 +120,8 @@ TEST(PoolRest, SpinningWorkersSleepAtOnce) {
   EXPECT_LT(spent, 0.02) << "by themselves they spin for 70 ms";
 }
 
-TEST(BenchClient, AProgramThatHangsIsGivenUp) {
-  const auto path = std::filesystem::temp_directory_path() / ("metallic_arms_test_" + std::to_string(getpid()));
+TEST(BenchClient, GivesUpOnAProgramThatHangs) {
+  const auto path = std::filesystem::temp_directory_path() / ("metallic_bench_worker_test_" + std::to_string(getpid()));
   std::ofstream(path) << "#!/bin/sh\ntrap '' TERM\nwhile :; do sleep 1; done\n";
   std::filesystem::permissions(path, std::filesystem::perms::owner_all);
   const auto begin = Clock::now();
@@ -129,8 +129,8 @@ TEST(BenchClient, AProgramThatHangsIsGivenUp) {
   ASSERT_TRUE(memory);
   const auto started = BenchClient::start(path, *memory, 0.2);
   ASSERT_FALSE(started);
-  EXPECT_NE(started.error().message.find("does not answer within 0.2 s"), std::string::npos) << started.error().message;
-  EXPECT_LT(seconds_since(begin), 10) << "and ended by force";
+  EXPECT_NE(started.error().message.find("did not answer within 0.2 s"), std::string::npos) << started.error().message;
+  EXPECT_LT(seconds_since(begin), 10) << "and it was killed";
   std::filesystem::remove(path);
   EXPECT_FALSE(BenchClient::start(path, *memory));
 }

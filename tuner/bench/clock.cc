@@ -1,3 +1,4 @@
+// Measures the resolution and cost of std::chrono::steady_clock.
 #include "tuner/bench/clock.h"
 
 #include <algorithm>
@@ -13,7 +14,7 @@ double seconds_between(Clock::time_point begin, Clock::time_point end) {
   return std::chrono::duration<double>(end - begin).count();
 }
 
-// Whole ticks only: the first reading falls anywhere inside one.
+// Skips the first difference: the first reading may fall anywhere within a tick.
 double smallest_difference() {
   constexpr double kMost = 0.05;
   constexpr int kEnough = 1000;

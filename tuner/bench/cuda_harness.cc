@@ -120,7 +120,7 @@ class CudaHarness final : public Harness {
   }
 
   // The median of some, as the candidates' times are.
-  Result<std::optional<double>> floor(const Problem& problem, Cache cache) override {
+  Result<std::optional<double>> roofline_s(const Problem& problem, Cache cache) override {
     const auto kernel = mover(problem, facts_);
     std::array<double, 9> seconds;
     METALLIC_TRY(double call_s, replayed(problem, cache, *kernel, kLeastCalls));

@@ -1,3 +1,4 @@
+// The harness of the CPU; CUDA devices have their own in cuda_harness.cc.
 #include "tuner/bench/harness.h"
 
 #include <algorithm>
@@ -17,24 +18,24 @@ class CpuHarness final : public Harness {
         executor_(executor),
         seed_(options.seed),
         timer_(operands_, executor, options.min_sample_s > 0 ? options.min_sample_s : min_sample_seconds(measure_clock())),
-        watch_(executor) {}
+        noise_monitor_(executor) {}
 
-  void align(uint64_t drawn) override { operands_.align(drawn); }
-  void before_block() override { watch_.before_block(); }
+  void align(uint64_t random) override { operands_.align(random); }
+  void before_block() override { noise_monitor_.before_block(); }
   Result<double> checked_call(const Problem& problem, Cache cache, const Kernel& kernel, std::string_view who) override {
     return metallic::checked_call(problem, cache, kernel, who, operands_, executor_, seed_);
   }
   Result<std::pair<double, int64_t>> time(const Problem& problem, Cache cache, const Kernel& kernel, double call_s) override {
     return timer_.time(problem, cache, kernel, call_s);
   }
-  NoiseRecord noise() const override { return watch_.record(); }
+  NoiseRecord noise() const override { return noise_monitor_.record(); }
 
  private:
   Operands operands_;
   Executor& executor_;
   uint64_t seed_;
   Timer timer_;
-  NoiseMonitor watch_;
+  NoiseMonitor noise_monitor_;
 };
 
 }  // namespace

@@ -1,3 +1,4 @@
+// Reads the state of each thread of this process from /proc/self/task.
 #include "tuner/bench/idle.h"
 
 #include <unistd.h>
@@ -11,7 +12,7 @@
 namespace metallic {
 namespace {
 
-// The state letter of proc(5): what follows the last ')' of "tid (name) S …", a name may contain any.
+// The state letter of proc(5): it follows the last ')' of "tid (name) S …", since a name may contain parentheses.
 char state(const std::filesystem::path& task) {
   std::string line;
   std::getline(std::ifstream(task / "stat"), line);
@@ -22,7 +23,7 @@ char state(const std::filesystem::path& task) {
 }  // namespace
 
 bool is_idle() {
-  // The state tells a spinning thread also while another process has its core, when its CPU time stands still.
+  // The state, not the CPU time: a spinning thread that is preempted uses no CPU time and still is runnable.
   const std::string self = std::to_string(gettid());
   std::error_code error;  // threads may end while the list is read
   for (std::filesystem::directory_iterator task("/proc/self/task", error), end; !error && task != end; task.increment(error))
@@ -30,11 +31,11 @@ bool is_idle() {
   return true;
 }
 
-double wait_until_idle(double most_s) {
+double wait_until_idle(double timeout_s) {
   using Clock = std::chrono::steady_clock;
   const auto begin = Clock::now();
   const auto waited = [&] { return std::chrono::duration<double>(Clock::now() - begin).count(); };
-  while (!is_idle() && waited() < most_s) std::this_thread::sleep_for(std::chrono::microseconds(200));
+  while (!is_idle() && waited() < timeout_s) std::this_thread::sleep_for(std::chrono::microseconds(200));
   return waited();
 }
 

@@ -1,4 +1,4 @@
-// Reading, copying and multiply-adding as fast as the machine can: the yardsticks of every fraction in a report.
+// Reads, copies and multiply-adds as fast as the machine can.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "tuner/bench/roofline.cc"
 #include "tuner/bench/roofline.h"
@@ -22,14 +22,14 @@ namespace metallic::HWY_NAMESPACE {
 namespace {
 namespace hn = hwy::HWY_NAMESPACE;
 
-void ceiling_copy(const float* from, float* to, size_t count) {
+void copy_stream(const float* from, float* to, size_t count) {
   const hn::ScalableTag<float> d;
   const size_t lanes = hn::Lanes(d);
   for (size_t i = 0; i + lanes <= count; i += lanes) hn::Stream(hn::LoadU(d, from + i), d, to + i);
 }
 
-// Twelve independent chains hide the latency of two multiply-adds a cycle on every common core. Returns the operations done.
-double ceiling_fma(float* sink, size_t rounds) {
+// Twelve independent chains hide the latency of two multiply-adds a cycle on all common cores. Returns the number of operations.
+double multiply_add(float* sink, size_t rounds) {
   const hn::ScalableTag<float> d;
   constexpr int kChains = 12;
   using V = hn::Vec<decltype(d)>;
@@ -51,10 +51,10 @@ HWY_AFTER_NAMESPACE();
 namespace metallic {
 namespace {
 
-HWY_EXPORT(ceiling_copy);
-HWY_EXPORT(ceiling_fma);
+HWY_EXPORT(copy_stream);
+HWY_EXPORT(multiply_add);
 
-// The least time of several runs, in seconds.
+// The minimum over several runs, in seconds.
 template <typename Callable>
 double least_seconds(int runs, const Callable& callable) {
   double least = 1e30;
@@ -80,8 +80,8 @@ Roofline measure_roofline(const DeviceFacts& facts, Executor& executor) {
   auto* to = reinterpret_cast<float*>(target.data());
   std::vector<float> sinks(threads * 16);
 
-  const auto copy = cpu::pick(HWY_DISPATCH_TABLE(ceiling_copy), facts.isa_bit);
-  const auto fma = cpu::pick(HWY_DISPATCH_TABLE(ceiling_fma), facts.isa_bit);
+  const auto copy = cpu::pick(HWY_DISPATCH_TABLE(copy_stream), facts.isa_bit);
+  const auto fma = cpu::pick(HWY_DISPATCH_TABLE(multiply_add), facts.isa_bit);
   const auto copy_all = [&] {
     executor.parallel(threads, [&](size_t task) {
       const Share part = share(static_cast<int64_t>(count / 64), static_cast<int64_t>(threads), static_cast<int64_t>(task));
@@ -89,9 +89,9 @@ Roofline measure_roofline(const DeviceFacts& facts, Executor& executor) {
     });
   };
   const double bytes = static_cast<double>(count * sizeof(float));
-  Roofline ceilings;
-  ceilings.read_bytes_per_s = bytes / least_seconds(7, [&] { stream_read(from, count, facts, executor); });
-  ceilings.copy_bytes_per_s = 2 * bytes / least_seconds(7, copy_all);
+  Roofline roofline;
+  roofline.read_bytes_per_s = bytes / least_seconds(7, [&] { stream_read(from, count, facts, executor); });
+  roofline.copy_bytes_per_s = 2 * bytes / least_seconds(7, copy_all);
   double flops = 0;
   const double seconds = least_seconds(5, [&] {
     std::vector<double> done(threads);
@@ -99,8 +99,8 @@ Roofline measure_roofline(const DeviceFacts& facts, Executor& executor) {
     flops = 0;
     for (const double d : done) flops += d;
   });
-  ceilings.flops_per_s = flops / seconds;
-  return ceilings;
+  roofline.flops_per_s = flops / seconds;
+  return roofline;
 }
 
 }  // namespace metallic

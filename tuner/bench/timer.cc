@@ -1,3 +1,4 @@
+// Times kernels on the CPU with std::chrono::steady_clock.
 #include "tuner/bench/timer.h"
 
 #include <algorithm>
@@ -7,6 +8,7 @@
 #include "tuner/verify/oracle.h"
 
 namespace metallic {
+
 size_t affordable_checks(const Problem& problem) {
   const auto cost = [&]() -> int64_t {
     switch (problem.op()) {
@@ -33,9 +35,8 @@ Result<double> checked_call(const Problem& problem, Cache cache, const Kernel& k
 }
 
 std::pair<double, int64_t> Timer::time(const Problem& problem, Cache cache, const Kernel& kernel, double call_s) {
-  // Burn-in: a fifth of the arm, at least one call, so that caches, predictors and the clock's frequency are the kernel's own.
-  // What the first call adds to one that takes twenty arms is below the noise, and would double the price of the dearest
-  // problems.
+  // Warm-up: a fifth of the sample, at least one call, sets caches, branch predictors and clock frequency as this kernel does. A
+  // call that takes twenty samples needs none: the effect is below the noise, and a second call would double the cost.
   if (call_s < 20 * min_sample_s_)
     for (double spent = 0; spent <= 0.2 * min_sample_s_; spent += call_s)
       kernel.run(operands_.next(problem, cache), operands_.workspace(), executor_);
