@@ -1,4 +1,4 @@
-// The survey: shapes that no model asked for, each once, cheap enough to time, and the same for the same seed.
+// Shape sampling: shapes beyond the model, each once, within the cost limits, the same for the same seed.
 #include "tuner/workloads/shape_sampling.h"
 
 #include <gtest/gtest.h>
@@ -32,18 +32,18 @@ std::set<std::string> keys(const std::vector<WeightedProblem>& all, std::string_
   return found;
 }
 
-TEST(Survey, HasNothingOfTheModelAndNothingTwice) {
+TEST(ShapeSampling, LeavesOutTheModelAndDuplicates) {
   std::vector<WeightedProblem> model = model_problems(*find_model("llama-3.1-8b"));
-  // Of the survey's own grid, too: who asks for one of its shapes has it already.
+  // Shapes of the grid too: the problems have them already.
   for (const WeightedProblem& each : of({"rows16_seqk256", "512x512x8", "4x64x512_tb"})) model.push_back(each);
   const auto found = sample_shapes(model, 50, 1);
   const auto mine = keys(found);
   for (const WeightedProblem& each : model) EXPECT_FALSE(mine.contains(key(each))) << key(each);
-  EXPECT_TRUE(mine.contains("f32 rows16_seqk1023")) << "its neighbours are there";
+  EXPECT_TRUE(mine.contains("f32 rows16_seqk1023")) << "its neighbours are sampled";
   EXPECT_GT(found.size(), 200u);
 }
 
-TEST(Survey, IsWithoutWeightAndCheap) {
+TEST(ShapeSampling, IsWithoutWeightAndCheap) {
   for (const WeightedProblem& each : sample_shapes(of({"rows16_seqk256", "512x512x8"}), 200, 3)) {
     EXPECT_EQ(each.weight, 0) << key(each);
     EXPECT_LE(work(each.problem).flops, 1 << 29) << key(each);
@@ -51,13 +51,13 @@ TEST(Survey, IsWithoutWeightAndCheap) {
   }
 }
 
-TEST(Survey, CoversWhatIsAskedForAndNoMore) {
+TEST(ShapeSampling, CoversOnlyTheGivenOperationsAndTypes) {
   for (const WeightedProblem& each : sample_shapes(of({"rows16_seqk256"}), 20, 1)) EXPECT_EQ(each.problem.op(), Op::softmax);
   for (const WeightedProblem& each : sample_shapes(of({"4x64x512_tb"}), 20, 1)) EXPECT_EQ(each.problem.op(), Op::matmul);
   for (const WeightedProblem& each : sample_shapes(std::vector{WeightedProblem{.problem = sdpa_problem(1, 8, 2, 16, 64, 128)}}, 20, 1)) {
     ASSERT_EQ(each.problem.op(), Op::sdpa);
     const SdpaShape& shape = each.problem.sdpa();
-    EXPECT_FALSE(shape.causal) << "as the one that was asked for";
+    EXPECT_FALSE(shape.causal) << "as the given problem";
     EXPECT_EQ(std::tuple(shape.heads, shape.kv_heads, shape.head_dim), std::tuple(8, 2, 128));
     EXPECT_LE(shape.seq_q, shape.seq_k);
   }
@@ -71,7 +71,7 @@ TEST(Survey, CoversWhatIsAskedForAndNoMore) {
   EXPECT_EQ(kinds, (std::set<std::string>{"softmax f32", "softmax bf16", "matmul bf16"}));
 }
 
-TEST(Survey, HasTheMasksThatAreAskedFor) {
+TEST(ShapeSampling, CoversOnlyTheGivenMasks) {
   const auto masks = [](std::initializer_list<const char*> labels) {
     std::map<bool, size_t> count;
     for (const WeightedProblem& each : sample_shapes(of(labels), 20, 1)) ++count[each.problem.softmax().causal];
@@ -84,7 +84,7 @@ TEST(Survey, HasTheMasksThatAreAskedFor) {
   EXPECT_GT(both[false], 20u);
 }
 
-TEST(Survey, HasWeightsOnBothSidesAndTheEdgesOfSmallN) {
+TEST(ShapeSampling, HasWeightsOnEitherSideAndTheEdgesOfSmallN) {
   std::map<bool, std::set<int64_t>> small;  // by side, of one usual way
   size_t unusual = 0;
   for (const WeightedProblem& each : sample_shapes(of({"512x512x8"}), 100, 1)) {
@@ -97,10 +97,10 @@ TEST(Survey, HasWeightsOnBothSidesAndTheEdgesOfSmallN) {
   }
   for (const bool in_a : {true, false})
     for (const int64_t n : {1, 2, 4, 5, 8, 9, 16, 17, 32}) EXPECT_TRUE(small[in_a].contains(n)) << in_a << ' ' << n;
-  EXPECT_GT(unusual, 50u) << "drawn ones alone";
+  EXPECT_GT(unusual, 50u) << "random ones only";
 }
 
-TEST(Survey, TheSeedFixesWhatIsDrawn) {
+TEST(ShapeSampling, TheSeedFixesTheRandomShapes) {
   const auto model = of({"rows16_seqk256", "512x512x8"});
   const auto one = sample_shapes(model, 40, 1), again = sample_shapes(model, 40, 1), other = sample_shapes(model, 40, 2);
   EXPECT_EQ(keys(one), keys(again));
@@ -110,7 +110,7 @@ TEST(Survey, TheSeedFixesWhatIsDrawn) {
   EXPECT_GT(keys(sample_shapes(model, 80, 1), "drawn").size(), keys(one, "drawn").size());
 }
 
-TEST(Unseen, SpreadsEvenlyAndInEveryType) {
+TEST(HeldOutShapes, SpreadsEvenlyAndInEveryType) {
   auto problems = of({"rows16_seqk256", "512x512x8"});
   for (const WeightedProblem& each : of({"rows16_seqk256", "512x512x8"}, DType::bf16)) problems.push_back(each);
   const auto found = sample_held_out_shapes(problems, 20, 5);
