@@ -1,9 +1,10 @@
-// Untrusted JSON: bounded in size and depth, its faults as one line that names the file and the field.
+// Untrusted JSON: bounded in size and depth, with errors of one line that name the file and the field.
+//
+// A source file that builds or takes apart a `Json` includes <nlohmann/json.hpp> itself: that header takes seconds to compile.
 #pragma once
 
 #include <cstdint>
-#include <nlohmann/json.hpp>
-#include <optional>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <string_view>
 
@@ -11,12 +12,13 @@
 
 namespace metallic {
 
-using Json = nlohmann::ordered_json;  // members stay in the order of the file
+using Json = nlohmann::ordered_json;  // keeps the order of members
 
-/// The value of a JSON text of at most `most` bytes and 16 levels. `where` is the file's name for errors.
+/// Parses a JSON text of at most `most` bytes and 16 levels. `where` is the name of the file in errors.
 Result<Json> parse_json(std::string_view text, std::string_view where, size_t most);
 
-/// Members of an object, checked for type. `path` names the object in errors: `profile.json: rules[0].op`.
+/// A JSON object whose members are checked for type and range. `path` names the object in errors: `profile.json: rules[0]`.
+/// The object must outlive the view.
 class JsonObject {
  public:
   JsonObject(const Json& value, std::string path) : value_(value), path_(std::move(path)) {}
@@ -29,7 +31,7 @@ class JsonObject {
   Result<const Json*> array(const char* key, size_t most) const;
   Result<JsonObject> object(const char* key) const;
 
-  bool has(const char* key) const { return value_.is_object() && value_.contains(key); }
+  bool has(const char* key) const { return find(key) != nullptr; }
   const Json& value() const { return value_; }
   const std::string& path() const { return path_; }
 

@@ -1,5 +1,7 @@
 #include "dispatch/decision_json.h"
 
+#include <nlohmann/json.hpp>
+
 #include "ops/label.h"
 #include "ops/variant.h"
 

@@ -1,5 +1,7 @@
 #include "profile/profile.h"
 
+#include <nlohmann/json.hpp>
+
 #include "profile/device_json.h"
 #include "base/json.h"
 

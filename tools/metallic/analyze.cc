@@ -1,5 +1,6 @@
 // metallic analyze and metallic report: samples or results → thresholds, rules, regret, profile.json and report.html.
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include "tools/metallic/command.h"
 #include "tools/metallic/pipeline.h"

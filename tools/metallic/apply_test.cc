@@ -1,5 +1,8 @@
 // metallic apply, and what explain and devices say about the levels of profiles.
 #include "testing/program.h"
+
+#include <nlohmann/json.hpp>
+
 #include "device/info.h"
 #include "dispatch/built_in_profiles.h"
 #include "dispatch/select.h"

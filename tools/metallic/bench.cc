@@ -1,5 +1,6 @@
 // metallic bench: paired timings of all candidates, as a table for people or files for programs.
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include "tools/metallic/targets.h"
 #include "tools/metallic/tuning_run.h"

@@ -1,4 +1,5 @@
 // The subcommands: what they print and write.
+#include <nlohmann/json.hpp>
 #include <set>
 
 #include "testing/program.h"

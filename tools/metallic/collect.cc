@@ -1,5 +1,6 @@
 // metallic collect: Google Benchmark's JSON files → the guide's results.csv.
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include "tools/metallic/command.h"
 #include "tools/metallic/inputs.h"

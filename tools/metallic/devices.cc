@@ -1,5 +1,6 @@
 // metallic devices: what this machine has, and which profiles are installed for it.
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include "device/peers/cpu_libraries.h"
 #include "device/cuda/cuda_devices.h"

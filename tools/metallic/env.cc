@@ -1,5 +1,6 @@
 // metallic env: every environment variable that is read, with its allowed values and what it is set to.
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include "tools/metallic/command.h"
 #include "tools/metallic/inputs.h"

@@ -1,5 +1,6 @@
 // metallic explain: which variant runs a problem, which rule of which profile said so, and why each other one does not.
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include "tools/metallic/command.h"
 #include "tools/metallic/inputs.h"

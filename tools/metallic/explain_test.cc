@@ -1,4 +1,5 @@
 // Why a variant runs: what explain says of the environment, options, profiles and libraries, and what the log does.
+#include <nlohmann/json.hpp>
 #include <set>
 
 #include "device/peers/cpu_libraries.h"

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <nlohmann/json.hpp>
 
 #include "tools/metallic/command.h"
 #include "tools/metallic/gate_builds.h"

@@ -5,6 +5,7 @@
 #include <boost/property_tree/ptree.hpp>
 #include <boost/property_tree/xml_parser.hpp>
 #include <cmath>
+#include <nlohmann/json.hpp>
 #include <sstream>
 
 namespace metallic::cli {

@@ -1,5 +1,6 @@
 // metallic list and metallic models: which variants, tunings and model configurations there are.
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include "tools/metallic/command.h"
 #include "tools/metallic/inputs.h"

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <nlohmann/json.hpp>
 
 #include "tools/metallic/tuning_run.h"
 #include "tools/metallic/command.h"

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <nlohmann/json.hpp>
 
 #include "tools/metallic/tuning_run.h"
 #include "tools/metallic/inputs.h"

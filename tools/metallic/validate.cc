@@ -8,6 +8,7 @@
 #include <array>
 #include <map>
 #include <memory>
+#include <nlohmann/json.hpp>
 
 #include "device/cpu/cpu_info.h"
 #include "device/peers/cpu_libraries.h"

@@ -4,6 +4,7 @@
 #include <array>
 #include <boost/math/statistics/univariate_statistics.hpp>
 #include <map>
+#include <nlohmann/json.hpp>
 
 #include "ops/label.h"
 #include "base/json.h"
