@@ -1,4 +1,4 @@
-// metallic arms: times its own kernels when metallic gate asks, a line of JSON for each request.
+// metallic arms: the bench worker that metallic gate starts.
 #include "tools/metallic/bench_worker.h"
 
 #include <iostream>
@@ -13,14 +13,15 @@ Result<std::pair<const Variant*, Tuning>> ContextKernels::choose(const Problem& 
   return std::pair(decision.variant, decision.tuning);
 }
 
-Result<std::unique_ptr<const Kernel>> ContextKernels::prepare(const Problem& problem, const Variant& variant, const Tuning& tuning) {
+Result<std::unique_ptr<const Kernel>> ContextKernels::prepare(const Problem& problem, const Variant& variant,
+                                                              const Tuning& tuning) {
   return variant.prepare(problem, tuning, context_.facts(), context_);
 }
 
 void add_bench_worker(CLI::App& app, Action& action) {
   struct Options {};
   add_command<Options>(
-      app, action, "arms", "internal: what metallic gate starts and asks for times (the protocol: tuner/bench/bench_worker.h)",
+      app, action, "arms", "internal: bench worker that `metallic gate` starts (protocol: tuner/bench/bench_worker.h)",
       [](CLI::App&, Options&) {},
       [](const Options&) -> Result<Exit> {
         METALLIC_TRY(const auto ctx, context(""));

@@ -1,4 +1,4 @@
-// The dispatcher as the source of arms: what metallic arms serves.
+// The dispatcher as the kernel source of the bench worker.
 #pragma once
 
 #include "dispatch/context.h"

@@ -1,4 +1,4 @@
-// The checkpoint: whatever a kill leaves of it, every whole block is there again, and nobody else's file is touched.
+// Checkpoint: all complete blocks survive a kill at any byte, and files of others are not touched.
 #include "tools/metallic/checkpoint.h"
 
 #include <gtest/gtest.h>
@@ -16,15 +16,15 @@ namespace fs = std::filesystem;
 class CheckpointTest : public testing::Test {
  protected:
   CheckpointTest() {
-    std::string name = (fs::temp_directory_path() / "metallic_journal_test.XXXXXX").native();
+    std::string name = (fs::temp_directory_path() / "metallic_checkpoint_test.XXXXXX").native();
     root_ = mkdtemp(name.data());
     path_ = root_ / "samples.partial.csv";
   }
   ~CheckpointTest() override { fs::remove_all(root_); }
 
-  static std::vector<SampleRow> block(int64_t number, int64_t arms, const std::string& label = "rows4_seqk64") {
+  static std::vector<SampleRow> block(int64_t number, int64_t count, const std::string& label = "rows4_seqk64") {
     std::vector<SampleRow> rows;
-    for (int64_t order = 0; order < arms; ++order) {
+    for (int64_t order = 0; order < count; ++order) {
       SampleRow row;
       row.parameters = label;
       row.variant = "cpu_vec";
@@ -61,7 +61,7 @@ class CheckpointTest : public testing::Test {
   fs::path root_, path_;
 };
 
-TEST_F(CheckpointTest, GivesBackWhatWasAppended) {
+TEST_F(CheckpointTest, ReturnsAppendedBlocks) {
   {
     Checkpoint checkpoint = open();
     EXPECT_TRUE(checkpoint.earlier().empty());
@@ -87,7 +87,7 @@ TEST_F(CheckpointTest, GivesBackWhatWasAppended) {
   EXPECT_FALSE(fs::exists(path_));
 }
 
-TEST_F(CheckpointTest, KeepsWholeBlocksWhereverItWasCut) {
+TEST_F(CheckpointTest, KeepsCompleteBlocksIfCutAnywhere) {
   std::string two;
   {
     Checkpoint checkpoint = open();
@@ -117,7 +117,7 @@ TEST_F(CheckpointTest, KeepsWholeBlocksWhereverItWasCut) {
   }
 }
 
-TEST_F(CheckpointTest, RefusesWhatIsNotItsOwn) {
+TEST_F(CheckpointTest, RefusesOtherFiles) {
   { ASSERT_TRUE(open().append(block(0, 2))); }
   const std::string mine = text();
   for (const std::string& foreign :

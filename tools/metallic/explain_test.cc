@@ -1,11 +1,11 @@
-// Why a variant runs: what explain says of the environment, options, profiles and libraries, and what the log does.
+// metallic explain: environment, options, profiles and libraries; and decisions in the log.
 #include <nlohmann/json.hpp>
 #include <set>
 
 #include "device/peers/cpu_libraries.h"
-#include "testing/program.h"
 #include "dispatch/context.h"
 #include "ops/registry.h"
+#include "testing/program.h"
 
 namespace metallic::cli {
 namespace {
@@ -46,7 +46,7 @@ TEST_F(Program, TheEnvironmentOverridesAndIsNamed) {
   EXPECT_EQ(explain({{"METALLIC_NUM_THREADS", "1"}})["threads"], 1);
 }
 
-TEST_F(Program, AnUnusableProfileIsPassedOverWithOneWarning) {
+TEST_F(Program, AnUnusableProfileIsSkippedWithOneWarning) {
   write("garbage.json", "\x1b[31m\xff{");
   write("no_schema.json", R"({"schema": "one\n"})");
   write("old\x1b[31m\n.json", R"({"schema": 99})");
@@ -95,8 +95,9 @@ TEST_F(Program, PeersAreCandidatesOnRequest) {
     const std::string name = library["name"];
     const Library* found = find_library(libraries, name);
     EXPECT_EQ(library["version"], found ? Json(found->version) : Json(nullptr));
-    EXPECT_TRUE(has(text, found ? "library " + name + " " + found->version + "\n"
-                                : "library " + name + " is missing: install Debian's " + library["package"].get<std::string>()))
+    EXPECT_TRUE(
+        has(text, found ? "library " + name + " " + found->version + "\n"
+                        : "library " + name + " is missing: install the Debian package " + library["package"].get<std::string>()))
         << text;
   }
   const auto timed = [&](Words words) {

@@ -19,9 +19,9 @@ using testing::HasSubstr;
 
 constexpr int kReadings = 600;
 
-NoiseRecord record_of(int readings, const std::function<double(int)>& reading) {
+NoiseRecord record_of(int count, const std::function<double(int)>& reading) {
   NoiseReadings readings;
-  for (int i = 0; i < readings; ++i) readings.take(reading(i));
+  for (int i = 0; i < count; ++i) readings.take(reading(i));
   return readings.record();
 }
 
