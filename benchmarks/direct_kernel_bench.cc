@@ -10,9 +10,9 @@ void add_all(Context& context, Problem problem) {
   for (const Variant& variant : variants(problem.op())) {
     if (variant.family == "reference") continue;
     for (const Tuning& tuning : variant.tunings) {
-      if (variant.rejects(problem, tuning, context.facts())) continue;
+      if (variant.rejects(problem, tuning, context.device())) continue;
       add("direct_kernel", to_string(variant, tuning), problem, context,
-          [&context, &variant, problem, tuning] { return variant.prepare(problem, tuning, context.facts(), context); });
+          [&context, &variant, problem, tuning] { return variant.prepare(problem, tuning, context.device(), context); });
     }
   }
 }

@@ -35,8 +35,8 @@ class TemporaryFolder {
 
 // Makes a profile look as if it was measured here, with the threads of the context.
 Profile as_own(Profile profile, const Context& context) {
-  profile.device = context.facts();
-  profile.fingerprint = fingerprint(context.facts());
+  profile.device = context.device();
+  profile.fingerprint = fingerprint(context.device());
   for (RuleList& list : profile.lists) list.key.threads = context.threads();
   return profile;
 }
@@ -44,7 +44,7 @@ Profile as_own(Profile profile, const Context& context) {
 // The profile that METALLIC_PROFILE names, or the largest that is built in.
 Profile typical(const Context& context) {
   if (const auto& path = context.environment().profile; path && *path != "none")
-    if (const auto profile = load_profile(*path, context.facts()))
+    if (const auto profile = load_profile(*path, context.device()))
       return *profile;  // the context has already warned if it is unusable
   const auto profiles = built_in_profiles();
   return std::ranges::max_element(profiles, {}, [](const BuiltInProfile& one) { return to_json(one.profile).size(); })->profile;
@@ -105,10 +105,10 @@ std::vector<Problem> shuffled(const std::vector<Problem>& some) {
 void add_loading(const std::string& path, const Context& context) {
   benchmark::RegisterBenchmark("dispatch/profile_load", [=, &context](benchmark::State& state) {
     for (auto _ : state) {
-      auto profile = load_profile(path, context.facts());
+      auto profile = load_profile(path, context.device());
       if (!profile) return fail_benchmark(state, profile.error().message);
       benchmark::DoNotOptimize(stale_entries(*profile));
-      benchmark::DoNotOptimize(drop_stale_libraries(*profile, context.facts()));
+      benchmark::DoNotOptimize(drop_stale_libraries(*profile, context.device()));
     }
   });
   benchmark::RegisterBenchmark("dispatch/context_create", [=, &context](benchmark::State& state) {

@@ -112,8 +112,8 @@ int run_program(int argc, char** argv, const std::function<void(Context&)>& regi
     return 2;
   }
   register_all(**context);
-  benchmark::AddCustomContext("metallic_device", fingerprint((*context)->facts()));
-  benchmark::AddCustomContext("metallic_target", (*context)->facts().isa);
+  benchmark::AddCustomContext("metallic_device", fingerprint((*context)->device()));
+  benchmark::AddCustomContext("metallic_target", (*context)->device().isa());
   benchmark::AddCustomContext("metallic_build", std::string(build_name()));
   benchmark::AddCustomContext("metallic_cache", "warm");
   // A minute or two for the whole program. First, so that the caller's own flag overrides it.

@@ -59,12 +59,12 @@ std::set<std::string> instances(const std::vector<ResultRow>& rows) {
 
 std::set<std::string> all_instances(std::initializer_list<std::string_view> label_texts) {
   std::set<std::string> all;
-  const DeviceFacts facts = cpu::facts();
+  const DeviceInfo device = cpu::device();
   for (const std::string_view text : label_texts) {
     const Problem problem = *parse_label(text);
     for (const Variant& variant : variants(problem.op()))
       for (const Tuning& tuning : variant.tunings)
-        if (variant.family != "reference" && !variant.rejects(problem, tuning, facts)) all.insert(to_string(variant, tuning));
+        if (variant.family != "reference" && !variant.rejects(problem, tuning, device)) all.insert(to_string(variant, tuning));
   }
   return all;
 }
@@ -73,8 +73,8 @@ void check(const ResultRow& row, std::string_view benchmark_name) {
   EXPECT_EQ(row.benchmark, benchmark_name);
   EXPECT_EQ(row.dtype, "f32");
   EXPECT_EQ(row.threads, row.variant == "noop" ? 1 : 2);
-  EXPECT_EQ(row.device, fingerprint(cpu::facts()));
-  EXPECT_EQ(row.target, cpu::facts().isa);
+  EXPECT_EQ(row.device, fingerprint(cpu::device()));
+  EXPECT_EQ(row.target, cpu::device().isa());
   EXPECT_EQ(row.cache, "warm");
   EXPECT_FALSE(row.build.empty());
   EXPECT_GT(row.mean_time, 0);

@@ -16,9 +16,9 @@ void add_forced(Context& context, const Problem& problem) {
     const auto decision = context.decide(problem, {.variant = std::string(variant.name)});
     if (!decision || decision->variant != &variant) continue;
     for (const Tuning& tuning : variant.tunings) {
-      if (variant.rejects(decision->problem, tuning, context.facts())) continue;
+      if (variant.rejects(decision->problem, tuning, context.device())) continue;
       add(kGroup, to_string(variant, tuning), decision->problem, context, [&context, decision = *decision, tuning] {
-        return decision.variant->prepare(decision.problem, tuning, context.facts(), context);
+        return decision.variant->prepare(decision.problem, tuning, context.device(), context);
       });
     }
   }

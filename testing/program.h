@@ -122,7 +122,7 @@ class Program : public testing::Test {
     good({"bench", "--budget", "0.05s", "--seed", "1", "--shapes", "rows4_seqk64..512", "4x128x64_tb", "--out", path(name)});
   }
   fs::path installed(const std::string& model = "any") const {
-    return root_ / "data" / "metallic" / fingerprint(cpu::facts()) / (model + ".json");
+    return root_ / "data" / "metallic" / fingerprint(cpu::device()) / (model + ".json");
   }
 
   static constexpr const char* kUnset = "\1unset";

@@ -31,6 +31,16 @@ class JsonObject {
   Result<const Json*> array(const char* key, size_t most) const;
   Result<JsonObject> object(const char* key) const;
 
+  /// The same for members that a file may leave out.
+  Result<std::string> text_or(const char* key, std::string absent) const { return has(key) ? text(key) : absent; }
+  Result<int64_t> integer_or(const char* key, int64_t low, int64_t high, int64_t absent) const {
+    return has(key) ? integer(key, low, high) : absent;
+  }
+  Result<double> number_or(const char* key, double low, double high, double absent) const {
+    return has(key) ? number(key, low, high) : absent;
+  }
+  Result<bool> boolean_or(const char* key, bool absent) const { return has(key) ? boolean(key) : absent; }
+
   bool has(const char* key) const { return find(key) != nullptr; }
   const Json& value() const { return value_; }
   const std::string& path() const { return path_; }

@@ -5,7 +5,9 @@
 namespace metallic {
 namespace {
 
-std::vector<std::string> of(const char* isa, bool amx = false) { return families({.backend = "cpu", .isa = isa, .amx = amx}); }
+std::vector<std::string> of(const char* isa, bool amx = false) {
+  return families({.backend = "cpu", .kind = CpuInfo{.isa = isa, .amx = amx}});
+}
 
 TEST(Device, FamiliesComeFromTheIsaTheClosestFirst) {
   using Names = std::vector<std::string>;
@@ -17,7 +19,7 @@ TEST(Device, FamiliesComeFromTheIsaTheClosestFirst) {
   for (const char* isa : {"SVE", "SVE2", "SVE_256", "SVE2_128"}) EXPECT_EQ(of(isa), (Names{"arm64_sve", "arm64_neon"})) << isa;
   EXPECT_EQ(of("NEON"), Names{"arm64_neon"});
   EXPECT_EQ(of("EMU128"), Names{"cpu_EMU128"});
-  EXPECT_EQ(family({.backend = "cuda", .isa = "sm_90"}), "cuda_sm_90");
+  EXPECT_EQ(family({.backend = "cuda", .kind = CudaInfo{.sm_version = 90}}), "cuda_sm_90");
 }
 
 }  // namespace

@@ -21,13 +21,13 @@ std::span<const BuiltInProfile> built_in_profiles() {
   return profiles;
 }
 
-std::vector<ProfileLevel> built_in_levels(std::span<const BuiltInProfile> available, const DeviceFacts& facts,
+std::vector<ProfileLevel> built_in_levels(std::span<const BuiltInProfile> available, const DeviceInfo& device,
                                           std::string_view model) {
   std::vector<ProfileLevel> levels;
   for (const auto& [name, profile] : available)
-    if (profile.fingerprint == fingerprint(facts))
+    if (profile.fingerprint == fingerprint(device))
       levels.push_back({Source::device, fmt::format("built-in profile {} of this device", name), profile});
-  for (const std::string& wanted : families(facts)) {
+  for (const std::string& wanted : families(device)) {
     const size_t before = levels.size();
     for (const auto& [name, profile] : available)
       if (family(profile.device) == wanted)

@@ -23,7 +23,7 @@ std::span<const BuiltInProfile> built_in_profiles();
 /// Those that apply to a device, as levels in order of precedence: first what was measured on a device of equal fingerprint;
 /// then all of its family or, where that has none, of the nearest family that its ISA contains. Of several of one level, those
 /// measured for `model` come first. Pure.
-std::vector<ProfileLevel> built_in_levels(std::span<const BuiltInProfile> available, const DeviceFacts& facts,
+std::vector<ProfileLevel> built_in_levels(std::span<const BuiltInProfile> available, const DeviceInfo& device,
                                           std::string_view model = {});
 
 }  // namespace metallic

@@ -15,8 +15,8 @@ namespace {
 using testing::HasSubstr;
 using testing::StartsWith;
 
-DeviceFacts machine(std::string model, std::string isa, bool amx = false) {
-  return {.id = "cpu", .backend = "cpu", .model = std::move(model), .isa = std::move(isa), .amx = amx, .cores = 8};
+DeviceInfo machine(std::string model, std::string isa, bool amx = false) {
+  return {.id = "cpu", .backend = "cpu", .model = std::move(model), .kind = CpuInfo{.isa = std::move(isa), .amx = amx, .cores = 8}};
 }
 
 RuleList list(int threads, std::string use, std::string tuning = "", Numerics numerics = Numerics::fast) {
@@ -24,7 +24,7 @@ RuleList list(int threads, std::string use, std::string tuning = "", Numerics nu
           {{.use = std::move(use), .tuning = std::move(tuning), .evidence = {.margin = 0.5}}}};
 }
 
-BuiltInProfile built_in(std::string name, DeviceFacts device, std::vector<RuleList> lists) {
+BuiltInProfile built_in(std::string name, DeviceInfo device, std::vector<RuleList> lists) {
   Profile profile{.device = std::move(device), .lists = std::move(lists)};
   profile.fingerprint = fingerprint(profile.device);
   return {std::move(name), std::move(profile)};
@@ -39,14 +39,14 @@ std::vector<BuiltInProfile> one_of_each_family() {
           built_in("neon", machine("Arm", "NEON"), {list(2, "cpu_reference")})};
 }
 
-Decision decide(const std::vector<BuiltInProfile>& available, const DeviceFacts& facts, int threads = 2,
+Decision decide(const std::vector<BuiltInProfile>& available, const DeviceInfo& device, int threads = 2,
                 std::vector<ProfileLevel> above = {}, Numerics numerics = Numerics::fast) {
   Problem problem = *parse_label("rows64_seqk256");
   problem.threads = threads;
-  for (ProfileLevel& level : built_in_levels(available, facts)) above.push_back(std::move(level));
+  for (ProfileLevel& level : built_in_levels(available, device)) above.push_back(std::move(level));
   Environment environment;
   environment.numerics = numerics;
-  auto decision = select(problem, {facts, environment, CallOptions{}, above});
+  auto decision = select(problem, {device, environment, CallOptions{}, above});
   EXPECT_TRUE(decision) << decision.error().message;
   return *decision;
 }
@@ -153,10 +153,10 @@ TEST(BuiltInProfiles, FastRulesServeOtherNumericsAsFarAsTheseAdmit) {
 TEST(BuiltInProfiles, AContextSaysWhoseRulesItTakes) {
   ASSERT_FALSE(built_in_profiles().empty());
   const BuiltInProfile& real = built_in_profiles().front();
-  DeviceFacts similar = real.profile.device;
+  DeviceInfo similar = real.profile.device;
   similar.model = "Another";
   std::string lines;
-  const auto make = [&](const DeviceFacts& facts, std::string profile) {
+  const auto make = [&](const DeviceInfo& device, std::string profile) {
     lines.clear();
     auto context = Context::create({.threads = 2,
                                     .environment = [=](std::string_view name) -> std::optional<std::string> {
@@ -164,7 +164,7 @@ TEST(BuiltInProfiles, AContextSaysWhoseRulesItTakes) {
                                       if (name == "METALLIC_PROFILE") return profile;
                                       return std::nullopt;
                                     },
-                                    .facts = facts,
+                                    .device_info = device,
                                     .log = [&](std::string_view, std::string_view text) { lines += text; }});
     EXPECT_TRUE(context) << context.error().message;
     std::vector<Source> sources;

@@ -444,7 +444,7 @@ metallic_status metallic_plan_create(metallic_context* context, const metallic_p
     METALLIC_TRY(Plan made, planner.plan(wanted));
     const size_t workspace = made.kernel->workspace();
     // A profile's path may hold bytes that are no UTF-8, which must not cost the caller the plan.
-    std::string explanation = to_json(made.decision, planner.facts()).dump(2, ' ', false, Json::error_handler_t::replace);
+    std::string explanation = to_json(made.decision, planner.device()).dump(2, ' ', false, Json::error_handler_t::replace);
     *plan = new metallic_plan{context->shared, std::move(made), operand_bytes(wanted), workspace, std::move(explanation)};
     return {};
   });

@@ -133,11 +133,11 @@ std::string one_by_one(const Problem& problem, const SelectionInputs& in, const 
   for (const Level& level : *levels)
     for (const Rule& rule : level.rules) {
       const Variant* variant = find_variant(problem.op(), rule.use);
-      if (!matches(rule, problem) || !variant || variant->backend() != in.facts.backend ||
+      if (!matches(rule, problem) || !variant || variant->backend() != in.device.backend ||
           (!level.family.empty() && variant->family != level.family))
         continue;
       std::vector<Tuning> points(variant->tunings.begin(), variant->tunings.end());
-      points.insert(points.begin(), variant->prefer(problem, in.facts));
+      points.insert(points.begin(), variant->prefer(problem, in.device));
       for (const Tuning& point : points)
         if ((rule.tuning.empty() || to_string(point) == rule.tuning) && runs(candidate(*variant, point)))
           return fmt::format("{} [{}]", to_string(*variant, point), name(level.source));
@@ -149,7 +149,7 @@ TEST(Choice, EqualsTheDecisionAndTheRulesTriedOneByOne) {
   std::map<Source, int> sources;
   for (uint32_t seed = 0; seed < 60; ++seed) {
     Dice dice(seed);
-    const DeviceFacts facts{.id = "cpu", .backend = "cpu", .model = "test", .isa = "AVX3", .isa_bit = 0, .cores = 2};
+    const DeviceInfo device{.id = "cpu", .backend = "cpu", .model = "test", .kind = CpuInfo{.isa = "AVX3", .cores = 2}};
     const int threads = 1 + static_cast<int>(dice.upto(3));
     const Environment environment = random_environment(dice);
     CallOptions options;
@@ -158,8 +158,8 @@ TEST(Choice, EqualsTheDecisionAndTheRulesTriedOneByOne) {
     if (dice.one_in(2)) profiles.push_back(random_profile(dice, Source::caller, threads));
     if (dice.one_in(2)) profiles.push_back(random_profile(dice, Source::user, threads));
     if (dice.one_in(2)) profiles.push_back(random_profile(dice, Source::family, threads + 1));
-    if (dice.one_in(2)) std::ranges::move(built_in_levels(built_in_profiles(), facts), std::back_inserter(profiles));
-    const SelectionInputs in{facts, environment, options, profiles};
+    if (dice.one_in(2)) std::ranges::move(built_in_levels(built_in_profiles(), device), std::back_inserter(profiles));
+    const SelectionInputs in{device, environment, options, profiles};
     RuleTables tables(in);
     for (int i = 0; i < 100; ++i) {
       const Problem problem = random_problem(dice, threads);
@@ -168,7 +168,7 @@ TEST(Choice, EqualsTheDecisionAndTheRulesTriedOneByOne) {
       const auto table = tables.of(problem);
       ASSERT_TRUE(table) << table.error().message;
       ASSERT_EQ((*table)->key(), rule_key(problem, in.numerics())) << what;
-      const auto choice = choose(problem, **table, facts);
+      const auto choice = choose(problem, **table, device);
       const auto decision = select(problem, in);
       ASSERT_TRUE(choice && decision) << what;
       EXPECT_EQ(choice->variant, decision->variant) << what;
@@ -185,13 +185,13 @@ TEST(Choice, EqualsTheDecisionAndTheRulesTriedOneByOne) {
 }
 
 TEST(Choice, AVariantOfTheCallIsForced) {
-  const DeviceFacts facts{.id = "cpu", .backend = "cpu", .isa = "AVX3", .cores = 2};
+  const DeviceInfo device{.id = "cpu", .backend = "cpu", .kind = CpuInfo{.isa = "AVX3", .cores = 2}};
   const Environment environment;
   const CallOptions options{.variant = "cpu_block", .numerics = std::nullopt};
   const Problem problem = softmax_problem(4, 64);
-  const auto rules = RuleTable::compile(rule_key(problem, Numerics::fast), {facts, environment, options, {}});
+  const auto rules = RuleTable::compile(rule_key(problem, Numerics::fast), {device, environment, options, {}});
   ASSERT_TRUE(rules) << rules.error().message;
-  const auto choice = choose(problem, *rules, facts);
+  const auto choice = choose(problem, *rules, device);
   ASSERT_TRUE(choice);
   EXPECT_EQ(choice->variant->name, "cpu_block");
   EXPECT_EQ(choice->source, Source::options);

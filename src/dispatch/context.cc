@@ -18,8 +18,8 @@
 namespace metallic {
 namespace {
 
-Result<DeviceFacts> device_facts(const ContextOptions& wanted) {
-  if (wanted.facts) return *wanted.facts;
+Result<DeviceInfo> device_info(const ContextOptions& wanted) {
+  if (wanted.device_info) return *wanted.device_info;
   if (wanted.device != "cpu" && wanted.executor)
     return fail(Code::invalid_argument, "device {} has a queue of its own: leave the executor out", in_quotes(wanted.device));
   if (wanted.device == "cpu" && wanted.stream)
@@ -63,26 +63,26 @@ Result<std::unique_ptr<Context>> Context::create(ContextOptions options) {
   std::unique_ptr<Context> context(new Context(std::move(options)));
   const ContextOptions& wanted = context->options_;
   METALLIC_TRY(context->environment_, read_environment(wanted.environment));
-  METALLIC_TRY(context->facts_, device_facts(wanted));
-  METALLIC_CHECK(check_names(context->environment_, context->facts_));
+  METALLIC_TRY(context->device_, device_info(wanted));
+  METALLIC_CHECK(check_names(context->environment_, context->device_));
   if (!wanted.model.empty()) METALLIC_CHECK(check_model_name(wanted.model));
   if (wanted.threads < 0 || wanted.threads > 1024)
     return fail(Code::invalid_argument, "threads is {}: use 1 to 1024, or 0 for one per core", wanted.threads);
   context->log_ = std::make_unique<Logger>(context->environment_.log_level, wanted.log);
   for (const std::string& unknown : unknown_variables())
     context->log_->warn(fmt::format("environment variable {} is not known: metallic env lists those that are", unknown));
-  if (context->facts_.backend == "cuda") {
-    METALLIC_TRY(context->own_executor_, cuda::make_stream(context->facts_, wanted.stream));
+  if (context->device_.is_cuda()) {
+    METALLIC_TRY(context->own_executor_, cuda::make_stream(context->device_, wanted.stream));
     context->executor_ = context->own_executor_.get();
   } else if (wanted.executor) {
     context->executor_ = wanted.executor;
   } else {
-    const int threads = wanted.threads > 0 ? wanted.threads : context->environment_.threads.value_or(context->facts_.cores);
+    const int threads = wanted.threads > 0 ? wanted.threads : context->environment_.threads.value_or(context->device_.cpu().cores);
     context->own_executor_ = std::make_unique<cpu::Pool>(threads, wanted.patient);
     context->executor_ = context->own_executor_.get();
   }
   context->threads_ = context->executor_->threads();
-  METALLIC_TRY(context->run_log_, RunLog::create(context->environment_, context->facts_, *context->executor_));
+  METALLIC_TRY(context->run_log_, RunLog::create(context->environment_, context->device_, *context->executor_));
   if (wanted.libraries || names_library(context->environment_) || calls_library(wanted.call.variant)) context->use_libraries();
   context->load_profiles();
   context->use_measured_join();
@@ -91,12 +91,12 @@ Result<std::unique_ptr<Context>> Context::create(ContextOptions options) {
 }
 
 void Context::use_libraries() {
-  if (!options_.facts) facts_.libraries = facts_.backend == "cuda" ? cuda::libraries() : cpu::libraries();
+  if (!options_.device_info) device_.libraries = device_.is_cuda() ? cuda::libraries() : cpu::libraries();
 }
 
 void Context::load_profiles() {
   const auto load = [&](Source source, const std::filesystem::path& path, bool must_exist) {
-    auto profile = load_profile(path, facts_);
+    auto profile = load_profile(path, device_);
     if (!profile) {
       if (must_exist || profile.error().code != Code::not_found)
         log_->warn(profile.error().message + ": this profile is passed over");
@@ -105,7 +105,7 @@ void Context::load_profiles() {
     for (const std::string& stale : stale_entries(*profile))
       log_->warn(fmt::format("{}: {}: this rule is passed over", path.native(), stale));
     if (names_library(*profile)) use_libraries();
-    for (const std::string& stale : drop_stale_libraries(*profile, facts_))
+    for (const std::string& stale : drop_stale_libraries(*profile, device_))
       log_->warn(fmt::format("{}: {}", path.native(), stale));
     profiles_.push_back({source, path.native(), std::move(*profile)});
   };
@@ -113,32 +113,33 @@ void Context::load_profiles() {
   if (!options_.profile.empty()) load(Source::caller, options_.profile, true);
   if (environment_.profile)
     load(Source::user, *environment_.profile, true);
-  else if (const auto path = profile_path(facts_, options_.model, options_.environment))
+  else if (const auto path = profile_path(device_, options_.model, options_.environment))
     load(Source::user, *path, false);
-  for (ProfileLevel& level : built_in_levels(built_in_profiles(), facts_, options_.model)) {
-    if (level.source == Source::family && level.profile.fingerprint != fingerprint(facts_))
+  for (ProfileLevel& level : built_in_levels(built_in_profiles(), device_, options_.model)) {
+    if (level.source == Source::family && level.profile.fingerprint != fingerprint(device_))
       log_->log(LogLevel::info, fmt::format("another machine's rules stand in where this one has none: {}", level.path));
     profiles_.push_back(std::move(level));
   }
 }
 
 void Context::use_measured_join() {
+  if (!device_.is_cpu()) return;
   for (const ProfileLevel& level : profiles_) {
-    const DeviceFacts& measured = level.profile.device;
-    if (level.source == Source::family || measured.join_threads != threads_) continue;
-    facts_.join_ns = measured.join_ns;
-    facts_.join_threads = measured.join_threads;
+    const DeviceInfo& measured = level.profile.device;
+    if (level.source == Source::family || !measured.is_cpu() || measured.cpu().join_threads != threads_) continue;
+    device_.cpu().join_ns = measured.cpu().join_ns;
+    device_.cpu().join_threads = measured.cpu().join_threads;
     return;
   }
 }
 
 void Context::measure_join() {
-  if (facts_.backend != "cpu") return;
-  facts_.join_ns = cpu::join_ns(executor());
-  facts_.join_threads = threads_;
+  if (!device_.is_cpu()) return;
+  device_.cpu().join_ns = cpu::join_ns(executor());
+  device_.cpu().join_threads = threads_;
 }
 
-SelectionInputs Context::selection(const CallOptions& options) const { return {facts_, environment_, options, profiles_}; }
+SelectionInputs Context::selection(const CallOptions& options) const { return {device_, environment_, options, profiles_}; }
 
 Result<Choice> Context::choose(const Problem& problem) const {
   if (problem.threads != threads_) {
@@ -148,14 +149,14 @@ Result<Choice> Context::choose(const Problem& problem) const {
   }
   METALLIC_CHECK(validate(problem));
   METALLIC_TRY(const RuleTable* rules, rules_->of(problem));
-  return metallic::choose(problem, *rules, facts_);
+  return metallic::choose(problem, *rules, device_);
 }
 
 Result<Decision> Context::decision(const Problem& problem, const CallOptions& options) const {
   if (problem.threads != threads() || options != options_.call) return select(problem, selection(options));
   METALLIC_CHECK(validate(problem));
   METALLIC_TRY(const RuleTable* rules, rules_->of(problem));
-  return metallic::decide(problem, *rules, facts_);
+  return metallic::decide(problem, *rules, device_);
 }
 
 Result<Decision> Context::decide(Problem problem, const CallOptions& options) const {
@@ -183,7 +184,7 @@ Result<Plan> Context::plan_part(const Problem& part) {
 Result<Plan> Context::make(const Problem& problem, const CallOptions& options) {
   METALLIC_TRY(Decision made, decision(problem, options));
   PartsPlanner parts(*this, options);
-  METALLIC_TRY(auto kernel, made.variant->prepare(made.problem, made.tuning, facts_, parts));
+  METALLIC_TRY(auto kernel, made.variant->prepare(made.problem, made.tuning, device_, parts));
   made.parts = std::move(parts.decisions);
   return Plan{std::move(made), std::move(kernel)};
 }
@@ -206,8 +207,8 @@ void Context::report(const Decision& decision) const {
   if (log_->logs(LogLevel::debug)) log_->log(LogLevel::debug, to_string(decision));
 }
 
-Result<DeviceFacts> find_device(std::string_view id) {
-  if (id == "cpu") return cpu::facts();
+Result<DeviceInfo> find_device(std::string_view id) {
+  if (id == "cpu") return cpu::device();
   return cuda::device(id);
 }
 

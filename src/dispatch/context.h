@@ -1,4 +1,4 @@
-// A context: facts, profiles and environment read once, and the plans made from them.
+// A context: device, profiles and environment read once, and the plans made from them.
 #pragma once
 
 #include <functional>
@@ -28,7 +28,7 @@ struct ContextOptions {
   CallOptions call;              ///< defaults of every call
   bool libraries = false;        ///< load them; else only where a profile, the environment or `call` names a library's variant
   Lookup environment = process_environment();
-  std::optional<DeviceFacts> facts;  ///< for tests: in place of this machine's
+  std::optional<DeviceInfo> device_info;  ///< for tests: in place of this machine's
   Logger::Sink log;  ///< where messages go; unset: to stderr
 };
 
@@ -60,7 +60,7 @@ class Context final : public Planner {
   /// whose profile keeps it. Before any plan is made.
   void measure_join();
 
-  const DeviceFacts& facts() const { return facts_; }
+  const DeviceInfo& device() const { return device_; }
   const Environment& environment() const { return environment_; }
   const Lookup& lookup() const { return options_.environment; }
   std::span<const ProfileLevel> profiles() const { return profiles_; }
@@ -82,7 +82,7 @@ class Context final : public Planner {
 
   ContextOptions options_;
   Environment environment_;
-  DeviceFacts facts_;
+  DeviceInfo device_;
   std::vector<ProfileLevel> profiles_;
   std::unique_ptr<Executor> own_executor_;
   Executor* executor_ = nullptr;
@@ -94,7 +94,7 @@ class Context final : public Planner {
 };
 
 /// Facts of the device of that id: "cpu", or of a GPU. Errors: there is none, and which there are.
-Result<DeviceFacts> find_device(std::string_view id);
+Result<DeviceInfo> find_device(std::string_view id);
 
 /// A decision on one line, as the debug log prints it.
 std::string to_string(const Decision& decision);

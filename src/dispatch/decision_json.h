@@ -8,6 +8,6 @@
 namespace metallic {
 
 /// {op, label, dtype, device, variant, tuning, source, rule, margin, candidates: [{variant, tuning, rejected}], refused, parts}
-Json to_json(const Decision& decision, const DeviceFacts& facts);
+Json to_json(const Decision& decision, const DeviceInfo& device);
 
 }  // namespace metallic

@@ -6,8 +6,8 @@
 
 namespace metallic {
 
-std::vector<Rule> default_rules(const RuleKey& key, const Thresholds& t, const DeviceFacts& facts) {
-  const auto named = [&](std::string_view what) { return fmt::format("{}_{}", facts.backend, what); };
+std::vector<Rule> default_rules(const RuleKey& key, const Thresholds& t, const DeviceInfo& device) {
+  const auto named = [&](std::string_view what) { return fmt::format("{}_{}", device.backend, what); };
   if (key.op == Op::softmax)
     return {
         {.when = {{.axis = Axis::seq_k, .high = t.softmax_vec_block}}, .use = named("vec")},
@@ -38,12 +38,12 @@ std::vector<Rule> default_rules(const RuleKey& key, const Thresholds& t, const D
   };
   // The guide knows one type. Instructions for bf16 are twice to ten times as fast as widening it; dot products want rows of
   // weights along K.
-  const bool dots = key.dtype == DType::bf16 && facts.bf16_dots;
+  const bool dots = key.dtype == DType::bf16 && device.is_cpu() && device.cpu().bf16_dots;
   if (dots) add(true, {small}, named("gemv_bf16"));
   // The copy engine, which Hopper and later cards have, and, where products are large, Hopper's tensor cores.
-  const bool copies = facts.backend == "cuda" && facts.isa_bit >= 90 && key.dtype != DType::f32;
+  const bool copies = device.is_cuda() && device.cuda().sm_version >= 90 && key.dtype != DType::f32;
   if (copies) rules.push_back({.when = {{.axis = Axis::n, .high = t.smalln_most_n}}, .use = named("gemv_tma")});
-  if (facts.backend == "cpu") {
+  if (device.is_cpu()) {
     rules.push_back({.when = {small}, .use = named("gemv")});
   } else {
     // Of short K a tile of `gemm` has it all at once; of few rows of weights it has few tiles.
@@ -54,14 +54,14 @@ std::vector<Rule> default_rules(const RuleKey& key, const Thresholds& t, const D
     if (t.smalln_across_max_n > 0) add(false, {{.axis = Axis::n, .high = t.smalln_across_max_n}, long_k}, named("gemv"));
   }
   // A GPU's GEMM packs nothing.
-  if (copies && facts.isa_bit == 90)
+  if (copies && device.cuda().sm_version == 90)
     rules.push_back({.when = {{.axis = Axis::big, .low = 1024}, {.axis = Axis::n, .low = 17}, {.axis = Axis::k, .low = 256}},
                      .use = named("wgmma")});
-  if (facts.backend != "cpu") {
+  if (device.is_cuda()) {
     rules.push_back({.use = named("gemm")});
     return rules;
   }
-  if (dots && facts.amx) rules.push_back({.use = named("gemm_amx")});
+  if (dots && device.cpu().amx) rules.push_back({.use = named("gemm_amx")});
   if (dots) rules.push_back({.use = named("gemm_bf16")});
   rules.insert(rules.end(), {
                                 {.when = {{.axis = Axis::big, .low = t.simd_m_min}, {.axis = Axis::n, .low = t.simd_n_min}},

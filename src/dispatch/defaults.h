@@ -15,12 +15,12 @@ struct Thresholds {
   /// On a GPU `vec` beats `block` as long as a row fits the registers of a cluster, or, before Hopper, of a block: on an H200
   /// with bf16 and f32 alike. GEMV without the copy engine reads X again for each few rows of weights, and `gemm` shares K of a
   /// tile as well: of 1222 shapes that an H100's tune timed in either type, the most columns for which `gemv` wins on average.
-  Thresholds(const DeviceFacts& facts, DType dtype)
-      : softmax_vec_block(facts.backend == "cpu" ? 1024 : 262144),
-        smalln_max_n(facts.backend == "cpu" ? 16
+  Thresholds(const DeviceInfo& device, DType dtype)
+      : softmax_vec_block(device.is_cpu() ? 1024 : 262144),
+        smalln_max_n(device.is_cpu() ? 16
                      : dtype == DType::f32  ? 7
                                             : 5),
-        smalln_across_max_n(facts.backend == "cpu" ? 16
+        smalln_across_max_n(device.is_cpu() ? 16
                             : dtype == DType::f32  ? 4
                                                    : 0) {}
 
@@ -34,6 +34,6 @@ struct Thresholds {
 
 /// The rules of a key's operation, type and layout on a device. Their tunings are the variants' own preference, but for
 /// `pack`, which the guide decides. Where the device has instructions for a type, variants that use them come first.
-std::vector<Rule> default_rules(const RuleKey& key, const Thresholds& thresholds, const DeviceFacts& facts);
+std::vector<Rule> default_rules(const RuleKey& key, const Thresholds& thresholds, const DeviceInfo& device);
 
 }  // namespace metallic

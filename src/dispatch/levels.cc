@@ -27,7 +27,7 @@ Forcing forcing(Op op) {
 
 std::vector<Level> threshold_levels(const RuleKey& key, const SelectionInputs& in) {
   const Environment& e = in.environment;
-  Thresholds thresholds(in.facts, key.dtype);
+  Thresholds thresholds(in.device, key.dtype);
   std::string set;
   const auto apply = [&](std::string_view variable, const std::optional<int64_t>& value, int64_t& threshold) {
     if (!value) return;
@@ -43,7 +43,7 @@ std::vector<Level> threshold_levels(const RuleKey& key, const SelectionInputs& i
     apply("METALLIC_MATMUL_SIMD_N_MIN", e.matmul_simd_n_min, thresholds.simd_n_min);
   }
   if (set.empty()) return {};
-  return {{.source = Source::environment, .origin = set, .rules = default_rules(key, thresholds, in.facts)}};
+  return {{.source = Source::environment, .origin = set, .rules = default_rules(key, thresholds, in.device)}};
 }
 
 double times_apart(int a, int b) { return static_cast<double>(std::max(a, b)) / std::min(a, b); }
@@ -84,7 +84,7 @@ std::vector<Level> unforced_levels(const RuleKey& key, const SelectionInputs& in
   std::ranges::stable_sort(family, {}, &std::pair<double, Level>::first);
   for (auto& [distance, level] : family) levels.push_back(std::move(level));
   levels.push_back(
-      {.source = Source::defaults, .origin = "built-in", .rules = default_rules(key, Thresholds(in.facts, key.dtype), in.facts)});
+      {.source = Source::defaults, .origin = "built-in", .rules = default_rules(key, Thresholds(in.device, key.dtype), in.device)});
   return levels;
 }
 
@@ -126,7 +126,7 @@ Result<std::vector<Level>> rule_levels(const RuleKey& key, const SelectionInputs
   std::vector<Level> levels;
   std::vector<Level> rules = unforced_levels(key, in);
   if (forced) {
-    METALLIC_TRY(const std::string variant, resolve_variant(key.op, *forced, in.facts, variable));
+    METALLIC_TRY(const std::string variant, resolve_variant(key.op, *forced, in.device, variable));
     Level level{.source = Source::environment, .origin = fmt::format("{}={}", variable, *forced), .forced = true};
     if (variant.empty()) {
       level.family = "gemm";
@@ -140,7 +140,7 @@ Result<std::vector<Level>> rule_levels(const RuleKey& key, const SelectionInputs
   const auto after_environment = std::ranges::find_if(rules, [](const Level& l) { return l.source != Source::environment; });
   levels.insert(levels.end(), rules.begin(), after_environment);
   if (!in.options.variant.empty()) {
-    METALLIC_TRY(const std::string variant, resolve_variant(key.op, in.options.variant, in.facts, "option variant"));
+    METALLIC_TRY(const std::string variant, resolve_variant(key.op, in.options.variant, in.device, "option variant"));
     Level level{.source = Source::options, .origin = fmt::format("option variant={}", in.options.variant), .forced = true};
     if (variant.empty())
       return fail(Code::invalid_argument, "option variant is {}: use a variant's full name", in_quotes(in.options.variant));
@@ -148,27 +148,27 @@ Result<std::vector<Level>> rule_levels(const RuleKey& key, const SelectionInputs
     levels.push_back(std::move(level));
   }
   levels.insert(levels.end(), after_environment, rules.end());
-  levels.push_back(last_level(key, in.facts.backend));
+  levels.push_back(last_level(key, in.device.backend));
   return levels;
 }
 
-Result<std::string> resolve_variant(Op op, std::string_view text, const DeviceFacts& facts, std::string_view where) {
+Result<std::string> resolve_variant(Op op, std::string_view text, const DeviceInfo& device, std::string_view where) {
   if (op == Op::matmul && text == "mlx") return std::string();
   std::string allowed(forcing(op).words);
   for (const Variant& variant : variants(op)) {
     const bool short_name = op == Op::softmax ? (text == "vec" || text == "block") : op == Op::matmul && text == "gemv";
-    if (text == variant.name || (short_name && variant.name == fmt::format("{}_{}", facts.backend, text)))
+    if (text == variant.name || (short_name && variant.name == fmt::format("{}_{}", device.backend, text)))
       return std::string(variant.name);
     allowed += fmt::format(", {}", variant.name);
   }
   return fail(Code::invalid_argument, "{} is {}: use {}", where, in_quotes(text), allowed);
 }
 
-Status check_names(const Environment& environment, const DeviceFacts& facts) {
+Status check_names(const Environment& environment, const DeviceInfo& device) {
   for (const Op op : kOps) {
     const auto [variable, value, words] = forcing(op);
     if (const auto& name = environment.*value)
-      METALLIC_CHECK(resolve_variant(op, *name, facts, fmt::format("environment variable {}", variable)));
+      METALLIC_CHECK(resolve_variant(op, *name, device, fmt::format("environment variable {}", variable)));
   }
   return {};
 }

@@ -33,7 +33,7 @@ struct ProfileLevel {
 };
 
 struct SelectionInputs {
-  const DeviceFacts& facts;
+  const DeviceInfo& device;
   const Environment& environment;
   const CallOptions& options;
   /// In order of precedence: caller's, user's, then built-in ones.
@@ -43,8 +43,8 @@ struct SelectionInputs {
 };
 
 /// Refuses names in the environment and the options that are no variant of the device, with the allowed ones.
-Status check_names(const Environment& environment, const DeviceFacts& facts);
-Result<std::string> resolve_variant(Op op, std::string_view text, const DeviceFacts& facts, std::string_view where);
+Status check_names(const Environment& environment, const DeviceInfo& device);
+Result<std::string> resolve_variant(Op op, std::string_view text, const DeviceInfo& device, std::string_view where);
 
 /// Rules of one level, and how its record names it.
 struct Level {

@@ -43,7 +43,7 @@ Status keep_previous(const std::vector<std::filesystem::path>& paths) {
 
 }  // namespace
 
-std::optional<std::filesystem::path> profile_path(const DeviceFacts& facts, std::string_view model, const Lookup& environment) {
+std::optional<std::filesystem::path> profile_path(const DeviceInfo& device, std::string_view model, const Lookup& environment) {
   const auto folder = [&]() -> std::optional<std::filesystem::path> {
     // The XDG specification: relative paths are to be ignored.
     if (const auto data = environment("XDG_DATA_HOME"); data && data->starts_with('/')) return std::filesystem::path(*data);
@@ -51,7 +51,7 @@ std::optional<std::filesystem::path> profile_path(const DeviceFacts& facts, std:
     return std::nullopt;
   }();
   if (!folder) return std::nullopt;
-  return *folder / "metallic" / fingerprint(facts) / fmt::format("{}.json", model.empty() ? "any" : model);
+  return *folder / "metallic" / fingerprint(device) / fmt::format("{}.json", model.empty() ? "any" : model);
 }
 
 Status check_model_name(std::string_view model) {
@@ -62,12 +62,12 @@ Status check_model_name(std::string_view model) {
   return fail(Code::invalid_argument, "model name {}: use letters, digits, '.', '_' and '-', at most 64", in_quotes(model));
 }
 
-Result<Profile> load_profile(const std::filesystem::path& path, const DeviceFacts& facts) {
+Result<Profile> load_profile(const std::filesystem::path& path, const DeviceInfo& device) {
   METALLIC_TRY(const std::string text, read_file(path, Profile::kMostBytes));
   METALLIC_TRY(Profile profile, parse_profile(text, path.native()));
-  if (profile.fingerprint != fingerprint(facts))
+  if (profile.fingerprint != fingerprint(device))
     return fail(Code::invalid_argument, "{}: fingerprint {} is another device's: this one is {}", path.native(),
-                in_quotes(profile.fingerprint), fingerprint(facts));
+                in_quotes(profile.fingerprint), fingerprint(device));
   return profile;
 }
 
@@ -92,14 +92,14 @@ std::vector<std::string> stale_entries(const Profile& profile) {
   return stale;
 }
 
-std::vector<std::string> drop_stale_libraries(Profile& profile, const DeviceFacts& facts) {
+std::vector<std::string> drop_stale_libraries(Profile& profile, const DeviceInfo& device) {
   std::map<std::string_view, size_t> dropped;
   for (RuleList& list : profile.lists)
     std::erase_if(list.rules, [&](const Rule& rule) {
       const Variant* variant = find_variant(list.key.op, rule.use);
       if (!variant || variant->library().empty()) return false;
       const Library* then = find_library(profile.device.libraries, variant->library());
-      const Library* now = find_library(facts.libraries, variant->library());
+      const Library* now = find_library(device.libraries, variant->library());
       if (then && now && then->version == now->version) return false;
       ++dropped[variant->library()];
       return true;
@@ -111,16 +111,16 @@ std::vector<std::string> drop_stale_libraries(Profile& profile, const DeviceFact
   std::vector<std::string> stale;
   for (const auto& [name, rules] : dropped)
     stale.push_back(fmt::format("measured with {} {}, this machine has {}: {} rule{} passed over", name,
-                                version(profile.device.libraries, name), version(facts.libraries, name), rules,
+                                version(profile.device.libraries, name), version(device.libraries, name), rules,
                                 rules == 1 ? " is" : "s are"));
   return stale;
 }
 
-Profile joined_with_installed(Profile profile, const std::filesystem::path& path, const DeviceFacts& facts) {
-  auto installed = load_profile(path, facts);
+Profile joined_with_installed(Profile profile, const std::filesystem::path& path, const DeviceInfo& device) {
+  auto installed = load_profile(path, device);
   if (!installed) return profile;
   // Rules of a library stay while the new profile does not know another version of it.
-  DeviceFacts now = facts;
+  DeviceInfo now = device;
   now.libraries = profile.device.libraries;
   for (const Library& library : installed->device.libraries)
     if (!find_library(now.libraries, library.name)) now.libraries.push_back(library);
@@ -144,15 +144,15 @@ Profile joined_with_installed(Profile profile, const std::filesystem::path& path
   return profile;
 }
 
-Status install_profile(const Profile& profile, const DeviceFacts& facts, const Lookup& environment) {
+Status install_profile(const Profile& profile, const DeviceInfo& device, const Lookup& environment) {
   METALLIC_CHECK(check_model_name(profile.model));
-  const auto own = profile_path(facts, profile.model, environment), any = profile_path(facts, "any", environment);
+  const auto own = profile_path(device, profile.model, environment), any = profile_path(device, "any", environment);
   if (!own) return no_home();
   std::vector<std::filesystem::path> paths = {*own};
   if (*any != *own) paths.push_back(*any);
   std::vector<std::string> texts;
   for (const auto& path : paths) {
-    texts.push_back(to_json(joined_with_installed(profile, path, facts)));
+    texts.push_back(to_json(joined_with_installed(profile, path, device)));
     METALLIC_CHECK(parse_profile(texts.back(), path.native()));  // within the bounds of a profile
   }
   METALLIC_CHECK(keep_previous(paths));
@@ -160,8 +160,8 @@ Status install_profile(const Profile& profile, const DeviceFacts& facts, const L
   return {};
 }
 
-Result<std::vector<Replaced>> replaced_profiles(const DeviceFacts& facts, const Lookup& environment) {
-  const auto any = profile_path(facts, "any", environment);
+Result<std::vector<Replaced>> replaced_profiles(const DeviceInfo& device, const Lookup& environment) {
+  const auto any = profile_path(device, "any", environment);
   if (!any) return no_home();
   std::vector<Replaced> replaced;
   std::error_code failed;
@@ -171,7 +171,7 @@ Result<std::vector<Replaced>> replaced_profiles(const DeviceFacts& facts, const 
     Replaced one{.model = kept.stem(), .path = any->parent_path() / kept.filename(), .profile = std::nullopt};
     METALLIC_TRY(const std::string text, read_file(kept, Profile::kMostBytes));
     if (!text.empty()) {
-      METALLIC_TRY(one.profile, load_profile(kept, facts));
+      METALLIC_TRY(one.profile, load_profile(kept, device));
     }
     replaced.push_back(std::move(one));
   }
@@ -182,8 +182,8 @@ Result<std::vector<Replaced>> replaced_profiles(const DeviceFacts& facts, const 
   return replaced;
 }
 
-Status rollback_profiles(const DeviceFacts& facts, const Lookup& environment) {
-  METALLIC_TRY(const auto replaced, replaced_profiles(facts, environment));
+Status rollback_profiles(const DeviceInfo& device, const Lookup& environment) {
+  METALLIC_TRY(const auto replaced, replaced_profiles(device, environment));
   // What is installed now is kept first: whatever fails on the way, it is in one of the two places.
   std::vector<std::string> before;
   for (const Replaced& one : replaced) {

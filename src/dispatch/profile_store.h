@@ -15,28 +15,28 @@ namespace metallic {
 
 /// The path of a model's profile ("any" for none), whether or not it exists. Nothing where neither XDG_DATA_HOME nor HOME
 /// is set.
-std::optional<std::filesystem::path> profile_path(const DeviceFacts& facts, std::string_view model, const Lookup& environment);
+std::optional<std::filesystem::path> profile_path(const DeviceInfo& device, std::string_view model, const Lookup& environment);
 
 /// Model names become file names: letters, digits, '.', '_' and '-', not starting with '.', at most 64.
 Status check_model_name(std::string_view model);
 
 /// Reads a profile and refuses one that belongs to another device.
-Result<Profile> load_profile(const std::filesystem::path& path, const DeviceFacts& facts);
+Result<Profile> load_profile(const std::filesystem::path& path, const DeviceInfo& device);
 
 /// Names of variants and tunings that this build does not have, one line each.
 std::vector<std::string> stale_entries(const Profile& profile);
 
-/// Removes the rules that name a library which is not among the facts' in the version that the profile was measured with; says
+/// Removes the rules that name a library which is not among the device' in the version that the profile was measured with; says
 /// which, one line for each library.
-std::vector<std::string> drop_stale_libraries(Profile& profile, const DeviceFacts& facts);
+std::vector<std::string> drop_stale_libraries(Profile& profile, const DeviceInfo& device);
 
 /// The profile as it would be installed at a path: with the rule lists and thresholds of the profile that is there for what it
 /// says nothing about itself, so that tuning one operation or type does not forget the others.
-Profile joined_with_installed(Profile profile, const std::filesystem::path& path, const DeviceFacts& facts);
+Profile joined_with_installed(Profile profile, const std::filesystem::path& path, const DeviceInfo& device);
 
 /// Installs a profile, joined with what is there, as its model's and as any.json; both or, on an error, as many as were written
 /// whole. What they replace is kept in the folder `previous` beside them, in place of what was kept there before.
-Status install_profile(const Profile& profile, const DeviceFacts& facts, const Lookup& environment);
+Status install_profile(const Profile& profile, const DeviceInfo& device, const Lookup& environment);
 
 /// What the last install put in the place of something else.
 struct Replaced {
@@ -46,9 +46,9 @@ struct Replaced {
 };
 
 /// What a rollback would bring back. An error where nothing was installed before the last install.
-Result<std::vector<Replaced>> replaced_profiles(const DeviceFacts& facts, const Lookup& environment);
+Result<std::vector<Replaced>> replaced_profiles(const DeviceInfo& device, const Lookup& environment);
 
 /// Exchanges the installed profiles for those that the last install replaced; a second rollback undoes the first.
-Status rollback_profiles(const DeviceFacts& facts, const Lookup& environment);
+Status rollback_profiles(const DeviceInfo& device, const Lookup& environment);
 
 }  // namespace metallic

@@ -21,22 +21,22 @@ class ProfileStore : public testing::Test {
 
   // A profile is told apart by its date.
   void install(const std::string& model, const std::string& date) const {
-    Profile profile{.device = facts_, .fingerprint = fingerprint(facts_), .model = model, .date = date};
-    const Status installed = install_profile(profile, facts_, lookup());
+    Profile profile{.device = device_, .fingerprint = fingerprint(device_), .model = model, .date = date};
+    const Status installed = install_profile(profile, device_, lookup());
     ASSERT_TRUE(installed) << installed.error().message;
   }
   void rollback() const {
-    const Status back = rollback_profiles(facts_, lookup());
+    const Status back = rollback_profiles(device_, lookup());
     ASSERT_TRUE(back) << back.error().message;
   }
   std::string refusal() const {
-    const Status back = rollback_profiles(facts_, lookup());
+    const Status back = rollback_profiles(device_, lookup());
     return back ? "" : back.error().message;
   }
-  fs::path path(const std::string& model) const { return *profile_path(facts_, model, lookup()); }
+  fs::path path(const std::string& model) const { return *profile_path(device_, model, lookup()); }
   // The date of the installed profile, or "none".
   std::string at(const std::string& model) const {
-    const auto profile = load_profile(path(model), facts_);
+    const auto profile = load_profile(path(model), device_);
     if (profile) return profile->date;
     EXPECT_EQ(profile.error().code, Code::not_found) << profile.error().message;
     return "none";
@@ -47,7 +47,7 @@ class ProfileStore : public testing::Test {
     };
   }
 
-  DeviceFacts facts_{.id = "cpu", .backend = "cpu", .model = "test", .isa = "AVX2"};
+  DeviceInfo device_{.id = "cpu", .backend = "cpu", .model = "test", .kind = CpuInfo{.isa = "AVX2"}};
   fs::path root_;
 };
 
@@ -75,19 +75,19 @@ TEST_F(ProfileStore, WhatAProfileSaysNothingAboutStays) {
   const auto threshold = [](DType dtype, int64_t value) {
     return Threshold{.op = Op::softmax, .dtype = dtype, .layout = "contiguous", .name = "softmax_vec_block", .value = value};
   };
-  Profile first{.device = facts_, .fingerprint = fingerprint(facts_), .model = "a"};
+  Profile first{.device = device_, .fingerprint = fingerprint(device_), .model = "a"};
   first.device.libraries = {{"blis", "0.9.0"}};
   first.lists = {list(Op::softmax, DType::f32, "cpu_vec"), list(Op::softmax, DType::bf16, "cpu_vec"),
                  list(Op::sdpa, DType::f32, "cpu_materialized"), list(Op::matmul, DType::f32, "cpu_gone")};
   first.thresholds = {threshold(DType::f32, 1), threshold(DType::bf16, 2)};
-  ASSERT_TRUE(install_profile(first, facts_, lookup()));
+  ASSERT_TRUE(install_profile(first, device_, lookup()));
   Profile second = first;
   second.device.libraries.clear();
   second.lists = {list(Op::softmax, DType::f32, "cpu_block")};
   second.thresholds = {threshold(DType::f32, 3)};
-  ASSERT_TRUE(install_profile(second, facts_, lookup()));
+  ASSERT_TRUE(install_profile(second, device_, lookup()));
   for (const char* model : {"a", "any"}) {
-    const auto there = load_profile(path(model), facts_);
+    const auto there = load_profile(path(model), device_);
     ASSERT_TRUE(there) << there.error().message;
     ASSERT_EQ(there->lists.size(), 4u);
     EXPECT_EQ(there->lists[0], second.lists[0]);
@@ -125,7 +125,7 @@ TEST_F(ProfileStore, AModelsFirstProfileGoesAndComesBack) {
 TEST_F(ProfileStore, SaysWhatARollbackWouldBringBack) {
   install("a", "1");
   install("b", "2");
-  const auto replaced = replaced_profiles(facts_, lookup());
+  const auto replaced = replaced_profiles(device_, lookup());
   ASSERT_TRUE(replaced) << replaced.error().message;
   ASSERT_EQ(replaced->size(), 2u);
   EXPECT_EQ(replaced->at(0).model, "any");

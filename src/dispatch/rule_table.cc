@@ -12,7 +12,7 @@ namespace metallic {
 namespace {
 
 // What an entry says besides its bounds.
-RuleTable::Entry look_up(Op op, const Rule& rule, const DeviceFacts& facts) {
+RuleTable::Entry look_up(Op op, const Rule& rule, const DeviceInfo& device) {
   RuleTable::Entry entry;
   entry.variant = find_variant(op, rule.use);
   if (!entry.variant) {
@@ -21,7 +21,7 @@ RuleTable::Entry look_up(Op op, const Rule& rule, const DeviceFacts& facts) {
   }
   const auto tunings = entry.variant->tunings;
   const auto named = std::ranges::find(tunings, rule.tuning, [](const Tuning& tuning) { return to_string(tuning); });
-  if (auto refusal = backend_refusal(*entry.variant, facts))
+  if (auto refusal = backend_refusal(*entry.variant, device))
     entry.stale = std::move(*refusal);
   else if (!rule.tuning.empty() && named == tunings.end())
     entry.stale = "no such tuning in this build";
@@ -38,9 +38,9 @@ bool can_match(const Rule& rule, Op op) {
 
 }  // namespace
 
-std::optional<std::string> backend_refusal(const Variant& variant, const DeviceFacts& facts) {
-  if (variant.backend() == facts.backend) return std::nullopt;
-  return fmt::format("made for {}, not for {}", variant.backend(), facts.backend);
+std::optional<std::string> backend_refusal(const Variant& variant, const DeviceInfo& device) {
+  if (variant.backend() == device.backend) return std::nullopt;
+  return fmt::format("made for {}, not for {}", variant.backend(), device.backend);
 }
 
 Result<RuleTable> RuleTable::compile(const RuleKey& key, const SelectionInputs& in) {
@@ -50,7 +50,7 @@ Result<RuleTable> RuleTable::compile(const RuleKey& key, const SelectionInputs& 
   for (uint32_t level = 0; level < table.levels_.size(); ++level) {
     const Level& from = table.levels_[level];
     for (uint32_t rule = 0; rule < from.rules.size(); ++rule) {
-      Entry entry = look_up(key.op, from.rules[rule], in.facts);
+      Entry entry = look_up(key.op, from.rules[rule], in.device);
       if (entry.variant && !from.family.empty() && entry.variant->family != from.family) continue;
       if (!can_match(from.rules[rule], key.op)) continue;
       entry.level = level;

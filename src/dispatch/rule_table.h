@@ -15,7 +15,7 @@
 namespace metallic {
 
 /// Why a device cannot run a variant at all, or nothing.
-std::optional<std::string> backend_refusal(const Variant& variant, const DeviceFacts& facts);
+std::optional<std::string> backend_refusal(const Variant& variant, const DeviceInfo& device);
 
 class RuleTable {
  public:

@@ -85,7 +85,7 @@ std::unique_ptr<const Kernel> watch(const std::shared_ptr<RunLog>& log, const De
   return std::make_unique<WatchedKernel>(log, *entry, std::move(kernel));
 }
 
-Result<std::shared_ptr<RunLog>> RunLog::create(const Environment& environment, const DeviceFacts& facts, Executor& executor) {
+Result<std::shared_ptr<RunLog>> RunLog::create(const Environment& environment, const DeviceInfo& device, Executor& executor) {
   if (!environment.profiler && !environment.trace && !environment.record) return nullptr;
   const auto named = [](std::string_view variable, const Status& status) -> Status {
     if (status) return {};
@@ -97,17 +97,17 @@ Result<std::shared_ptr<RunLog>> RunLog::create(const Environment& environment, c
     if (const auto there = read_record(*environment.record); !there)
       return fail(there.error().code, "environment variable METALLIC_RECORD: {}", there.error().message);
   }
-  auto log = std::make_shared<RunLog>(environment, facts);
+  auto log = std::make_shared<RunLog>(environment, device);
   if (log->timed_ && executor.stream()) {
     METALLIC_TRY(log->stopwatch_, cuda::Stopwatch::create(executor, RunLog::ran, log.get()));
   }
   return log;
 }
 
-RunLog::RunLog(const Environment& environment, const DeviceFacts& facts)
+RunLog::RunLog(const Environment& environment, const DeviceInfo& device)
     : profiler_(environment.profiler),
       timed_(environment.profiler || environment.trace),
-      device_(facts.id),
+      device_(device.id),
       trace_file_(absolute(environment.trace)),
       record_file_(absolute(environment.record)),
       events_(environment.trace ? kMostEvents : 0) {}

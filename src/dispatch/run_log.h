@@ -24,9 +24,9 @@ class RunLog {
  public:
   /// Null where the environment asks for none of the three. Runs on a stream are timed by its device, and so is how long
   /// launching them takes. Refuses a file that cannot be written, and to add a record to a file that is none.
-  static Result<std::shared_ptr<RunLog>> create(const Environment& environment, const DeviceFacts& facts, Executor& executor);
+  static Result<std::shared_ptr<RunLog>> create(const Environment& environment, const DeviceInfo& device, Executor& executor);
 
-  RunLog(const Environment& environment, const DeviceFacts& facts);
+  RunLog(const Environment& environment, const DeviceInfo& device);
   RunLog(const RunLog&) = delete;
   RunLog& operator=(const RunLog&) = delete;
   ~RunLog();

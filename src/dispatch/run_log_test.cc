@@ -71,7 +71,7 @@ TEST_F(RunLogTest, IsOffWhereNothingAsksForIt) {
   run(context(), mtl::softmax(4, 64), 3);
   EXPECT_EQ(testing::internal::GetCapturedStderr(), "");
   cpu::Pool one(1);
-  const auto none = RunLog::create(Environment{}, DeviceFacts{}, one);
+  const auto none = RunLog::create(Environment{}, DeviceInfo{}, one);
   ASSERT_TRUE(none);
   EXPECT_EQ(*none, nullptr);
 }

@@ -17,14 +17,14 @@ bool rows_are_aligned(const Problem& problem) {
 // Why a candidate of the device's backend may not run the problem, or nothing.
 class Admission {
  public:
-  Admission(const Problem& problem, const DeviceFacts& facts, Numerics numerics)
-      : problem_(problem), facts_(facts), numerics_(numerics) {
+  Admission(const Problem& problem, const DeviceInfo& device, Numerics numerics)
+      : problem_(problem), device_(device), numerics_(numerics) {
     if (numerics != Numerics::batch_invariant) return;
-    for (const Canonical& each : canonical(problem.op(), facts.backend)) {
+    for (const Canonical& each : canonical(problem.op(), device.backend)) {
       const Variant* variant = find_variant(problem.op(), each.variant);
       const auto tuning = variant ? find_tuning(*variant, each.tuning) : std::nullopt;
-      if (!tuning || variant->rejects(problem, *tuning, facts) || (each.aligned && !rows_are_aligned(problem))) continue;
-      wanted_ = variant->reduction_id(problem, *tuning, facts);
+      if (!tuning || variant->rejects(problem, *tuning, device) || (each.aligned && !rows_are_aligned(problem))) continue;
+      wanted_ = variant->reduction_id(problem, *tuning, device);
       wanted_name_ = to_string(*variant, *tuning);
       if (wanted_) return;
     }
@@ -36,12 +36,12 @@ class Admission {
   };
 
   std::optional<Reason> refusal(const Variant& variant, const Tuning& tuning) const {
-    if (auto reason = variant.rejects(problem_, tuning, facts_)) return Reason{std::move(*reason), false};
+    if (auto reason = variant.rejects(problem_, tuning, device_)) return Reason{std::move(*reason), false};
     if (numerics_ != Numerics::fast && !variant.library().empty())
       return Reason{fmt::format("{}: {} does not promise it", name(numerics_), variant.library()), true};
     if (numerics_ != Numerics::batch_invariant || variant.family == "reference") return std::nullopt;
     if (!wanted_) return Reason{"batch_invariant: no variant has an order of its own for it", true};
-    if (variant.reduction_id(problem_, tuning, facts_) != wanted_)
+    if (variant.reduction_id(problem_, tuning, device_) != wanted_)
       return Reason{fmt::format("batch_invariant: sums in another order than {}", wanted_name_), true};
     return std::nullopt;
   }
@@ -70,7 +70,7 @@ class Admission {
   template <typename Admitted>
   const Tuning* admitted_point(const RuleTable::Entry& entry, const Admitted& admitted) const {
     if (entry.tuning) return admitted(*entry.tuning) ? entry.tuning : nullptr;
-    const Tuning& preferred = entry.variant->prefer(problem_, facts_);
+    const Tuning& preferred = entry.variant->prefer(problem_, device_);
     if (admitted(preferred)) return &preferred;
     const auto tunings = entry.variant->tunings;
     const auto first = std::ranges::find_if(tunings, admitted);
@@ -78,7 +78,7 @@ class Admission {
   }
 
   const Problem& problem_;
-  const DeviceFacts& facts_;
+  const DeviceInfo& device_;
   Numerics numerics_;
   std::optional<std::string> wanted_;
   std::string wanted_name_;  // only beside wanted_
@@ -97,9 +97,9 @@ std::pair<const RuleTable::Entry*, const Tuning*> first_admitted(const Problem& 
   return {entry, tuning};
 }
 
-void record_candidates(const Admission& admission, const DeviceFacts& facts, bool forced, Decision& decision) {
+void record_candidates(const Admission& admission, const DeviceInfo& device, bool forced, Decision& decision) {
   for (const Variant& variant : variants(decision.problem.op())) {
-    if (backend_refusal(variant, facts)) continue;  // of another device
+    if (backend_refusal(variant, device)) continue;  // of another device
     for (const Tuning& tuning : variant.tunings) {
       Candidate candidate{.variant = &variant, .tuning = tuning};
       if (&variant != decision.variant || tuning != decision.tuning) {
@@ -118,16 +118,16 @@ void record_candidates(const Admission& admission, const DeviceFacts& facts, boo
 
 }  // namespace
 
-Result<Choice> choose(const Problem& problem, const RuleTable& rules, const DeviceFacts& facts) {
-  const Admission admission(problem, facts, rules.key().numerics);
+Result<Choice> choose(const Problem& problem, const RuleTable& rules, const DeviceInfo& device) {
+  const Admission admission(problem, device, rules.key().numerics);
   const auto [entry, tuning] = first_admitted(problem, rules, admission, [](const auto&, const auto&) {});
   if (!entry) return fail(Code::unsupported, "no variant can run this {}", name(problem.op()));
   return Choice{entry->variant, tuning, rules.level(*entry).source};
 }
 
-Result<Decision> decide(const Problem& problem, const RuleTable& rules, const DeviceFacts& facts) {
+Result<Decision> decide(const Problem& problem, const RuleTable& rules, const DeviceInfo& device) {
   Decision decision{.problem = problem};
-  const Admission admission(problem, facts, rules.key().numerics);
+  const Admission admission(problem, device, rules.key().numerics);
   const auto [entry, tuning] =
       first_admitted(problem, rules, admission, [&](const RuleTable::Entry& passed, const Admission::Reason& reason) {
         const Rule& rule = rules.rule(passed);
@@ -153,14 +153,14 @@ Result<Decision> decide(const Problem& problem, const RuleTable& rules, const De
   // What another machine measured says which variant to try first, not by how much it wins here.
   const bool measured_here = level.source != Source::environment && level.source != Source::family;
   decision.margin = measured_here ? rule.evidence.margin : std::nullopt;
-  record_candidates(admission, facts, level.forced, decision);
+  record_candidates(admission, device, level.forced, decision);
   return decision;
 }
 
 Result<Decision> select(const Problem& problem, const SelectionInputs& inputs) {
   METALLIC_CHECK(validate(problem));
   METALLIC_TRY(const RuleTable rules, RuleTable::compile(rule_key(problem, inputs.numerics()), inputs));
-  return decide(problem, rules, inputs.facts);
+  return decide(problem, rules, inputs.device);
 }
 
 }  // namespace metallic

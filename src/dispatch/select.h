@@ -1,4 +1,4 @@
-// Selection: problem × facts × profiles × environment → decision, a pure function.
+// Selection: problem × device × profiles × environment → decision, a pure function.
 #pragma once
 
 #include "ops/decision.h"
@@ -14,13 +14,13 @@ struct Choice {
   Source source = Source::defaults;
 };
 
-/// The first rule of the table that a variant accepts. The problem is a valid one of the table's key, the facts are those that
+/// The first rule of the table that a variant accepts. The problem is a valid one of the table's key, the device are those that
 /// the table was compiled with. Allocates nothing where no rule is refused, but for the names of orders of summation that
 /// batch_invariant compares.
-Result<Choice> choose(const Problem& problem, const RuleTable& rules, const DeviceFacts& facts);
+Result<Choice> choose(const Problem& problem, const RuleTable& rules, const DeviceInfo& device);
 
 /// The same choice, with the rule that made it, what was passed over, and why every other candidate does not run.
-Result<Decision> decide(const Problem& problem, const RuleTable& rules, const DeviceFacts& facts);
+Result<Decision> decide(const Problem& problem, const RuleTable& rules, const DeviceInfo& device);
 
 /// Compiles the rules of the problem's key and decides. Always decides for a valid problem: the reference accepts what all
 /// others reject. Precedence: environment › options › profiles › built-in rules; the first level with rules for the problem's

@@ -1,6 +1,7 @@
 // Selection as a pure function: precedence, refusals and records, for devices that need not be there.
 #include "dispatch/select.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <map>
@@ -15,7 +16,7 @@
 namespace metallic {
 namespace {
 
-DeviceFacts facts() { return {.id = "cpu", .backend = "cpu", .model = "test", .isa = "AVX2", .isa_bit = 0, .cores = 2}; }
+DeviceInfo device() { return {.id = "cpu", .backend = "cpu", .model = "test", .kind = CpuInfo{.isa = "AVX2", .cores = 2}}; }
 
 struct Case {
   std::vector<Library> libraries{};
@@ -26,7 +27,7 @@ struct Case {
   Decision decide(const char* label, int threads = 2) const {
     Problem problem = *parse_label(label);
     problem.threads = threads;
-    DeviceFacts here = facts();
+    DeviceInfo here = device();
     here.libraries = libraries;
     auto decision = select(problem, {here, environment, options, profiles});
     EXPECT_TRUE(decision) << decision.error().message;
@@ -160,7 +161,7 @@ TEST(Select, BatchInvariantGivesOneReductionForAllShapes) {
   std::optional<std::string> id;
   for (const char* label : {"4096x512x1", "4096x512x7", "64x512x64", "3x512x3", "4096x512x64_tb", "1x512x4096_tb"}) {
     const Decision decision = situation.decide(label);
-    const auto this_id = decision.variant->reduction_id(decision.problem, decision.tuning, facts());
+    const auto this_id = decision.variant->reduction_id(decision.problem, decision.tuning, device());
     ASSERT_TRUE(this_id) << label;
     if (!id) id = this_id;
     EXPECT_EQ(this_id, id) << label;
@@ -188,15 +189,15 @@ TEST(Select, AttentionGoesByItsQueries) {
 TEST(Select, UnknownNamesListTheAllowedOnes) {
   Environment environment;
   environment.softmax_variant = "fast";
-  const auto status = check_names(environment, facts());
+  const auto status = check_names(environment, device());
   ASSERT_FALSE(status);
   EXPECT_NE(status.error().message.find("use auto, vec, block, cpu_block"), std::string::npos) << status.error().message;
 }
 
 // For tests that must not depend on which profiles are built in.
-DeviceFacts of_no_family() {
-  DeviceFacts unknown = facts();
-  unknown.isa = "of the test";
+DeviceInfo of_no_family() {
+  DeviceInfo unknown = device();
+  unknown.cpu().isa = "of the test";
   return unknown;
 }
 
@@ -211,7 +212,7 @@ TEST(Context, ReadsItsOwnEnvironmentAndProfiles) {
     auto context = Context::create({.model = std::move(model),
                                     .threads = 2,
                                     .environment = lookup,
-                                    .facts = of_no_family(),
+                                    .device_info = of_no_family(),
                                     .log = [&](std::string_view, std::string_view text) { warnings.emplace_back(text); }});
     EXPECT_TRUE(context) << context.error().message;
     return std::move(*context);
@@ -267,7 +268,7 @@ TEST(Select, RulesOfALibrarysOtherVersionAreStale) {
   Profile measured = level(Source::user, rules, "nn", Op::matmul).profile;
   measured.device.libraries = {{"blis", "0.9.0"}, {"openblas", "0.3.21"}};
   const auto dropped = [&](std::vector<Library> now, size_t left) {
-    DeviceFacts here = facts();
+    DeviceInfo here = device();
     here.libraries = std::move(now);
     Profile profile = measured;
     const auto lines = drop_stale_libraries(profile, here);
@@ -290,7 +291,7 @@ TEST(Context, LoadsLibrariesOnlyWhenAsked) {
     };
     auto context = Context::create({.threads = 1, .libraries = asked, .environment = lookup});
     EXPECT_TRUE(context) << context.error().message;
-    return (*context)->facts().libraries;
+    return (*context)->device().libraries;
   };
   EXPECT_TRUE(loaded("auto", false).empty());
   EXPECT_TRUE(loaded("cpu_gemm", false).empty());
@@ -301,15 +302,10 @@ TEST(Context, LoadsLibrariesOnlyWhenAsked) {
 // A GPU is chosen for like any device, on machines without one too.
 TEST(Select, KnowsWhatAGpuRuns) {
   if (!find_variant(Op::matmul, "cuda_gemv")) GTEST_SKIP() << "this build has no CUDA";
-  const DeviceFacts h200{.id = "cuda:0",
+  const DeviceInfo h200{.id = "cuda:0",
                          .backend = "cuda",
                          .model = "NVIDIA H200",
-                         .isa = "sm_90",
-                         .isa_bit = 90,
-                         .cores = 132,
-                         .l1d_bytes = 227 << 10,
-                         .l2_bytes = 60 << 20,
-                         .llc_bytes = 60 << 20};
+                         .kind = CudaInfo{.sm_version = 90, .num_sms = 132, .smem_per_block = 227 << 10, .l2_bytes = 60 << 20}};
   std::map<std::pair<Op, int64_t>, std::set<std::string>> orders;  // of each K, batch_invariant
   const auto chosen = [&](const char* text, const CallOptions& options = {}) {
     Problem problem = with_dtype(*parse_label(text), DType::bf16);
@@ -344,8 +340,8 @@ TEST(Select, KnowsWhatAGpuRuns) {
   for (const char* text : {"rows1_seqk1001", "rows256_seqk1001", "rows1_seqk300000", "rows4096_seqk300000"})
     EXPECT_EQ(chosen(text, invariant), "cuda_block") << text;
   for (const auto& [of, ids] : orders) EXPECT_EQ(ids.size(), 1u) << name(of.first) << " " << of.second;
-  DeviceFacts old = h200;
-  old.isa = "sm_75", old.isa_bit = 75;
+  DeviceInfo old = h200;
+  old.cuda().sm_version = 75;
   EXPECT_FALSE(select(*parse_label("8x64x64"), {old, Environment{}, CallOptions{}, {}}));
 }
 

@@ -45,9 +45,9 @@ std::vector<int64_t> shares_by_work(int64_t units, int64_t tasks, const Before& 
 /// How many tasks are worth starting: one per thread, but no more than units, and a single one where all threads together do not
 /// save three times what starting and joining them takes: they are not slower then while joins take three times as long as they
 /// were measured to, which a busy virtual machine does to them. `work` over `per_ns` is what one thread takes.
-constexpr int64_t task_count(int threads, int64_t units, double work, double per_ns, const DeviceFacts& facts) {
+inline int64_t task_count(int threads, int64_t units, double work, double per_ns, const DeviceInfo& device) {
   const double saved_ns = work / per_ns * (1 - 1.0 / std::max(threads, 1));
-  return saved_ns < 3 * std::max(facts.join_ns, 100.0) ? 1 : std::clamp<int64_t>(units, 1, threads);
+  return saved_ns < 3 * std::max(device.cpu().join_ns, 100.0) ? 1 : std::clamp<int64_t>(units, 1, threads);
 }
 
 }  // namespace metallic

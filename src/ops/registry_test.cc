@@ -28,15 +28,15 @@ class NoPlanner final : public Planner {
 void check_bits(const Problem& problem, const Args& args, std::vector<std::byte>& out,
                 std::map<std::string, std::vector<std::byte>>& seen) {
   NoPlanner planner;
-  const DeviceFacts facts = cpu::facts();
+  const DeviceInfo device = cpu::device();
   cpu::Pool pool(problem.threads);
   const MatmulShape& s = problem.matmul();
   const size_t size = size_of(problem.out_dtype);
   for (const Variant& variant : variants(Op::matmul))
     for (const Tuning& tuning : variant.tunings) {
-      const auto id = variant.reduction_id(problem, tuning, facts);
-      if (!id || variant.rejects(problem, tuning, facts)) continue;
-      auto kernel = variant.prepare(problem, tuning, facts, planner);
+      const auto id = variant.reduction_id(problem, tuning, device);
+      if (!id || variant.rejects(problem, tuning, device)) continue;
+      auto kernel = variant.prepare(problem, tuning, device, planner);
       ASSERT_TRUE(kernel);
       std::vector<std::byte> workspace((*kernel)->workspace() + 64);
       auto* aligned = reinterpret_cast<std::byte*>((reinterpret_cast<uintptr_t>(workspace.data()) + 63) / 64 * 64);
@@ -73,11 +73,11 @@ TEST(Variants, EqualIdsGiveEqualBits) {
 
 // The first of some queries, which see more keys than it does.
 TEST(Variants, AQueryGetsTheSameBitsAloneAndAmongOthers) {
-  const DeviceFacts facts = cpu::facts();
+  const DeviceInfo device = cpu::device();
   NoPlanner planner;
   InlineExecutor executor;
   const auto run = [&](const Variant& variant, const Tuning& tuning, const Problem& problem, const Args& args) {
-    const auto kernel = variant.prepare(problem, tuning, facts, planner);
+    const auto kernel = variant.prepare(problem, tuning, device, planner);
     ASSERT_TRUE(kernel);
     std::vector<std::byte> workspace((*kernel)->workspace() + 64);
     auto* aligned = reinterpret_cast<std::byte*>((reinterpret_cast<uintptr_t>(workspace.data()) + 63) / 64 * 64);
@@ -100,7 +100,7 @@ TEST(Variants, AQueryGetsTheSameBitsAloneAndAmongOthers) {
       for (const Variant& variant : variants(Op::sdpa))
         for (const Tuning& tuning : variant.tunings) {
           if (variant.family != "decode" && variant.family != "flash") continue;
-          ASSERT_EQ(variant.reduction_id(among, tuning, facts), variant.reduction_id(alone, tuning, facts));
+          ASSERT_EQ(variant.reduction_id(among, tuning, device), variant.reduction_id(alone, tuning, device));
           ASSERT_NO_FATAL_FAILURE(run(variant, tuning, among, args));
           ASSERT_NO_FATAL_FAILURE(run(variant, tuning, alone, {.in = {args.in[0], args.in[1], args.in[2]}, .out = again.data()}));
           const SdpaShape& s = among.sdpa();
@@ -114,7 +114,7 @@ TEST(Variants, AQueryGetsTheSameBitsAloneAndAmongOthers) {
 }
 
 TEST(Variants, HaveUniqueNamesTuningsAndPreferOneOfThem) {
-  const DeviceFacts facts = cpu::facts();
+  const DeviceInfo device = cpu::device();
   for (const Op op : kOps) {
     std::set<std::string> seen;
     ASSERT_GE(variants(op).size(), 2u);
@@ -128,7 +128,7 @@ TEST(Variants, HaveUniqueNamesTuningsAndPreferOneOfThem) {
       const Problem problem = op == Op::softmax  ? softmax_problem(4, 100)
                               : op == Op::matmul ? matmul_problem(64, 64, 4)
                                                  : sdpa_problem(1, 4, 2, 3, 50, 16);
-      const Tuning& preferred = variant.prefer(problem, facts);
+      const Tuning& preferred = variant.prefer(problem, device);
       EXPECT_TRUE(std::ranges::any_of(variant.tunings, [&](const Tuning& tuning) { return &tuning == &preferred; }));
     }
   }

@@ -51,17 +51,17 @@ struct Variant {
   std::span<const Tuning> tunings;
 
   /// Why this point cannot compute the problem on the device, or nothing. About correctness: nothing overrides it.
-  std::optional<std::string> (*rejects)(const Problem&, const Tuning&, const DeviceFacts&);
+  std::optional<std::string> (*rejects)(const Problem&, const Tuning&, const DeviceInfo&);
 
   /// The point to use where no measurement says otherwise: one of `tunings` itself, since it is asked at every choice.
-  const Tuning& (*prefer)(const Problem&, const DeviceFacts&);
+  const Tuning& (*prefer)(const Problem&, const DeviceInfo&);
 
   /// Makes the kernel of a problem that is not rejected. May allocate, and ask the planner for parts.
-  Result<std::unique_ptr<const Kernel>> (*prepare)(const Problem&, const Tuning&, const DeviceFacts&, Planner&);
+  Result<std::unique_ptr<const Kernel>> (*prepare)(const Problem&, const Tuning&, const DeviceInfo&, Planner&);
 
   /// What fixes the order in which a result's terms are summed: equal ids mean equal bits whatever the number of rows,
   /// columns or threads. Nothing where the order depends on those.
-  std::optional<std::string> (*reduction_id)(const Problem&, const Tuning&, const DeviceFacts&);
+  std::optional<std::string> (*reduction_id)(const Problem&, const Tuning&, const DeviceInfo&);
 
   std::string_view backend() const { return name.substr(0, name.find('_')); }
 

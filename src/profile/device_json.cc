@@ -12,89 +12,101 @@ constexpr size_t kMostLibraries = 16;
 
 }  // namespace
 
-Json facts_json(const DeviceFacts& facts) {
+// The file has one set of keys: multiprocessors, their shared memory and the L2 cache stand for cores and caches.
+Json device_info_json(const DeviceInfo& device) {
   auto libraries = Json::array();
-  for (const Library& library : facts.libraries) libraries.push_back({{"name", library.name}, {"version", library.version}});
-  return {{"id", facts.id},
-          {"backend", facts.backend},
-          {"model", facts.model},
-          {"isa", facts.isa},
-          {"amx", facts.amx},
-          {"bf16_dots", facts.bf16_dots},
-          {"cores", facts.cores},
-          {"l1d_bytes", facts.l1d_bytes},
-          {"l2_bytes", facts.l2_bytes},
-          {"llc_bytes", facts.llc_bytes},
-          {"memory_bytes", facts.memory_bytes},
-          {"clock_mhz", facts.clock_mhz},
-          {"memory_clock_mhz", facts.memory_clock_mhz},
-          {"driver", facts.driver},
-          {"join_ns", facts.join_ns},
-          {"join_threads", facts.join_threads},
+  for (const Library& library : device.libraries) libraries.push_back({{"name", library.name}, {"version", library.version}});
+  const CpuInfo cpu = device.is_cpu() ? device.cpu() : CpuInfo();
+  const CudaInfo cuda = device.is_cuda() ? device.cuda() : CudaInfo();
+  return {{"id", device.id},
+          {"backend", device.backend},
+          {"model", device.model},
+          {"isa", device.isa()},
+          {"amx", cpu.amx},
+          {"bf16_dots", cpu.bf16_dots},
+          {"cores", device.is_cpu() ? cpu.cores : cuda.num_sms},
+          {"l1d_bytes", device.is_cpu() ? cpu.l1d_bytes : cuda.smem_per_block},
+          {"l2_bytes", device.is_cpu() ? cpu.l2_bytes : cuda.l2_bytes},
+          {"llc_bytes", device.last_cache_bytes()},
+          {"memory_bytes", device.memory_bytes},
+          {"clock_mhz", cuda.clock_mhz},
+          {"memory_clock_mhz", cuda.memory_clock_mhz},
+          {"driver", cuda.driver},
+          {"join_ns", cpu.join_ns},
+          {"join_threads", cpu.join_threads},
           {"libraries", libraries}};
 }
 
-Result<DeviceFacts> parse_facts(const JsonObject& object) {
-  constexpr int64_t kMostBytes = int64_t{1} << 50;
-  DeviceFacts facts;
-  METALLIC_TRY(facts.id, object.text("id"));
-  METALLIC_TRY(facts.backend, object.text("backend"));
-  METALLIC_TRY(facts.model, object.text("model"));
-  METALLIC_TRY(facts.isa, object.text("isa"));
-  // A GPU's number is in its name; a CPU's is Highway's, which other versions number differently.
-  if (facts.isa.starts_with("sm_")) std::from_chars(facts.isa.data() + 3, facts.isa.data() + facts.isa.size(), facts.isa_bit);
-  if (object.has("amx")) {
-    METALLIC_TRY(facts.amx, object.boolean("amx"));
-  }
-  if (object.has("join_ns")) {
-    METALLIC_TRY(facts.join_ns, object.number("join_ns", 0, 1e9));
-  }
-  if (object.has("join_threads")) {
-    METALLIC_TRY(const int64_t threads, object.integer("join_threads", 0, 1024));
-    facts.join_threads = static_cast<int>(threads);
-  }
-  if (object.has("bf16_dots")) {
-    METALLIC_TRY(facts.bf16_dots, object.boolean("bf16_dots"));
-  }
+namespace {
+
+constexpr int64_t kMostBytes = int64_t{1} << 50;
+
+Result<CpuInfo> parse_cpu(const JsonObject& object) {
+  CpuInfo cpu;
+  METALLIC_TRY(cpu.isa, object.text("isa"));
+  METALLIC_TRY(cpu.amx, object.boolean_or("amx", cpu.amx));
+  METALLIC_TRY(cpu.bf16_dots, object.boolean_or("bf16_dots", cpu.bf16_dots));
   METALLIC_TRY(const int64_t cores, object.integer("cores", 1, 1 << 20));
-  facts.cores = static_cast<int>(cores);
-  METALLIC_TRY(facts.l1d_bytes, object.integer("l1d_bytes", 0, kMostBytes));
-  METALLIC_TRY(facts.l2_bytes, object.integer("l2_bytes", 0, kMostBytes));
-  METALLIC_TRY(facts.llc_bytes, object.integer("llc_bytes", 0, kMostBytes));
-  METALLIC_TRY(facts.memory_bytes, object.integer("memory_bytes", 0, kMostBytes));
-  // A GPU has these; files of CPUs may lack them.
-  if (object.has("clock_mhz")) {
-    METALLIC_TRY(facts.clock_mhz, object.integer("clock_mhz", 0, 1 << 20));
+  cpu.cores = static_cast<int>(cores);
+  METALLIC_TRY(cpu.l1d_bytes, object.integer("l1d_bytes", 0, kMostBytes));
+  METALLIC_TRY(cpu.l2_bytes, object.integer("l2_bytes", 0, kMostBytes));
+  METALLIC_TRY(cpu.llc_bytes, object.integer("llc_bytes", 0, kMostBytes));
+  METALLIC_TRY(cpu.join_ns, object.number_or("join_ns", 0, 1e9, cpu.join_ns));
+  METALLIC_TRY(const int64_t threads, object.integer_or("join_threads", 0, 1024, cpu.join_threads));
+  cpu.join_threads = static_cast<int>(threads);
+  return cpu;
+}
+
+Result<CudaInfo> parse_cuda(const JsonObject& object) {
+  CudaInfo cuda;
+  METALLIC_TRY(const std::string isa, object.text("isa"));
+  if (isa.starts_with("sm_")) std::from_chars(isa.data() + 3, isa.data() + isa.size(), cuda.sm_version);
+  METALLIC_TRY(const int64_t num_sms, object.integer("cores", 1, 1 << 20));
+  cuda.num_sms = static_cast<int>(num_sms);
+  METALLIC_TRY(cuda.smem_per_block, object.integer("l1d_bytes", 0, kMostBytes));
+  METALLIC_TRY(cuda.l2_bytes, object.integer("l2_bytes", 0, kMostBytes));
+  METALLIC_TRY(cuda.clock_mhz, object.integer_or("clock_mhz", 0, 1 << 20, 0));
+  METALLIC_TRY(cuda.memory_clock_mhz, object.integer_or("memory_clock_mhz", 0, 1 << 20, 0));
+  METALLIC_TRY(cuda.driver, object.text_or("driver", ""));
+  return cuda;
+}
+
+}  // namespace
+
+Result<DeviceInfo> parse_device_info(const JsonObject& object) {
+  DeviceInfo device;
+  METALLIC_TRY(device.id, object.text("id"));
+  METALLIC_TRY(device.backend, object.text("backend"));
+  METALLIC_TRY(device.model, object.text("model"));
+  METALLIC_TRY(device.memory_bytes, object.integer("memory_bytes", 0, kMostBytes));
+  if (device.backend == "cuda") {
+    METALLIC_TRY(device.kind, parse_cuda(object));
+  } else {
+    METALLIC_TRY(device.kind, parse_cpu(object));
   }
-  if (object.has("memory_clock_mhz")) {
-    METALLIC_TRY(facts.memory_clock_mhz, object.integer("memory_clock_mhz", 0, 1 << 20));
-  }
-  if (object.has("driver")) {
-    METALLIC_TRY(facts.driver, object.text("driver"));
-  }
-  if (!object.has("libraries")) return facts;
+  if (!object.has("libraries")) return device;
   METALLIC_TRY(const Json* libraries, object.array("libraries", kMostLibraries));
   for (size_t i = 0; i < libraries->size(); ++i) {
     const JsonObject library((*libraries)[i], fmt::format("{}.libraries[{}]", object.path(), i));
     METALLIC_TRY(std::string name, library.text("name"));
     METALLIC_TRY(std::string version, library.text("version"));
-    facts.libraries.push_back({std::move(name), std::move(version)});
+    device.libraries.push_back({std::move(name), std::move(version)});
   }
-  return facts;
+  return device;
 }
 
 std::optional<double> roofline_ns(const Problem& problem, const DeviceRecord& device) {
-  const Roofline& ceilings = device.roofline;
-  const double bandwidth = problem.op() == Op::softmax ? ceilings.copy_bytes_per_s : ceilings.read_bytes_per_s;
-  if (bandwidth <= 0 || ceilings.flops_per_s <= 0 || problem.threads != device.threads) return std::nullopt;
+  const Roofline& roofline = device.roofline;
+  const double bandwidth = problem.op() == Op::softmax ? roofline.copy_bytes_per_s : roofline.read_bytes_per_s;
+  if (bandwidth <= 0 || roofline.flops_per_s <= 0 || problem.threads != device.threads) return std::nullopt;
   const Work needed = work(problem);
-  return 1e9 * std::max(needed.bytes / bandwidth, needed.flops / ceilings.flops_per_s);
+  return 1e9 * std::max(needed.bytes / bandwidth, needed.flops / roofline.flops_per_s);
 }
 
 std::string to_json(const DeviceRecord& record) {
   Json json = {{"schema", 1},
-               {"fingerprint", fingerprint(record.facts)},
-               {"facts", facts_json(record.facts)},
+               {"fingerprint", fingerprint(record.device)},
+               {"device", device_info_json(record.device)},
                {"ceilings",
                 {{"read_bytes_per_s", record.roofline.read_bytes_per_s},
                  {"copy_bytes_per_s", record.roofline.copy_bytes_per_s},
@@ -113,8 +125,8 @@ Result<DeviceRecord> parse_device_record(std::string_view text, std::string_view
   const JsonObject root(json, fmt::format("{}:", where));
   METALLIC_CHECK(root.integer("schema", 1, 1));
   DeviceRecord record;
-  METALLIC_TRY(const JsonObject facts, root.object("facts"));
-  METALLIC_TRY(record.facts, parse_facts(facts));
+  METALLIC_TRY(const JsonObject device, root.object("device"));
+  METALLIC_TRY(record.device, parse_device_info(device));
   METALLIC_TRY(const JsonObject ceilings, root.object("ceilings"));
   METALLIC_TRY(record.roofline.read_bytes_per_s, ceilings.number("read_bytes_per_s"));
   METALLIC_TRY(record.roofline.copy_bytes_per_s, ceilings.number("copy_bytes_per_s"));

@@ -10,10 +10,10 @@
 namespace metallic {
 namespace {
 
-// Shared virtual machines jitter even when idle. On one with two cores 18 to 28 % of the readings were disturbed, by factors of 1.2
-// to 1.5, while other programs used a tenth of a core. Paired blocks tolerate that, and waiting does not help, so it is not busy.
-// Programs on the same machine cost whole time slices: with one busy loop beside two threads 7 to 16 % of the readings took more
-// than twice as long, with two loops 50 to 80 %. Samples are longer than a reading, so more of them are hit.
+// Shared virtual machines jitter even when idle. On one with two cores 18 to 28 % of the readings were disturbed, by factors
+// of 1.2 to 1.5, while other programs used a tenth of a core. Paired blocks tolerate that, and waiting does not help, so it is
+// not busy. Programs on the same machine cost whole time slices: with one busy loop beside two threads 7 to 16 % of the readings
+// took more than twice as long, with two loops 50 to 80 %. Samples are longer than a reading, so more of them are hit.
 constexpr double kDisturbed = 0.10;      // of readings disturbed, from which a machine is not quiet
 constexpr double kBusyDisturbed = 0.25;  // of readings disturbed, if other programs run: waiting helps
 constexpr double kLost = 0.04;           // of readings lost, from which a median of few blocks is unsafe
@@ -24,7 +24,7 @@ constexpr double kSteal = 0.02, kBusySteal = 0.10;
 constexpr double kDrift = 0.05, kBusyDrift = 0.5;
 // Heat and hardware limits are temporary, so measurements under them mislead; the power cap belongs to the card and the workload.
 constexpr double kHeld = 0.05, kPowerCap = 0.10;  // of the readings
-constexpr double kSpread = 0.03;  // below this spread correlated readings need no wider intervals
+constexpr double kSpread = 0.03;                  // below this spread correlated readings need no wider intervals
 constexpr double kMostCorrelation = 0.9;
 
 // The lower bound of a share (Wilson, one-sided, 95 %): a few readings prove nothing.
@@ -59,8 +59,8 @@ Judgement judge(const NoiseRecord& noise) {
   const double others = noise.others_share.value_or(0), steal = noise.steal_share.value_or(0), drift = std::abs(noise.drift);
   Judgement judgement;
   if (noise.spread > kSpread) judgement.widening = factor_of(noise.autocorrelation, noise.readings);
-  // Half of it: a ratio changes at most as much as the clock, if one candidate is bound by memory and the other by compute, and the
-  // mean of a run is halfway between its ends.
+  // Half of it: a ratio changes at most as much as the clock, if one candidate is bound by memory and the other by compute, and
+  // the mean of a run is halfway between its ends.
   judgement.shift = std::max(0.0, drift - kDrift) / 2;
 
   const GpuNoise gpu = noise.gpu.value_or(GpuNoise());
@@ -84,8 +84,8 @@ Judgement judge(const NoiseRecord& noise) {
     fmt::format_to(std::back_inserter(why), format, std::forward<Args>(args)...);
   };
   if (disturbed > kDisturbed || lost > kLost)
-    add("{:.0f} % of {} readings of the reference workload took over 1.15 times the undisturbed time", 100 * noise.disturbed_share,
-        noise.readings);
+    add("{:.0f} % of {} readings of the reference workload took over 1.15 times the undisturbed time",
+        100 * noise.disturbed_share, noise.readings);
   if (lost > kLost) add("{:.0f} % over twice", 100 * noise.lost_share);
   if (others > kOthers) add("other programs used {:.1f} of {} cores", others * static_cast<double>(noise.cpus), noise.cpus);
   if (steal > kSteal) add("the hypervisor took {:.0f} % of the CPU time", 100 * steal);
@@ -96,9 +96,9 @@ Judgement judge(const NoiseRecord& noise) {
   if (capped > kPowerCap) held_down("the power cap", gpu.power_cap_share);
   if (held > kHeld && gpu.heat_share > 0) held_down(fmt::format("heat of {} °C", gpu.most_celsius), gpu.heat_share);
   if (held > kHeld && gpu.hardware_share > 0) held_down("the hardware", gpu.hardware_share);
-  if (drift > kDrift) add("the reference workload became {:.0f} % {}", 100 * std::expm1(drift), noise.drift > 0 ? "slower" : "faster");
-  if (judgement.widening > 1 && !busy)
-    add("slow readings cluster: intervals are {:.1f} times as wide", judgement.widening);
+  if (drift > kDrift)
+    add("the reference workload became {:.0f} % {}", 100 * std::expm1(drift), noise.drift > 0 ? "slower" : "faster");
+  if (judgement.widening > 1 && !busy) add("slow readings cluster: intervals are {:.1f} times as wide", judgement.widening);
   if (busy)
     why = fmt::format("the machine was busy: {}: {}", why, contended ? "wait until it is idle" : "let it cool down or settle");
   else

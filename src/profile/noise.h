@@ -5,8 +5,8 @@
 #include <optional>
 #include <string>
 
-#include "base/status.h"
 #include "base/json.h"
+#include "base/status.h"
 
 namespace metallic {
 
@@ -20,8 +20,9 @@ struct GpuNoise {
   bool operator==(const GpuNoise&) const = default;
 };
 
-/// The noise of a run, from readings of the reference workload before blocks and from the system's counters. A reading is compared
-/// with the undisturbed time around it. On a GPU the reference workload is a fixed number of cycles, computed from the clock.
+/// The noise of a run, from readings of the reference workload before blocks and from the system's counters. A reading is
+/// compared with the undisturbed time around it. On a GPU the reference workload is a fixed number of cycles, computed from the
+/// clock.
 struct NoiseRecord {
   int64_t readings = 0;        ///< of the reference workload
   double disturbed_share = 0;  ///< of the readings, above 1.15 times the undisturbed time

@@ -160,7 +160,7 @@ std::string to_json(const Profile& profile) {
                           {"kept_default", t.kept_default}});
   const Json json = {{"schema", Profile::kSchema},
                      {"fingerprint", profile.fingerprint},
-                     {"device", facts_json(profile.device)},
+                     {"device", device_info_json(profile.device)},
                      {"model", profile.model},
                      {"build", profile.build},
                      {"date", profile.date},
@@ -178,7 +178,7 @@ Result<Profile> parse_profile(std::string_view text, std::string_view where) {
   Profile profile;
   METALLIC_TRY(profile.fingerprint, root.text("fingerprint"));
   METALLIC_TRY(const JsonObject device, root.object("device"));
-  METALLIC_TRY(profile.device, parse_facts(device));
+  METALLIC_TRY(profile.device, parse_device_info(device));
   METALLIC_TRY(profile.model, root.text("model"));
   METALLIC_TRY(profile.build, root.text("build"));
   METALLIC_TRY(profile.date, root.text("date"));

@@ -35,7 +35,7 @@ struct Profile {
   static constexpr int64_t kSchema = 1;
   static constexpr size_t kMostBytes = 1 << 20;
 
-  DeviceFacts device;
+  DeviceInfo device;
   std::string fingerprint;
   std::string model = "any";  ///< whose shapes it was tuned for
   std::string build;

@@ -20,7 +20,7 @@ Result<Exit> analyze(const AnalyzeOptions& options) {
   METALLIC_TRY(const auto ctx, context(""));
   const std::string model = model_name(options.model);
   if (!model.empty()) METALLIC_CHECK(check_model_name(model));
-  METALLIC_TRY(LoadedMeasurements loaded, load_measurements(options.file, ctx->facts(), ctx->threads()));
+  METALLIC_TRY(LoadedMeasurements loaded, load_measurements(options.file, ctx->device(), ctx->threads()));
   if (!model.empty()) loaded.device.model = model;
   const AnalyzedProfile analyzed = run_analysis(loaded);
   METALLIC_CHECK(write_analysis(loaded, analyzed, options.folder));
@@ -44,7 +44,7 @@ Result<Exit> report(const ReportOptions& options) {
   const std::filesystem::path folder = options.folder;
   std::error_code ignored;
   const auto file = std::filesystem::exists(folder / kSamples, ignored) ? folder / kSamples : folder / kResults;
-  METALLIC_TRY(const LoadedMeasurements loaded, load_measurements(file, ctx->facts(), ctx->threads()));
+  METALLIC_TRY(const LoadedMeasurements loaded, load_measurements(file, ctx->device(), ctx->threads()));
   METALLIC_CHECK(write_report(loaded, run_analysis(loaded), folder));
   fmt::print("{}\n", (folder / kReport).native());
   return Exit::done;

@@ -13,7 +13,7 @@ namespace {
 
 // A profile of this machine with one softmax rule, as JSON.
 std::string profile_with(std::string use, std::string tuning, std::string model = "any") {
-  Profile profile{.device = cpu::facts(), .model = std::move(model), .build = "b", .date = "2026-01-01T00:00:00Z"};
+  Profile profile{.device = cpu::device(), .model = std::move(model), .build = "b", .date = "2026-01-01T00:00:00Z"};
   profile.fingerprint = fingerprint(profile.device);
   profile.lists = {
       {{.op = Op::softmax, .threads = 2, .layout = "contiguous"}, {{.use = std::move(use), .tuning = std::move(tuning)}}}};
@@ -93,14 +93,14 @@ TEST_F(Program, ApplyWritesConstantsForCAndCpp) {
 }
 
 TEST_F(Program, DevicesNameTheFamilyAndTheBuiltInProfiles) {
-  const DeviceFacts facts = cpu::facts();
-  const auto levels = built_in_levels(built_in_profiles(), facts);
+  const DeviceInfo device = cpu::device();
+  const auto levels = built_in_levels(built_in_profiles(), device);
   const Json device = json({"devices", "--json"})[0];
-  EXPECT_EQ(device["family"], family(facts));
-  EXPECT_EQ(device["amx"], facts.amx);
+  EXPECT_EQ(device["family"], family(device));
+  EXPECT_EQ(device["amx"], device.cpu().amx);
   ASSERT_EQ(device["built_in_profiles"].size(), levels.size());
   const std::string text = good({"devices"});
-  EXPECT_TRUE(has(text, "family " + family(facts))) << text;
+  EXPECT_TRUE(has(text, "family " + family(device))) << text;
   for (size_t i = 0; i < levels.size(); ++i) {
     EXPECT_EQ(device["built_in_profiles"][i], levels[i].path);
     EXPECT_TRUE(has(text, levels[i].path)) << text;

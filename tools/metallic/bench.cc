@@ -68,7 +68,7 @@ Result<Exit> run(Options options) {
   METALLIC_TRY(const auto ctx, context(options.problems.model, "", options.sampling.peers, options.device));
   if (!options.out.empty()) METALLIC_CHECK(check_out(options.out));
   draw_seed(options.sampling);
-  options.sampling.rooflines = ctx->facts().backend != "cpu";
+  options.sampling.rooflines = ctx->device().backend != "cpu";
   METALLIC_TRY(const TuningRun sampled, run_tuning(problem_list, *ctx, options.sampling, {.adaptive = false}));
   if (sampled.interrupted) fmt::print(stderr, "interrupted: the results so far follow\n");
   print_noise(sampled);
@@ -78,7 +78,7 @@ Result<Exit> run(Options options) {
         write_out(options.out, samples, record_device(*ctx, model_name(options.problems.model), options.sampling.seed)));
   LoadedMeasurements loaded;
   METALLIC_TRY(loaded.measurements, tune::from_samples(samples, "samples", ctx->threads()));
-  loaded.device.facts = ctx->facts();
+  loaded.device.device = ctx->device();
   const std::vector<ResultRow> rows = aggregate(loaded, *ctx);
   const std::string format = options.json ? "json" : options.format;
   if (format == "csv") {

@@ -15,7 +15,7 @@ Result<std::pair<const Variant*, Tuning>> ContextKernels::choose(const Problem& 
 
 Result<std::unique_ptr<const Kernel>> ContextKernels::prepare(const Problem& problem, const Variant& variant,
                                                               const Tuning& tuning) {
-  return variant.prepare(problem, tuning, context_.facts(), context_);
+  return variant.prepare(problem, tuning, context_.device(), context_);
 }
 
 void add_bench_worker(CLI::App& app, Action& action) {
@@ -26,7 +26,7 @@ void add_bench_worker(CLI::App& app, Action& action) {
       [](const Options&) -> Result<Exit> {
         METALLIC_TRY(const auto ctx, context(""));
         ContextKernels source(*ctx);
-        run_bench_worker(std::cin, std::cout, ctx->facts(), ctx->executor(), source);
+        run_bench_worker(std::cin, std::cout, ctx->device(), ctx->executor(), source);
         return Exit::done;
       });
 }

@@ -189,7 +189,7 @@ TEST_F(Program, HelpNamesEveryOption) {
 TEST_F(Program, JsonForPrograms) {
   const Json device = json({"devices", "--json"})[0];
   EXPECT_EQ(device["id"], "cpu");
-  EXPECT_EQ(device["fingerprint"], fingerprint(cpu::facts()));
+  EXPECT_EQ(device["fingerprint"], fingerprint(cpu::device()));
   EXPECT_EQ(device["threads"], 2);
   EXPECT_TRUE(device["profile"].is_null());
   EXPECT_GT(device["memory_bytes"], 0);

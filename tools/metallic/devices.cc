@@ -16,50 +16,51 @@ struct Options {
 };
 
 // All libraries that kernels can call; a missing one has no version.
-Json libraries_json(const DeviceFacts& facts) {
+Json libraries_json(const DeviceInfo& device) {
   auto libraries = Json::array();
   for (const auto& [name, package] : cpu::known_libraries()) {
-    const Library* library = find_library(facts.libraries, name);
+    const Library* library = find_library(device.libraries, name);
     libraries.push_back({{"name", name}, {"version", library ? Json(library->version) : Json(nullptr)}, {"package", package}});
   }
   return libraries;
 }
 
 Json json(const Context& ctx, const std::string& profile, const std::vector<std::string>& built_in) {
-  const DeviceFacts& facts = ctx.facts();
-  auto device = facts_json(facts);
-  device["fingerprint"] = fingerprint(facts);
-  device["family"] = family(facts);
-  if (facts.backend == "cpu") device["libraries"] = libraries_json(facts);
-  device["threads"] = ctx.threads();
-  device["profile"] = profile.empty() ? Json(nullptr) : Json(profile);
-  device["built_in_profiles"] = built_in;
-  return device;
+  const DeviceInfo& device = ctx.device();
+  Json json = device_info_json(device);
+  json["fingerprint"] = fingerprint(device);
+  json["family"] = family(device);
+  if (device.is_cpu()) json["libraries"] = libraries_json(device);
+  json["threads"] = ctx.threads();
+  json["profile"] = profile.empty() ? Json(nullptr) : Json(profile);
+  json["built_in_profiles"] = built_in;
+  return json;
 }
 
 void print(const Context& ctx, const std::string& profile, const std::vector<std::string>& built_in) {
-  const DeviceFacts& facts = ctx.facts();
-  const double memory = static_cast<double>(facts.memory_bytes) / (1 << 30);
-  const bool cpu = facts.backend == "cpu";
+  const DeviceInfo& device = ctx.device();
+  const double memory = static_cast<double>(device.memory_bytes) / (1 << 30);
+  const bool cpu = device.is_cpu();
   if (cpu)
-    fmt::print("{}  {}, {} cores, {}, L1d {} KiB, L2 {} KiB, last level {} KiB, memory {:.1f} GiB\n", facts.id, facts.model,
-               facts.cores, facts.isa, facts.l1d_bytes >> 10, facts.l2_bytes >> 10, facts.llc_bytes >> 10, memory);
+    fmt::print("{}  {}, {} cores, {}, L1d {} KiB, L2 {} KiB, last level {} KiB, memory {:.1f} GiB\n", device.id, device.model,
+               device.cpu().cores, device.isa(), device.cpu().l1d_bytes >> 10, device.cpu().l2_bytes >> 10,
+               device.cpu().llc_bytes >> 10, memory);
   else
-    fmt::print("{}  {}, {} multiprocessors, {}, shared memory {} KiB, L2 {} KiB, memory {:.1f} GiB, up to {} MHz, {}\n", facts.id,
-               facts.model, facts.cores, facts.isa, facts.l1d_bytes >> 10, facts.l2_bytes >> 10, memory, facts.clock_mhz,
-               facts.driver);
-  fmt::print("     fingerprint {}\n     family {}\n     threads {}\n     profile {}\n", fingerprint(facts), family(facts),
+    fmt::print("{}  {}, {} multiprocessors, {}, shared memory {} KiB, L2 {} KiB, memory {:.1f} GiB, up to {} MHz, {}\n",
+               device.id, device.model, device.cuda().num_sms, device.isa(), device.cuda().smem_per_block >> 10,
+               device.cuda().l2_bytes >> 10, memory, device.cuda().clock_mhz, device.cuda().driver);
+  fmt::print("     fingerprint {}\n     family {}\n     threads {}\n     profile {}\n", fingerprint(device), family(device),
              ctx.threads(),
              !profile.empty()            ? profile
              : ctx.environment().profile ? "none: METALLIC_PROFILE is " + in_quotes(*ctx.environment().profile)
              : cpu                       ? "none: run metallic tune"
-                                         : "none: run metallic tune --device " + facts.id);
+                                         : "none: run metallic tune --device " + device.id);
   for (const std::string& one : built_in) fmt::print("     {}\n", one);
   if (!cpu)
-    for (const Library& library : facts.libraries) fmt::print("     library {} {}\n", library.name, library.version);
+    for (const Library& library : device.libraries) fmt::print("     library {} {}\n", library.name, library.version);
   if (!cpu) return;
   for (const auto& [name, package] : cpu::known_libraries()) {
-    const Library* library = find_library(facts.libraries, name);
+    const Library* library = find_library(device.libraries, name);
     fmt::print("     library {} {}\n", name,
                library ? library->version : fmt::format("is missing: install the Debian package {} to compare with it", package));
   }
@@ -67,13 +68,13 @@ void print(const Context& ctx, const std::string& profile, const std::vector<std
 
 Result<Exit> run(const Options& options) {
   std::vector<std::string> ids = {"cpu"};
-  for (const DeviceFacts& gpu : cuda::devices()) ids.push_back(gpu.id);
+  for (const DeviceInfo& gpu : cuda::devices()) ids.push_back(gpu.id);
   auto all = Json::array();
   for (const std::string& id : ids) {
     METALLIC_TRY(const auto ctx, context("", "", /*libraries=*/true, id));
     // METALLIC_PROFILE replaces the installed profile.
     const auto named = ctx->environment().profile;
-    const auto path = named ? std::filesystem::path(*named) : profile_path(ctx->facts(), "any", ctx->lookup()).value_or("");
+    const auto path = named ? std::filesystem::path(*named) : profile_path(ctx->device(), "any", ctx->lookup()).value_or("");
     std::error_code ignored;
     const std::string profile = std::filesystem::exists(path, ignored) ? path.native() : "";
     // Of several profiles of the family, the one with the nearest number of threads applies, for each operation.

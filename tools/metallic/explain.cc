@@ -50,11 +50,11 @@ Result<Exit> run(const Options& options) {
   METALLIC_TRY(const Plan plan, ctx->plan(problem, {.variant = options.variant, .numerics = std::nullopt}));
   const Decision& decision = plan.decision;
   if (options.json) {
-    fmt::print("{}\n", to_json(decision, ctx->facts()).dump(2, ' ', false, Json::error_handler_t::replace));
+    fmt::print("{}\n", to_json(decision, ctx->device()).dump(2, ' ', false, Json::error_handler_t::replace));
     return Exit::done;
   }
   const Problem& p = decision.problem;
-  fmt::print("{} {} {} on {}, {} thread{}\n", name(p.op()), label(p), name(p.dtype), ctx->facts().model, p.threads,
+  fmt::print("{} {} {} on {}, {} thread{}\n", name(p.op()), label(p), name(p.dtype), ctx->device().model, p.threads,
              p.threads == 1 ? "" : "s");
   print(decision, 0);
   return Exit::done;

@@ -219,7 +219,7 @@ TEST_F(GateProgram, RefusesProgramsThatMisbehave) {
     return fmt::format("read ask; echo '{{\"protocol\": {}, \"build\": \"b\", \"device\": \"{}\", \"threads\": 1}}'",
                        kBenchProtocol, device);
   };
-  const std::string hello = hello_of(fingerprint(cpu::facts()));
+  const std::string hello = hello_of(fingerprint(cpu::device()));
   ends(hello + "; read ask; echo '{\"variant\": 5}'", 2, "variant");
   ends(hello_of("moon") + "; read more", 2, "two devices");
 }

@@ -100,13 +100,13 @@ Result<std::unique_ptr<Context>> context(const std::string& model, const std::st
   options.patient = true;
   // The user named this profile, so a fault is an error, not a warning.
   if (!profile.empty()) {
-    METALLIC_TRY(const DeviceFacts facts, find_device(device));
-    METALLIC_CHECK(load_profile(profile, facts));
+    METALLIC_TRY(const DeviceInfo info, find_device(device));
+    METALLIC_CHECK(load_profile(profile, info));
   }
   METALLIC_TRY(auto made, Context::create(std::move(options)));
   // A model that was never tuned uses the rules of any model; an unknown name is misspelt.
   std::error_code ignored;
-  if (const auto own = profile_path(made->facts(), model_name(model), made->lookup());
+  if (const auto own = profile_path(made->device(), model_name(model), made->lookup());
       !model.empty() && !(own && std::filesystem::exists(*own, ignored)))
     METALLIC_CHECK(find_model(model));
   if (!profile.empty() && made->environment().profile == "none")
@@ -115,7 +115,7 @@ Result<std::unique_ptr<Context>> context(const std::string& model, const std::st
   return made;
 }
 
-Result<LoadedMeasurements> load_measurements(const std::filesystem::path& path, const DeviceFacts& here, int threads) {
+Result<LoadedMeasurements> load_measurements(const std::filesystem::path& path, const DeviceInfo& here, int threads) {
   METALLIC_TRY(const std::string text, read_file(path, kMostSampleBytes));
   LoadedMeasurements loaded;
   if (looks_like_samples(text)) {
@@ -133,26 +133,26 @@ Result<LoadedMeasurements> load_measurements(const std::filesystem::path& path, 
     METALLIC_TRY(loaded.device, parse_device_record(device, beside.native()));
     loaded.device_known = true;
   } else {
-    loaded.device = {.facts = here, .threads = threads, .build = loaded.measurements.build, .date = now()};
+    loaded.device = {.device = here, .threads = threads, .build = loaded.measurements.build, .date = now()};
     loaded.device_known = loaded.measurements.device == fingerprint(here);
   }
   return loaded;
 }
 
-tune::AnalysisOptions analysis_options(const DeviceFacts& facts) {
+tune::AnalysisOptions analysis_options(const DeviceInfo& device) {
   tune::AnalysisOptions options;
-  options.default_choice = [facts](const Problem& problem) -> tune::Choice {
-    const auto decision = select(problem, {facts, Environment{}, CallOptions{}, {}});
+  options.default_choice = [device](const Problem& problem) -> tune::Choice {
+    const auto decision = select(problem, {device, Environment{}, CallOptions{}, {}});
     if (!decision) return {};
     return {std::string(decision->variant->name), to_string(decision->tuning)};
   };
-  options.preference = [facts](const Problem& problem, std::string_view variant) -> std::string {
+  options.preference = [device](const Problem& problem, std::string_view variant) -> std::string {
     const Variant* found = find_variant(problem.op(), variant);
-    return found ? to_string(found->prefer(problem, facts)) : "";
+    return found ? to_string(found->prefer(problem, device)) : "";
   };
-  options.default_rules = [facts](const RuleKey& key) { return default_rules(key, Thresholds(facts, key.dtype), facts); };
-  options.softmax_vec_block = Thresholds(facts, DType::f32).softmax_vec_block;
-  options.smalln_max_n = [facts](DType dtype) { return Thresholds(facts, dtype).smalln_max_n; };
+  options.default_rules = [device](const RuleKey& key) { return default_rules(key, Thresholds(device, key.dtype), device); };
+  options.softmax_vec_block = Thresholds(device, DType::f32).softmax_vec_block;
+  options.smalln_max_n = [device](DType dtype) { return Thresholds(device, dtype).smalln_max_n; };
   return options;
 }
 

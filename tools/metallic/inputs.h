@@ -34,10 +34,10 @@ struct LoadedMeasurements {
 };
 
 /// Reads samples.csv or results.csv, recognised by the header, and device.json beside it.
-Result<LoadedMeasurements> load_measurements(const std::filesystem::path& path, const DeviceFacts& here, int threads);
+Result<LoadedMeasurements> load_measurements(const std::filesystem::path& path, const DeviceInfo& here, int threads);
 
 /// Options of an analysis that compares with the built-in rules, without environment and profiles.
-tune::AnalysisOptions analysis_options(const DeviceFacts& facts);
+tune::AnalysisOptions analysis_options(const DeviceInfo& device);
 
 /// The current time as ISO 8601 in UTC.
 std::string now();

@@ -40,13 +40,13 @@ std::string key_text(const RuleKey& key) {
 
 Result<std::filesystem::path> installed_path(const Context& context, std::string_view model) {
   METALLIC_CHECK(check_model_name(model));
-  const auto path = profile_path(context.facts(), model, context.lookup());
+  const auto path = profile_path(context.device(), model, context.lookup());
   if (!path) return fail(Code::invalid_argument, "neither XDG_DATA_HOME nor HOME is set: set one of them to install profiles");
   return *path;
 }
 
 Result<std::vector<std::string>> install(Profile profile, const Context& context, bool force, bool dry_run) {
-  const std::string here = fingerprint(context.facts());
+  const std::string here = fingerprint(context.device());
   if (profile.fingerprint == "unknown" && !force)
     return fail(Code::invalid_argument,
                 "the profile does not say which device it was measured on: add --force to install it for this one");
@@ -61,29 +61,29 @@ Result<std::vector<std::string>> install(Profile profile, const Context& context
     return fail(Code::invalid_argument, "the profile is from another build: {}: tune again, or add --force", stale.front());
   profile.fingerprint = here;
   const auto libraries = std::move(profile.device.libraries);  // those of the measurement
-  profile.device = context.facts();
+  profile.device = context.device();
   profile.device.libraries = libraries;
 
   METALLIC_TRY(const auto path, installed_path(context, profile.model));
-  std::vector<std::string> changes = rule_changes(rule_lines(load_profile(path, context.facts())),
-                                                  rule_lines(joined_with_installed(profile, path, context.facts())));
-  if (!dry_run) METALLIC_CHECK(install_profile(profile, context.facts(), context.lookup()));
+  std::vector<std::string> changes = rule_changes(rule_lines(load_profile(path, context.device())),
+                                                  rule_lines(joined_with_installed(profile, path, context.device())));
+  if (!dry_run) METALLIC_CHECK(install_profile(profile, context.device(), context.lookup()));
   changes.push_back(fmt::format("{} {}", dry_run ? "would write" : "installed", path.native()));
   return changes;
 }
 
 Result<std::vector<std::string>> rollback(const Context& context, const std::string& model, bool dry_run) {
-  METALLIC_TRY(const auto replaced, replaced_profiles(context.facts(), context.lookup()));
+  METALLIC_TRY(const auto replaced, replaced_profiles(context.device(), context.lookup()));
   if (!model.empty() && std::ranges::find(replaced, model, &Replaced::model) == replaced.end())
     return fail(Code::not_found, "the last install was not for model {}: apply --rollback without a file undoes it", model);
   std::vector<std::string> changes;
   for (const Replaced& one : replaced) {
     // The profiles of the model and of any model are usually equal: each change is listed once.
     for (std::string& change :
-         rule_changes(rule_lines(load_profile(one.path, context.facts())), one.profile ? rule_lines(*one.profile) : RuleLines()))
+         rule_changes(rule_lines(load_profile(one.path, context.device())), one.profile ? rule_lines(*one.profile) : RuleLines()))
       if (std::ranges::find(changes, change) == changes.end()) changes.push_back(std::move(change));
   }
-  if (!dry_run) METALLIC_CHECK(rollback_profiles(context.facts(), context.lookup()));
+  if (!dry_run) METALLIC_CHECK(rollback_profiles(context.device(), context.lookup()));
   for (const Replaced& one : replaced)
     changes.push_back(fmt::format("{} {}{}",
                                   one.profile ? (dry_run ? "would restore" : "restored") : (dry_run ? "would remove" : "removed"),

@@ -74,7 +74,7 @@ Result<std::vector<Setup>> setups(const std::string& model, bool peers) {
   std::vector<Setup> found;
   METALLIC_TRY(const std::shared_ptr<Context> own, context(model, "", peers));
   Executor& executor = own->executor();
-  const std::vector<Library> libraries = own->facts().libraries;
+  const std::vector<Library> libraries = own->device().libraries;
   found.push_back({"dispatcher", own});
   found.push_back({"packed weights", own, /*packed=*/true});
   METALLIC_TRY(found.emplace_back(), forced("fixed defaults", {}, false, executor));
@@ -92,7 +92,7 @@ Result<Phase> make_phase(std::string name, double tokens, std::vector<LayerStep>
   double total = 0;
   for (const LayerStep& step : steps)
     for (const int64_t bytes : operand_bytes(step.problem)) total += static_cast<double>(bytes);
-  const auto memory = static_cast<double>(device.facts.memory_bytes);
+  const auto memory = static_cast<double>(device.device.memory_bytes);
   if (memory > 0 && total > 0.8 * memory)
     return fail(Code::out_of_memory, "a layer and lm_head need {:.1f} GiB and this machine has {:.1f} GiB: use a smaller model",
                 total / (1 << 30), memory / (1 << 30));

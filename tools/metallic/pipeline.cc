@@ -33,8 +33,8 @@ std::string line(const Threshold& t) {
 
 DeviceRecord record_device(Context& context, const std::string& model, uint64_t seed) {
   Progress progress("measuring the roofline");
-  return {.facts = context.facts(),
-          .roofline = measure_roofline(context.facts(), context.executor()),
+  return {.device = context.device(),
+          .roofline = measure_roofline(context.device(), context.executor()),
           .threads = context.threads(),
           .model = model.empty() ? "any" : model,
           .build = std::string(build_name()),
@@ -58,14 +58,14 @@ Status write_out(const std::string& out, std::span<const SampleRow> samples, con
 }
 
 AnalyzedProfile run_analysis(const LoadedMeasurements& loaded, const Profile* earlier) {
-  tune::AnalysisOptions options = analysis_options(loaded.device.facts);
+  tune::AnalysisOptions options = analysis_options(loaded.device.device);
   if (earlier) options.earlier = *earlier;
   Progress progress("analysing");
   options.progress = [&progress](double share, const std::string& what) { progress.update(share, what); };
   AnalyzedProfile analyzed{.analysis = tune::analyze(loaded.measurements, options), .profile = {}};
   Profile& profile = analyzed.profile;
-  profile.device = loaded.device.facts;
-  profile.fingerprint = loaded.device_known ? fingerprint(loaded.device.facts) : "unknown";
+  profile.device = loaded.device.device;
+  profile.fingerprint = loaded.device_known ? fingerprint(loaded.device.device) : "unknown";
   profile.model = loaded.device.model;
   profile.build = loaded.device.build;
   profile.date = loaded.device.date;
@@ -130,7 +130,7 @@ Json summary_json(const AnalyzedProfile& analyzed) {
 }
 
 std::vector<ResultRow> aggregate(const LoadedMeasurements& loaded, Context& context) {
-  std::vector<ResultRow> rows = tune::aggregate(loaded.measurements, loaded.device.facts.isa);
+  std::vector<ResultRow> rows = tune::aggregate(loaded.measurements, loaded.device.device.isa());
   for (ResultRow& row : rows) {
     auto problem = parse_label(row.parameters);
     const Variant* variant = problem ? find_variant(problem->op(), row.variant) : nullptr;
@@ -138,8 +138,8 @@ std::vector<ResultRow> aggregate(const LoadedMeasurements& loaded, Context& cont
     if (!tuning) continue;
     if (const auto dtype = parse_dtype(row.dtype)) *problem = with_dtype(std::move(*problem), *dtype);
     problem->threads = static_cast<int>(std::max<int64_t>(row.threads, 1));
-    if (variant->rejects(*problem, *tuning, context.facts())) continue;
-    if (const auto kernel = variant->prepare(*problem, *tuning, context.facts(), context))
+    if (variant->rejects(*problem, *tuning, context.device())) continue;
+    if (const auto kernel = variant->prepare(*problem, *tuning, context.device(), context))
       row.workspace_bytes = static_cast<int64_t>((*kernel)->workspace());
   }
   return rows;

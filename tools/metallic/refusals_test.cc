@@ -155,7 +155,7 @@ TEST_F(Program, RefusesBrokenFiles) {
     bad(replaced(profile, "\"fingerprint\": \"", "\"fingerprint\": \"other_\\u001b[31m"), "this ", words);
   }
   bad(replaced(profile, "\"model\": \"any\"", "\"model\": \"../../any\""), "model name", apply);
-  const std::string here = fingerprint(cpu::facts());
+  const std::string here = fingerprint(cpu::device());
   bad(replaced(samples, here, "another"), "device", analyze);
 
   write("D/device.json", "{}");

@@ -44,7 +44,7 @@ Status score_own(const Context& ctx, Score& score) {
   tune::Series own = *score.series;
   std::erase_if(own.arms, [&](const tune::Arm& arm) { return is_library(arm.choice, own.problem.op()); });
   if (own.arms.size() == score.series->arms.size()) return {};
-  DeviceFacts alone = ctx.facts();
+  DeviceInfo alone = ctx.device();
   alone.libraries.clear();
   METALLIC_TRY(const Decision decision, select(own.problem, {alone, ctx.environment(), CallOptions{}, ctx.profiles()}));
   const tune::Choice chosen{std::string(decision.variant->name), to_string(decision.tuning)};
@@ -55,11 +55,11 @@ Status score_own(const Context& ctx, Score& score) {
 
 // Scores the decision for each series. The environment applies, so the cost of an override can be measured.
 Result<std::vector<Score>> score(const tune::Measurements& measurements, const Context& ctx) {
-  const auto default_choice = analysis_options(ctx.facts()).default_choice;
+  const auto default_choice = analysis_options(ctx.device()).default_choice;
   std::vector<Score> scores;
   for (const tune::Series& series : measurements.series) {
     METALLIC_TRY(const Decision decision,
-                 select(series.problem, {ctx.facts(), ctx.environment(), CallOptions{}, ctx.profiles()}));
+                 select(series.problem, {ctx.device(), ctx.environment(), CallOptions{}, ctx.profiles()}));
     const tune::Effects effects = tune::effects(series);
     Score score{.series = &series,
                 .chosen = {std::string(decision.variant->name), to_string(decision.tuning)},
@@ -149,8 +149,8 @@ Result<Exit> run(Options options) {
   METALLIC_TRY(const auto ctx, context(options.problems.model, options.profile, options.sampling.peers, options.device));
   LoadedMeasurements loaded;
   if (!options.samples.empty()) {
-    METALLIC_TRY(loaded, load_measurements(options.samples, ctx->facts(), ctx->threads()));
-    const std::string here = fingerprint(ctx->facts());
+    METALLIC_TRY(loaded, load_measurements(options.samples, ctx->device(), ctx->threads()));
+    const std::string here = fingerprint(ctx->device());
     if (loaded.measurements.device != "unknown" && loaded.measurements.device != here)
       return fail(Code::invalid_argument, "{}: the samples are of {}, this device is {}", options.samples,
                   in_quotes(loaded.measurements.device), here);
@@ -159,7 +159,7 @@ Result<Exit> run(Options options) {
     if (!options.out.empty()) METALLIC_CHECK(check_out(options.out));
     draw_seed(options.sampling);
     if (options.random > 0) problem_list = sample_held_out_shapes(problem_list, options.random, options.sampling.seed);
-    if (!ctx->facts().libraries.empty()) options.sampling.peers = true;  // rules may choose libraries
+    if (!ctx->device().libraries.empty()) options.sampling.peers = true;  // rules may choose libraries
     METALLIC_TRY(const TuningRun sampled, run_tuning(problem_list, *ctx, options.sampling, {.adaptive = false}));
     print_noise(sampled);
     if (!options.out.empty())

@@ -230,7 +230,7 @@ Result<Exit> bench_targets(const std::string& file, const std::string& only, Sam
     count += wanted.back().size();
   }
   DeviceRecord device = record_device(*ctx, "", sampling.seed);
-  if (!as_json) fmt::print("{}, {} threads\n\n", device.facts.model, device.threads);
+  if (!as_json) fmt::print("{}, {} threads\n\n", device.device.model, device.threads);
   size_t reached = 0, missed = 0;  // neither, if there is nothing to compare with
   auto all = Json::array();
   for (size_t i = 0; i < targets.size(); ++i) {
@@ -238,13 +238,13 @@ Result<Exit> bench_targets(const std::string& file, const std::string& only, Sam
     target_sampling.budget_s = sampling.budget_s * static_cast<double>(wanted[i].size()) / static_cast<double>(count);
     target_sampling.caches = {targets[i].cache};
     const bool against_roofline = targets[i].against == Against::roofline;
-    const Roofline before = against_roofline ? measure_roofline(ctx->facts(), ctx->executor()) : Roofline{};
+    const Roofline before = against_roofline ? measure_roofline(ctx->device(), ctx->executor()) : Roofline{};
     METALLIC_TRY(const TuningRun sampled, run_tuning(wanted[i], *ctx, target_sampling, {.adaptive = false}));
     print_noise(sampled);
     if (sampled.interrupted) return Exit::interrupted;
     METALLIC_TRY(const auto measured, tune::from_samples(sampled.rows, "samples", ctx->threads()));
     if (against_roofline) {
-      device.roofline = middle(before, measure_roofline(ctx->facts(), ctx->executor()));
+      device.roofline = middle(before, measure_roofline(ctx->device(), ctx->executor()));
       if (!as_json) print(device.roofline);
     }
     std::vector<BestTimes> timed;
@@ -259,7 +259,7 @@ Result<Exit> bench_targets(const std::string& file, const std::string& only, Sam
   }
   if (as_json)
     fmt::print("{}\n",
-               Json{{"device", fingerprint(device.facts)}, {"aims", all}}.dump(2, ' ', false, Json::error_handler_t::replace));
+               Json{{"device", fingerprint(device.device)}, {"aims", all}}.dump(2, ' ', false, Json::error_handler_t::replace));
   else
     fmt::print("{} of {} targets met\n", reached, targets.size());
   return missed == 0 ? Exit::done : Exit::check_failed;

@@ -71,10 +71,10 @@ Result<Exit> run(Options options) {
   METALLIC_CHECK(write_file(folder / kSamples, to_csv(sample_columns(), std::span<const SampleRow>(sampled.rows))));
   checkpoint.remove();
 
-  METALLIC_TRY(const LoadedMeasurements loaded, load_measurements(folder / kSamples, ctx->facts(), ctx->threads()));
+  METALLIC_TRY(const LoadedMeasurements loaded, load_measurements(folder / kSamples, ctx->device(), ctx->threads()));
   const auto rows = aggregate(loaded, *ctx);
   METALLIC_CHECK(write_file(folder / kResults, to_csv(result_columns(), std::span<const ResultRow>(rows))));
-  const auto earlier = load_profile(installed, ctx->facts());
+  const auto earlier = load_profile(installed, ctx->device());
   const AnalyzedProfile analyzed = run_analysis(loaded, earlier ? &*earlier : nullptr);
   METALLIC_CHECK(write_analysis(loaded, analyzed, folder));
   fmt::print("{}", summary(analyzed));

@@ -72,7 +72,7 @@ std::vector<double> times_of(const tune::Series& series, std::span<const SampleR
 }
 
 // Passes the blocks of an earlier run to the allocation; returns the seconds that they took.
-Result<double> resume(const Checkpoint& checkpoint, Sampler& sampler, tune::Allocation& allocation, const DeviceFacts& facts) {
+Result<double> resume(const Checkpoint& checkpoint, Sampler& sampler, tune::Allocation& allocation, const DeviceInfo& device) {
   const auto& rows = checkpoint.earlier();
   const auto other_run = [&](std::string_view what) {
     return fail(Code::invalid_argument, "{} has samples of an unfinished run of {}: finish that run, or delete the file",
@@ -86,7 +86,7 @@ Result<double> resume(const Checkpoint& checkpoint, Sampler& sampler, tune::Allo
   double spent = 0;
   for (size_t begin = 0; begin < rows.size();) {
     const SampleRow& first = rows[begin];
-    if (first.device != fingerprint(facts)) return other_run("another device");
+    if (first.device != fingerprint(device)) return other_run("another device");
     if (first.build != build_name()) return other_run("another build");
     const auto unit = units.find({first.parameters, first.dtype, first.cache});
     if (unit == units.end())
@@ -125,18 +125,18 @@ Result<TuningRun> run_tuning(std::span<const WeightedProblem> problems, Context&
       if (std::ranges::find(options.caches, name(cache)) != options.caches.end()) caches.push_back(cache);
     sampler_options.caches.fill(caches);
   }
-  METALLIC_TRY(Sampler sampler, Sampler::create(problems, context.facts(), context.executor(), context, sampler_options));
+  METALLIC_TRY(Sampler sampler, Sampler::create(problems, context.device(), context.executor(), context, sampler_options));
   allocation_options.seed = options.seed;
   tune::Allocation allocation = make_allocation(sampler, allocation_options);
   TuningRun sampled;
   double earlier_s = 0;
   if (checkpoint) {
-    METALLIC_TRY(earlier_s, resume(*checkpoint, sampler, allocation, context.facts()));
+    METALLIC_TRY(earlier_s, resume(*checkpoint, sampler, allocation, context.device()));
     sampled.rows = checkpoint->earlier();
   }
-  const DeviceFacts& facts = context.facts();
-  fmt::print(stderr, "measuring {} problems on {} ({}) for {:.3g} s\n", problems.size(), facts.model,
-             facts.backend == "cpu" ? fmt::format("{} threads", context.threads()) : facts.id, options.budget_s);
+  const DeviceInfo& device = context.device();
+  fmt::print(stderr, "measuring {} problems on {} ({}) for {:.3g} s\n", problems.size(), device.model,
+             device.backend == "cpu" ? fmt::format("{} threads", context.threads()) : device.id, options.budget_s);
   if (earlier_s > 0)
     fmt::print(stderr, "resuming with {} samples of {:.0f} s from {}\n", sampled.rows.size(), earlier_s,
                checkpoint->path().native());

@@ -76,7 +76,7 @@ Result<std::vector<CaseGroup>> listed_groups(const Options& options) {
   std::vector<CaseGroup> groups;
   for (const WeightedProblem& weighted : list) {
     Problem problem = weighted.problem;
-    problem.threads = options.device == "cpu" ? cpu::facts().cores : 1;
+    problem.threads = options.device == "cpu" ? cpu::device().cpu().cores : 1;
     const auto same = [&](const CaseGroup& g) { return g.op == problem.op() && g.dtype == problem.dtype; };
     auto group = std::ranges::find_if(groups, same);
     if (group == groups.end()) group = groups.insert(groups.end(), {problem.op(), problem.dtype, problem.out_dtype, {}, 0, {}});
@@ -112,12 +112,12 @@ class Runner {
  public:
   static Result<Runner> create(const std::string& device, bool peers) {
     Runner runner;
-    METALLIC_TRY(runner.facts_, find_device(device));
-    const bool on_cpu = runner.facts_.backend == "cpu";
+    METALLIC_TRY(runner.device_, find_device(device));
+    const bool on_cpu = runner.device_.backend == "cpu";
     if (!on_cpu) {
-      METALLIC_TRY(runner.stream_, cuda::make_stream(runner.facts_));
+      METALLIC_TRY(runner.stream_, cuda::make_stream(runner.device_));
     }
-    if (peers) runner.facts_.libraries = on_cpu ? cpu::libraries() : cuda::libraries();
+    if (peers) runner.device_.libraries = on_cpu ? cpu::libraries() : cuda::libraries();
     return runner;
   }
 
@@ -140,10 +140,10 @@ class Runner {
  private:
   const std::vector<Instance>& instances(Op op) {
     auto& known = instances_[op];
-    if (known.empty()) known = validation::instances(op, facts_);
+    if (known.empty()) known = validation::instances(op, device_);
     return known;
   }
-  DeviceFacts facts_;
+  DeviceInfo device_;
   std::unique_ptr<Executor> stream_;  // of a GPU
   std::map<Op, std::vector<Instance>> instances_;
   std::map<int, std::unique_ptr<cpu::Pool>> pools_;

@@ -120,7 +120,8 @@ Status BenchClient::shake_hands() {
   const JsonObject hello(*answer, in_quotes(program_) + ":");
   METALLIC_TRY(const int64_t protocol, hello.integer("protocol", 0, INT64_MAX));
   if (protocol != kBenchProtocol)
-    return fail(Code::unsupported, "{} speaks version {} of the bench protocol, this build speaks {}: use a gate of the same version",
+    return fail(Code::unsupported,
+                "{} speaks version {} of the bench protocol, this build speaks {}: use a gate of the same version",
                 in_quotes(program_), protocol, kBenchProtocol);
   METALLIC_TRY(build_, hello.text("build"));
   METALLIC_TRY(device_, hello.text("device"));

@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "base/build.h"
-#include "ops/label.h"
 #include "base/json.h"
+#include "ops/label.h"
 #include "ops/registry.h"
 #include "tuner/bench/idle.h"
 #include "tuner/bench/timer.h"
@@ -31,7 +31,8 @@ struct OpenKernel {
 
 class BenchWorker {
  public:
-  BenchWorker(const DeviceFacts& facts, Executor& executor, KernelSource& source) : facts_(facts), executor_(executor), source_(source) {}
+  BenchWorker(const DeviceInfo& device, Executor& executor, KernelSource& source)
+      : device_(device), executor_(executor), source_(source) {}
 
   Result<Json> answer(const std::string& line) {
     METALLIC_TRY(const Json parsed, parse_json(line, "request", kLongestRequest));
@@ -40,7 +41,7 @@ class BenchWorker {
     if (ask == "hello")
       return Json{{"protocol", kBenchProtocol},
                   {"build", build_name()},
-                  {"device", fingerprint(facts_)},
+                  {"device", fingerprint(device_)},
                   {"threads", executor_.threads()}};
     if (ask == "choose") return choose(request);
     if (ask == "open") return open(request);
@@ -67,8 +68,8 @@ class BenchWorker {
     const Variant* variant = find_variant(problem.op(), variant_name);
     const auto tuning = variant ? find_tuning(*variant, tuning_text) : std::nullopt;
     if (!tuning) return fail(Code::not_found, "this build has no variant {}@{}", variant_name, tuning_text);
-    if (variant->backend() != facts_.backend) return fail(Code::unsupported, "{} runs on another device", variant_name);
-    if (const auto reason = variant->rejects(problem, *tuning, facts_))
+    if (variant->backend() != device_.backend) return fail(Code::unsupported, "{} runs on another device", variant_name);
+    if (const auto reason = variant->rejects(problem, *tuning, device_))
       return fail(Code::unsupported, "{} rejects {}: {}", variant_name, label(problem), *reason);
     return std::pair(variant, *tuning);
   }
@@ -99,17 +100,17 @@ class BenchWorker {
         return fail(Code::invalid_argument, "request: cache {}: use warm or cold", in_quotes(cache));
       METALLIC_TRY(auto kernel, source_.prepare(problem, *choice.first, choice.second));
       kernels_.push_back({.problem = problem,
-                       .cache = cache == name(Cache::warm) ? Cache::warm : Cache::cold,
-                       .name = to_string(*choice.first, choice.second),
-                       .kernel = std::move(kernel)});
+                          .cache = cache == name(Cache::warm) ? Cache::warm : Cache::cold,
+                          .name = to_string(*choice.first, choice.second),
+                          .kernel = std::move(kernel)});
     }
     std::vector<OperandUse> uses;
     for (const OpenKernel& opened : kernels_) uses.push_back({opened.problem, opened.cache, opened.kernel->workspace()});
     // Not measured: both builds must rotate through equally many bytes.
-    METALLIC_TRY(operands_, Operands::create(uses, facts_, 2 * facts_.llc_bytes, static_cast<uint64_t>(seed), memory));
+    METALLIC_TRY(operands_, Operands::create(uses, device_, 2 * device_.cpu().llc_bytes, static_cast<uint64_t>(seed), memory));
     for (OpenKernel& opened : kernels_) {
       METALLIC_TRY(opened.seconds, checked_call(opened.problem, opened.cache, *opened.kernel, opened.name, *operands_, executor_,
-                                             static_cast<uint64_t>(seed)));
+                                                static_cast<uint64_t>(seed)));
     }
     sleep();
     return Json{{"arms", kernels_.size()}};
@@ -136,7 +137,7 @@ class BenchWorker {
     wait_until_idle();
   }
 
-  const DeviceFacts& facts_;
+  const DeviceInfo& device_;
   Executor& executor_;
   KernelSource& source_;
   std::vector<OpenKernel> kernels_;
@@ -145,8 +146,8 @@ class BenchWorker {
 
 }  // namespace
 
-void run_bench_worker(std::istream& in, std::ostream& out, const DeviceFacts& facts, Executor& executor, KernelSource& source) {
-  BenchWorker worker(facts, executor, source);
+void run_bench_worker(std::istream& in, std::ostream& out, const DeviceInfo& device, Executor& executor, KernelSource& source) {
+  BenchWorker worker(device, executor, source);
   for (std::string line; std::getline(in, line);) {
     const Result<Json> answer = worker.answer(line);
     const Json json = answer ? *answer : Json{{"error", answer.error().message}};

@@ -23,9 +23,9 @@
 #include <memory>
 #include <utility>
 
-#include "device/info.h"
 #include "base/executor.h"
 #include "base/status.h"
+#include "device/info.h"
 #include "ops/variant.h"
 
 namespace metallic {
@@ -44,6 +44,6 @@ class KernelSource {
 };
 
 /// Answers requests until `in` ends. All other threads of this process sleep before it answers "time".
-void run_bench_worker(std::istream& in, std::ostream& out, const DeviceFacts& facts, Executor& executor, KernelSource& source);
+void run_bench_worker(std::istream& in, std::ostream& out, const DeviceInfo& device, Executor& executor, KernelSource& source);
 
 }  // namespace metallic

@@ -9,10 +9,10 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "base/json.h"
 #include "device/cpu/cpu_info.h"
 #include "device/cpu/thread_pool.h"
 #include "ops/planner.h"
-#include "base/json.h"
 #include "ops/registry.h"
 #include "tuner/bench/bench_client.h"
 #include "tuner/bench/idle.h"
@@ -29,18 +29,18 @@ class NoPlanner final : public Planner {
 // Chooses the first variant that can run the problem.
 class FirstVariant final : public KernelSource {
  public:
-  explicit FirstVariant(const DeviceFacts& facts) : facts_(facts) {}
+  explicit FirstVariant(const DeviceInfo& device) : device_(device) {}
   Result<std::pair<const Variant*, Tuning>> choose(const Problem& problem) override {
     for (const Variant& variant : variants(problem.op()))
-      if (!variant.rejects(problem, variant.tunings[0], facts_)) return std::pair(&variant, variant.tunings[0]);
+      if (!variant.rejects(problem, variant.tunings[0], device_)) return std::pair(&variant, variant.tunings[0]);
     return fail(Code::unsupported, "none");
   }
   Result<std::unique_ptr<const Kernel>> prepare(const Problem& problem, const Variant& variant, const Tuning& tuning) override {
-    return variant.prepare(problem, tuning, facts_, planner_);
+    return variant.prepare(problem, tuning, device_, planner_);
   }
 
  private:
-  const DeviceFacts& facts_;
+  const DeviceInfo& device_;
   NoPlanner planner_;
 };
 
@@ -49,15 +49,15 @@ class BenchWorkerTest : public testing::Test {
   std::vector<Json> answers(const std::string& requests) {
     std::istringstream in(requests);
     std::ostringstream out;
-    FirstVariant source(facts_);
-    run_bench_worker(in, out, facts_, pool_, source);
+    FirstVariant source(device_);
+    run_bench_worker(in, out, device_, pool_, source);
     std::vector<Json> all;
     std::istringstream lines(out.str());
     for (std::string line; std::getline(lines, line);) all.push_back(Json::parse(line));
     return all;
   }
 
-  DeviceFacts facts_ = cpu::facts();
+  DeviceInfo device_ = cpu::device();
   cpu::Pool pool_{2};
 };
 
@@ -72,7 +72,7 @@ TEST_F(BenchWorkerTest, AnswersEachRequest) {
 )");
   ASSERT_EQ(all.size(), 6u);
   EXPECT_EQ(all[0]["protocol"], kBenchProtocol);
-  EXPECT_EQ(all[0]["device"], fingerprint(facts_));
+  EXPECT_EQ(all[0]["device"], fingerprint(device_));
   EXPECT_EQ(all[0]["threads"], 2);
   EXPECT_EQ(all[2], (Json{{"variant", "cpu_vec"}, {"tuning", "unroll=4"}})) << "the wanted kernel if it can run";
   EXPECT_EQ(all[3], all[1]) << "its own choice if the wanted one does not exist";

@@ -34,7 +34,7 @@ bool is_as_slow(int64_t bytes, const Reading& again, const Reading& fresh) {
 // Streams parts of a buffer: the first part again, the others in turn.
 class Streams {
  public:
-  Streams(int64_t most, const DeviceFacts& facts, Executor& executor) : most_(most), facts_(facts), executor_(executor) {}
+  Streams(int64_t most, const DeviceInfo& device, Executor& executor) : most_(most), device_(device), executor_(executor) {}
 
   double again(int64_t bytes) {
     hold(bytes);
@@ -67,13 +67,13 @@ class Streams {
 
   double read(int64_t place, int64_t bytes) {
     const auto begin = std::chrono::steady_clock::now();
-    stream_read(reinterpret_cast<const float*>(buffer_.data() + place), static_cast<size_t>(bytes) / sizeof(float), facts_,
+    stream_read(reinterpret_cast<const float*>(buffer_.data() + place), static_cast<size_t>(bytes) / sizeof(float), device_,
                 executor_);
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   }
 
   int64_t most_;
-  const DeviceFacts& facts_;
+  const DeviceInfo& device_;
   Executor& executor_;
   Buffer buffer_;
   int64_t place_ = 0;
@@ -90,11 +90,11 @@ ColdBytes cold_bytes(int64_t least, int64_t most, const Reading& again, const Re
   return {.bytes = std::min(bytes, most), .confirmed = false};
 }
 
-ColdBytes measure_cold_bytes(const DeviceFacts& facts, Executor& executor) {
+ColdBytes measure_cold_bytes(const DeviceInfo& device, Executor& executor) {
   constexpr int64_t kLeast = 16 << 20, kMost = 1 << 30, kPage = 4096;
-  const int64_t least = std::max(2 * facts.llc_bytes, kLeast) / kPage * kPage;
-  const int64_t most = facts.memory_bytes > 0 ? std::min(kMost, facts.memory_bytes / 10 / kPage * kPage) : kMost;
-  Streams streams(most, facts, executor);
+  const int64_t least = std::max(2 * device.cpu().llc_bytes, kLeast) / kPage * kPage;
+  const int64_t most = device.memory_bytes > 0 ? std::min(kMost, device.memory_bytes / 10 / kPage * kPage) : kMost;
+  Streams streams(most, device, executor);
   return cold_bytes(
       least, most, [&](int64_t bytes) { return streams.again(bytes); }, [&](int64_t bytes) { return streams.fresh(bytes); });
 }

@@ -5,14 +5,15 @@
 #include <cstdint>
 #include <functional>
 
-#include "device/info.h"
 #include "base/executor.h"
+#include "device/info.h"
 
 namespace metallic {
 
 struct ColdBytes {
-  int64_t bytes = 0;       ///< operands that rotate through this many bytes are cold at each use
-  bool confirmed = false;  ///< whether reading them again was measured to be as slow as memory; false if no size within the limit was
+  int64_t bytes = 0;  ///< operands that rotate through this many bytes are cold at each use
+  bool confirmed =
+      false;  ///< whether reading them again was measured to be as slow as memory; false if no size within the limit was
 };
 
 /// The search, without the measuring. `again(bytes)` and `fresh(bytes)` return the seconds of streaming that many bytes: the
@@ -24,6 +25,6 @@ ColdBytes cold_bytes(int64_t least, int64_t most, const std::function<double(int
 
 /// Searches by measuring, from twice the reported last-level cache, at least 16 MiB, up to 1 GiB or a tenth of the memory.
 /// Touches 256 MiB and, if the reported size is right, makes eighteen passes over the result's bytes. Throws std::bad_alloc.
-ColdBytes measure_cold_bytes(const DeviceFacts& facts, Executor& executor);
+ColdBytes measure_cold_bytes(const DeviceInfo& device, Executor& executor);
 
 }  // namespace metallic

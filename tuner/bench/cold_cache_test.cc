@@ -67,14 +67,14 @@ TEST(ColdBytes, WithstandNoise) {
 }
 
 TEST(ColdBytes, AreMeasured) {
-  const DeviceFacts facts = cpu::facts();
+  const DeviceInfo device = cpu::device();
   cpu::Pool pool(2);
   const auto begin = std::chrono::steady_clock::now();
-  const ColdBytes cold = measure_cold_bytes(facts, pool);
+  const ColdBytes cold = measure_cold_bytes(device, pool);
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   RecordProperty("bytes", std::to_string(cold.bytes));
   RecordProperty("seconds", std::to_string(seconds));
-  EXPECT_GE(cold.bytes, std::min(16 * kMiB, facts.memory_bytes / 10 - 4096));
+  EXPECT_GE(cold.bytes, std::min(16 * kMiB, device.memory_bytes / 10 - 4096));
   EXPECT_LE(cold.bytes, kGiB);
   EXPECT_LT(seconds, 20) << "a fraction of a second on an idle machine";
 }

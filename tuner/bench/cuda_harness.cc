@@ -8,10 +8,10 @@
 #include "device/cuda/event.h"
 #include "device/cuda/memory.h"
 #include "ops/label.h"
-#include "tuner/verify/oracle.h"
 #include "tuner/bench/cuda_roofline.h"
 #include "tuner/bench/gpu_clock_monitor.h"
 #include "tuner/bench/timer.h"
+#include "tuner/verify/oracle.h"
 #endif
 
 namespace metallic::cuda {
@@ -68,9 +68,9 @@ std::vector<std::byte> read_output(const Problem& problem, const Args& args, uin
 // Operands lie on the device as they lie in a copy in this process' memory, which the oracle reads.
 class CudaHarness final : public Harness {
  public:
-  CudaHarness(Operands operands, Memory memory, Memory flush, Interval interval, const DeviceFacts& facts, Executor& executor,
-            const HarnessOptions& options)
-      : facts_(facts),
+  CudaHarness(Operands operands, Memory memory, Memory flush, Interval interval, const DeviceInfo& device, Executor& executor,
+              const HarnessOptions& options)
+      : device_(device),
         operands_(std::move(operands)),
         memory_(std::move(memory)),
         flush_(std::move(flush)),
@@ -79,7 +79,7 @@ class CudaHarness final : public Harness {
         stream_(static_cast<cudaStream_t>(executor.stream())),
         seed_(options.seed),
         min_sample_s_(options.min_sample_s > 0 ? options.min_sample_s : kArm),
-        watch_(facts) {
+        watch_(device) {
     // Results are copied ten times as fast from there; where it is too much memory to pin, they are copied all the same.
     pinned_ = cudaHostRegister(operands_.memory().data(), operands_.memory().size(), cudaHostRegisterDefault) == cudaSuccess;
     cudaGetLastError();
@@ -121,7 +121,7 @@ class CudaHarness final : public Harness {
 
   // The median of some, as the candidates' times are.
   Result<std::optional<double>> roofline_s(const Problem& problem, Cache cache) override {
-    const auto kernel = mover(problem, facts_);
+    const auto kernel = mover(problem, device_);
     std::array<double, 9> seconds;
     METALLIC_TRY(double call_s, replayed(problem, cache, *kernel, kLeastCalls));
     for (double& each : seconds) {
@@ -171,7 +171,7 @@ class CudaHarness final : public Harness {
     return std::max(seconds, 1e-9) / static_cast<double>(calls);
   }
 
-  DeviceFacts facts_;
+  DeviceInfo device_;
   Operands operands_;
   Memory memory_, flush_;
   Interval interval_;
@@ -185,23 +185,24 @@ class CudaHarness final : public Harness {
 
 }  // namespace
 
-Result<std::unique_ptr<Harness>> make_harness(std::span<const OperandUse> uses, const DeviceFacts& facts, Executor& executor,
-                                          const HarnessOptions& options) {
+Result<std::unique_ptr<Harness>> make_harness(std::span<const OperandUse> uses, const DeviceInfo& device, Executor& executor,
+                                              const HarnessOptions& options) {
   // Twice the L2 cache between two uses of a place, and before the first.
-  const int64_t cold_bytes = 2 * facts.llc_bytes / 4096 * 4096 + 4096;
-  METALLIC_TRY(Operands operands, Operands::create(uses, facts, cold_bytes, options.seed));
+  const int64_t cold_bytes = 2 * device.cuda().l2_bytes / 4096 * 4096 + 4096;
+  METALLIC_TRY(Operands operands, Operands::create(uses, device, cold_bytes, options.seed));
   METALLIC_TRY(Memory memory, Memory::allocate(operands.memory().size()));
   METALLIC_TRY(Memory flush, Memory::allocate(static_cast<size_t>(cold_bytes)));
   METALLIC_TRY(Interval interval, Interval::create());
   METALLIC_CUDA(cudaMemcpy(memory.data(), operands.memory().data(), memory.bytes(), cudaMemcpyHostToDevice));
-  return std::make_unique<CudaHarness>(std::move(operands), std::move(memory), std::move(flush), std::move(interval), facts,
-                                     executor, options);
+  return std::make_unique<CudaHarness>(std::move(operands), std::move(memory), std::move(flush), std::move(interval), device,
+                                       executor, options);
 }
 
 #else
 
-Result<std::unique_ptr<Harness>> make_harness(std::span<const OperandUse>, const DeviceFacts& facts, Executor&, const HarnessOptions&) {
-  return fail(Code::unsupported, "device {}: this build has no CUDA (nvcc was not found)", in_quotes(facts.id));
+Result<std::unique_ptr<Harness>> make_harness(std::span<const OperandUse>, const DeviceInfo& device, Executor&,
+                                              const HarnessOptions&) {
+  return fail(Code::unsupported, "device {}: this build has no CUDA (nvcc was not found)", in_quotes(device.id));
 }
 
 #endif

@@ -58,8 +58,8 @@ __global__ void multiply_add(float* never, int rounds) {
 }
 
 // Blocks for so many chunks: some for each multiprocessor, no more than there is work for.
-dim3 blocks_for(size_t count, const DeviceFacts& facts) {
-  const size_t wanted = (count + kThreads - 1) / kThreads, most = static_cast<size_t>(kBlocksOfProcessor * facts.cores);
+dim3 blocks_for(size_t count, const DeviceInfo& device) {
+  const size_t wanted = (count + kThreads - 1) / kThreads, most = static_cast<size_t>(kBlocksOfProcessor * device.cuda().num_sms);
   return dim3(static_cast<unsigned>(std::clamp<size_t>(wanted, 1, most)));
 }
 
@@ -70,20 +70,20 @@ dim3 blocks_to_copy(size_t count) {
 
 class Mover final : public Kernel {
  public:
-  Mover(const Problem& problem, const DeviceFacts& facts) : facts_(facts), copies_(problem.op() == Op::softmax) {
+  Mover(const Problem& problem, const DeviceInfo& device) : device_(device), copies_(problem.op() == Op::softmax) {
     operand_ = problem.op() == Op::matmul && !problem.matmul().weights_in_a() ? 1 : 0;
     const auto bytes = operand_bytes(problem);
     chunks_ = static_cast<size_t>(bytes[static_cast<size_t>(operand_)]) / 16;
   }
   Code run(const Args& args, std::byte*, Executor& executor) const override {
-    const Grid grid{.blocks = copies_ ? blocks_to_copy(chunks_) : blocks_for(chunks_, facts_), .threads = kThreads};
+    const Grid grid{.blocks = copies_ ? blocks_to_copy(chunks_) : blocks_for(chunks_, device_), .threads = kThreads};
     const auto* from = static_cast<const uint4*>(args.in[operand_]);
     if (copies_) return launch(copy, grid, executor, from, static_cast<uint4*>(args.out), chunks_);
     return launch(read, grid, executor, from, chunks_, static_cast<unsigned*>(args.out));
   }
 
  private:
-  DeviceFacts facts_;
+  DeviceInfo device_;
   bool copies_;
   int operand_;
   size_t chunks_;
@@ -91,13 +91,13 @@ class Mover final : public Kernel {
 
 }  // namespace
 
-std::unique_ptr<const Kernel> mover(const Problem& problem, const DeviceFacts& facts) {
-  return std::make_unique<Mover>(problem, facts);
+std::unique_ptr<const Kernel> mover(const Problem& problem, const DeviceInfo& device) {
+  return std::make_unique<Mover>(problem, device);
 }
 
-Result<Roofline> measure_roofline(const DeviceFacts& facts, Executor& executor) {
+Result<Roofline> measure_roofline(const DeviceInfo& device, Executor& executor) {
   const auto stream = static_cast<cudaStream_t>(executor.stream());
-  const auto bytes = static_cast<size_t>(std::clamp<int64_t>(8 * facts.llc_bytes, 64 << 20, facts.memory_bytes / 8)) / 16 * 16;
+  const auto bytes = static_cast<size_t>(std::clamp<int64_t>(8 * device.cuda().l2_bytes, 64 << 20, device.memory_bytes / 8)) / 16 * 16;
   METALLIC_TRY(const Memory from, Memory::allocate(bytes));
   METALLIC_TRY(const Memory to, Memory::allocate(bytes));
   METALLIC_CUDA(cudaMemset(from.data(), 0x5a, bytes));
@@ -108,7 +108,7 @@ Result<Roofline> measure_roofline(const DeviceFacts& facts, Executor& executor) 
     double least = std::numeric_limits<double>::infinity();
     for (int i = 0; i < 7; ++i) {
       METALLIC_CUDA(cudaEventRecord(begin, stream));
-      if (const Code code = run(); code != Code::ok) return fail(code, "{} cannot be measured", in_quotes(facts.id));
+      if (const Code code = run(); code != Code::ok) return fail(code, "{} cannot be measured", in_quotes(device.id));
       METALLIC_CUDA(cudaEventRecord(end, stream));
       METALLIC_CUDA(cudaEventSynchronize(end));
       float ms = 0;
@@ -118,7 +118,7 @@ Result<Roofline> measure_roofline(const DeviceFacts& facts, Executor& executor) 
     return least;
   };
   const size_t chunks = bytes / 16;
-  const Grid to_read{.blocks = blocks_for(chunks, facts), .threads = kThreads},
+  const Grid to_read{.blocks = blocks_for(chunks, device), .threads = kThreads},
       to_copy{.blocks = blocks_to_copy(chunks), .threads = kThreads};
   const auto* source = reinterpret_cast<const uint4*>(from.data());
   METALLIC_TRY(const double reading, least_seconds([&] {
@@ -128,14 +128,14 @@ Result<Roofline> measure_roofline(const DeviceFacts& facts, Executor& executor) 
                  return launch(copy, to_copy, executor, source, reinterpret_cast<uint4*>(to.data()), chunks);
                }));
   constexpr int kRounds = 4096, kWarps = 16;
-  const Grid all{.blocks = dim3(static_cast<unsigned>(facts.cores)), .threads = 32 * kWarps};
+  const Grid all{.blocks = dim3(static_cast<unsigned>(device.cuda().num_sms)), .threads = 32 * kWarps};
   METALLIC_TRY(const double multiplying,
                least_seconds([&] { return launch(multiply_add, all, executor, reinterpret_cast<float*>(to.data()), kRounds); }));
   cudaEventDestroy(begin);
   cudaEventDestroy(end);
   return Roofline{.read_bytes_per_s = static_cast<double>(bytes) / reading,
                   .copy_bytes_per_s = 2 * static_cast<double>(bytes) / copying,
-                  .flops_per_s = 2.0 * 16 * 8 * 16 * 8 * kRounds * kWarps * facts.cores / multiplying};
+                  .flops_per_s = 2.0 * 16 * 8 * 16 * 8 * kRounds * kWarps * device.cuda().num_sms / multiplying};
 }
 
 }  // namespace metallic::cuda

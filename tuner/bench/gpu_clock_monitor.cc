@@ -37,7 +37,7 @@ NoiseRecord GpuCalm::record() const {
   return record;
 }
 
-GpuWatch::GpuWatch(const DeviceFacts& facts) : clocks_(cuda::Clocks::of(facts)), begin_s_(now_s()) {}
+GpuWatch::GpuWatch(const DeviceInfo& device) : clocks_(cuda::Clocks::of(device)), begin_s_(now_s()) {}
 
 void GpuWatch::look() {
   const double begin = now_s();

@@ -23,7 +23,7 @@ class GpuCalm {
 
 class GpuWatch {
  public:
-  explicit GpuWatch(const DeviceFacts& facts);
+  explicit GpuWatch(const DeviceInfo& device);
 
   /// Call while the GPU works, and the calling thread would wait for it: a reading takes some µs, all of them at most a
   /// twentieth of the time since the watch began.

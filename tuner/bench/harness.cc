@@ -3,9 +3,9 @@
 
 #include <algorithm>
 
-#include "tuner/bench/noise_monitor.h"
 #include "tuner/bench/clock.h"
 #include "tuner/bench/cold_cache.h"
+#include "tuner/bench/noise_monitor.h"
 #include "tuner/bench/timer.h"
 
 namespace metallic {
@@ -40,12 +40,12 @@ class CpuHarness final : public Harness {
 
 }  // namespace
 
-Result<std::unique_ptr<Harness>> make_harness(std::span<const OperandUse> uses, const DeviceFacts& facts, Executor& executor,
-                                          const HarnessOptions& options) {
-  if (facts.backend == "cuda") return cuda::make_harness(uses, facts, executor, options);
+Result<std::unique_ptr<Harness>> make_harness(std::span<const OperandUse> uses, const DeviceInfo& device, Executor& executor,
+                                              const HarnessOptions& options) {
+  if (device.backend == "cuda") return cuda::make_harness(uses, device, executor, options);
   const bool cold = std::ranges::any_of(uses, [](const OperandUse& use) { return use.cache == Cache::cold; });
   METALLIC_TRY(Operands operands,
-               Operands::create(uses, facts, cold ? measure_cold_bytes(facts, executor).bytes : 0, options.seed));
+               Operands::create(uses, device, cold ? measure_cold_bytes(device, executor).bytes : 0, options.seed));
   return std::make_unique<CpuHarness>(std::move(operands), executor, options);
 }
 

@@ -7,8 +7,8 @@
 #include <string_view>
 #include <utility>
 
-#include "device/info.h"
 #include "base/executor.h"
+#include "device/info.h"
 #include "profile/noise.h"
 #include "tuner/bench/operands.h"
 
@@ -45,13 +45,13 @@ struct HarnessOptions {
 };
 
 /// The harness of the executor's device. The executor must outlive it. Errors: out_of_memory if the operands do not fit.
-Result<std::unique_ptr<Harness>> make_harness(std::span<const OperandUse> uses, const DeviceFacts& facts, Executor& executor,
-                                          const HarnessOptions& options);
+Result<std::unique_ptr<Harness>> make_harness(std::span<const OperandUse> uses, const DeviceInfo& device, Executor& executor,
+                                              const HarnessOptions& options);
 
 namespace cuda {
 /// The same for a CUDA device.
-Result<std::unique_ptr<Harness>> make_harness(std::span<const OperandUse> uses, const DeviceFacts& facts, Executor& executor,
-                                          const HarnessOptions& options);
+Result<std::unique_ptr<Harness>> make_harness(std::span<const OperandUse> uses, const DeviceInfo& device, Executor& executor,
+                                              const HarnessOptions& options);
 }  // namespace cuda
 
 }  // namespace metallic

@@ -30,7 +30,7 @@ bool is_cold(const Problem& problem, Cache cache, size_t operand) {
 
 std::string_view name(Cache cache) { return cache == Cache::warm ? "warm" : "cold"; }
 
-Result<Operands> Operands::create(std::span<const OperandUse> uses, const DeviceFacts& facts, int64_t cold_bytes, uint64_t seed,
+Result<Operands> Operands::create(std::span<const OperandUse> uses, const DeviceInfo& device, int64_t cold_bytes, uint64_t seed,
                                   std::optional<int> shared_file) {
   Operands operands;
   operands.cold_bytes_ = static_cast<size_t>(cold_bytes);
@@ -40,8 +40,8 @@ Result<Operands> Operands::create(std::span<const OperandUse> uses, const Device
     const auto bytes = operand_bytes(use.problem);
     for (size_t i = 0; i < bytes.size(); ++i) {
       size_t& size = sizes[i == kOut ? 0 : static_cast<size_t>(use.problem.dtype)][i];
-      size =
-          std::max(size, static_cast<size_t>(bytes[i]) + kJitter + (is_cold(use.problem, use.cache, i) ? operands.cold_bytes_ : 0));
+      size = std::max(size,
+                      static_cast<size_t>(bytes[i]) + kJitter + (is_cold(use.problem, use.cache, i) ? operands.cold_bytes_ : 0));
     }
     scratch = std::max(scratch, use.workspace);
   }
@@ -49,10 +49,10 @@ Result<Operands> Operands::create(std::span<const OperandUse> uses, const Device
   for (size_t type = 0; type < sizes.size(); ++type)
     for (size_t i = 0; i < 4; ++i) offsets[type][i] = std::exchange(total, total + round_to_pages(sizes[type][i]));
   const size_t workspace_offset = std::exchange(total, total + scratch);
-  if (facts.memory_bytes > 0 && static_cast<double>(total) > 0.8 * static_cast<double>(facts.memory_bytes))
+  if (device.memory_bytes > 0 && static_cast<double>(total) > 0.8 * static_cast<double>(device.memory_bytes))
     return fail(Code::out_of_memory,
                 "the problems need {:.1f} GiB of operands and this machine has {:.1f} GiB: use smaller shapes",
-                static_cast<double>(total) / (1 << 30), static_cast<double>(facts.memory_bytes) / (1 << 30));
+                static_cast<double>(total) / (1 << 30), static_cast<double>(device.memory_bytes) / (1 << 30));
   if (shared_file) {
     METALLIC_TRY(operands.memory_, Buffer::shared(*shared_file, total));
   } else {
@@ -76,9 +76,7 @@ void Operands::align(uint64_t random) {
   }
 }
 
-void Operands::seek(int64_t position) {
-  position_ = round_to_pages(std::min(static_cast<size_t>(position), cold_bytes_));
-}
+void Operands::seek(int64_t position) { position_ = round_to_pages(std::min(static_cast<size_t>(position), cold_bytes_)); }
 
 Args Operands::next(const Problem& problem, Cache cache) {
   const auto bytes = operand_bytes(problem);

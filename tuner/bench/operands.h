@@ -9,10 +9,10 @@
 #include <string_view>
 #include <vector>
 
-#include "device/info.h"
 #include "base/dtype.h"
-#include "ops/problem.h"
 #include "base/status.h"
+#include "device/info.h"
+#include "ops/problem.h"
 #include "ops/variant.h"
 #include "tuner/bench/buffer.h"
 
@@ -32,22 +32,23 @@ struct OperandUse {
 /// warm operand is at the start of its region, a cold one at a moving position.
 class Operands {
  public:
-  /// Cold operands rotate through `cold_bytes`, see cold_cache.h. Equal seeds give equal numbers. With `shared_file` the memory is
-  /// that file, so that processes use the same pages. Errors: out_of_memory if this machine has too little memory; io for the file.
-  static Result<Operands> create(std::span<const OperandUse> uses, const DeviceFacts& facts, int64_t cold_bytes, uint64_t seed,
+  /// Cold operands rotate through `cold_bytes`, see cold_cache.h. Equal seeds give equal numbers. With `shared_file` the memory
+  /// is that file, so that processes use the same pages. Errors: out_of_memory if this machine has too little memory; io for the
+  /// file.
+  static Result<Operands> create(std::span<const OperandUse> uses, const DeviceInfo& device, int64_t cold_bytes, uint64_t seed,
                                  std::optional<int> shared_file = {});
 
-  /// Chooses a new address for each operand by a random number: a multiple of 64 bytes within 16 pages or, one time in four, of 16
-  /// bytes, as malloc returns. Relative addresses make some kernels up to 1.8 times as slow (softmax f32 on Zen 4); fixed ones would
-  /// bias the ranking of a whole run.
+  /// Chooses a new address for each operand by a random number: a multiple of 64 bytes within 16 pages or, one time in four, of
+  /// 16 bytes, as malloc returns. Relative addresses make some kernels up to 1.8 times as slow (softmax f32 on Zen 4); fixed ones
+  /// would bias the ranking of a whole run.
   void align(uint64_t random);
 
   /// The operands of the next call. Cold ones advance by the largest cold operand's size, rounded up to a page to keep the
   /// alignment.
   Args next(const Problem& problem, Cache cache);
 
-  /// The position of the next cold operands, in bytes. Processes that share memory pass it on: the bytes that one has just read are
-  /// warm for the other.
+  /// The position of the next cold operands, in bytes. Processes that share memory pass it on: the bytes that one has just read
+  /// are warm for the other.
   int64_t position() const { return static_cast<int64_t>(position_); }
   void seek(int64_t position);
 
@@ -65,8 +66,8 @@ class Operands {
   std::array<size_t, 4> offsets_{};
 };
 
-/// Fills the output with NaN, so that elements that a kernel does not write are detected. If the kernel reads the output (beta ≠ 0)
-/// it gets random numbers instead, which are returned.
+/// Fills the output with NaN, so that elements that a kernel does not write are detected. If the kernel reads the output (beta ≠
+/// 0) it gets random numbers instead, which are returned.
 std::vector<std::byte> prepare_output(const Problem& problem, const Args& args, uint64_t seed);
 
 }  // namespace metallic

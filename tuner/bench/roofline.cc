@@ -11,11 +11,11 @@
 #include <chrono>
 
 #include "device/cpu/isa.h"
-#include "tuner/verify/oracle.h"
 #include "ops/partition.h"
 #include "tuner/bench/buffer.h"
 #include "tuner/bench/cuda_roofline.h"
 #include "tuner/bench/stream.h"
+#include "tuner/verify/oracle.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace metallic::HWY_NAMESPACE {
@@ -68,20 +68,20 @@ double least_seconds(int runs, const Callable& callable) {
 
 }  // namespace
 
-Roofline measure_roofline(const DeviceFacts& facts, Executor& executor) {
+Roofline measure_roofline(const DeviceInfo& device, Executor& executor) {
 #ifdef METALLIC_WITH_CUDA
-  if (facts.backend == "cuda") return cuda::measure_roofline(facts, executor).value_or(Roofline{});
+  if (device.backend == "cuda") return cuda::measure_roofline(device, executor).value_or(Roofline{});
 #endif
   const auto threads = static_cast<size_t>(executor.threads());
-  const size_t count = static_cast<size_t>(std::clamp<int64_t>(4 * facts.llc_bytes, 64 << 20, 512 << 20)) / sizeof(float);
+  const size_t count = static_cast<size_t>(std::clamp<int64_t>(4 * device.cpu().llc_bytes, 64 << 20, 512 << 20)) / sizeof(float);
   Buffer source(count * sizeof(float)), target(count * sizeof(float));
   fill_random(DType::f32, source.data(), count, 1);
   const auto* from = reinterpret_cast<const float*>(source.data());
   auto* to = reinterpret_cast<float*>(target.data());
   std::vector<float> sinks(threads * 16);
 
-  const auto copy = cpu::pick(HWY_DISPATCH_TABLE(copy_stream), facts.isa_bit);
-  const auto fma = cpu::pick(HWY_DISPATCH_TABLE(multiply_add), facts.isa_bit);
+  const auto copy = cpu::pick(HWY_DISPATCH_TABLE(copy_stream), device.cpu().hwy_target);
+  const auto fma = cpu::pick(HWY_DISPATCH_TABLE(multiply_add), device.cpu().hwy_target);
   const auto copy_all = [&] {
     executor.parallel(threads, [&](size_t task) {
       const Share part = share(static_cast<int64_t>(count / 64), static_cast<int64_t>(threads), static_cast<int64_t>(task));
@@ -90,7 +90,7 @@ Roofline measure_roofline(const DeviceFacts& facts, Executor& executor) {
   };
   const double bytes = static_cast<double>(count * sizeof(float));
   Roofline roofline;
-  roofline.read_bytes_per_s = bytes / least_seconds(7, [&] { stream_read(from, count, facts, executor); });
+  roofline.read_bytes_per_s = bytes / least_seconds(7, [&] { stream_read(from, count, device, executor); });
   roofline.copy_bytes_per_s = 2 * bytes / least_seconds(7, copy_all);
   double flops = 0;
   const double seconds = least_seconds(5, [&] {

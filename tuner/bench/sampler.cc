@@ -7,18 +7,18 @@
 
 #include "base/build.h"
 #include "ops/label.h"
-#include "ops/variant.h"
 #include "ops/registry.h"
+#include "ops/variant.h"
 #include "tuner/bench/idle.h"
 
 namespace metallic {
 
-Sampler::Sampler(const DeviceFacts& facts, Executor& executor, const SamplerOptions& options)
-    : facts_(facts), executor_(executor), seed_(options.seed), random_(options.seed) {}
+Sampler::Sampler(const DeviceInfo& device, Executor& executor, const SamplerOptions& options)
+    : device_(device), executor_(executor), seed_(options.seed), random_(options.seed) {}
 
-Result<Sampler> Sampler::create(std::span<const WeightedProblem> problems, const DeviceFacts& facts, Executor& executor,
+Result<Sampler> Sampler::create(std::span<const WeightedProblem> problems, const DeviceInfo& device, Executor& executor,
                                 Planner& planner, const SamplerOptions& options) {
-  Sampler sampler(facts, executor, options);
+  Sampler sampler(device, executor, options);
   for (const WeightedProblem& problem : problems) METALLIC_CHECK(sampler.add_units(problem, planner, options));
   if (sampler.units_.empty()) return fail(Code::unsupported, "no candidate accepts any of the problems");
   sampler.checked_.resize(sampler.units_.size());
@@ -29,7 +29,8 @@ Result<Sampler> Sampler::create(std::span<const WeightedProblem> problems, const
     for (const TimedCandidate& candidate : unit.candidates) workspace = std::max(workspace, candidate.kernel->workspace());
     uses.push_back({unit.problem, unit.cache, workspace});
   }
-  METALLIC_TRY(sampler.harness_, make_harness(uses, facts, executor, {.seed = options.seed, .min_sample_s = options.min_sample_s}));
+  METALLIC_TRY(sampler.harness_,
+               make_harness(uses, device, executor, {.seed = options.seed, .min_sample_s = options.min_sample_s}));
   return sampler;
 }
 
@@ -38,17 +39,18 @@ Status Sampler::add_units(const WeightedProblem& source, Planner& planner, const
   problem.threads = executor_.threads();
   double needed = 0;
   for (const int64_t operand : operand_bytes(problem)) needed += static_cast<double>(operand);
-  if (facts_.memory_bytes > 0 && needed > 0.7 * static_cast<double>(facts_.memory_bytes))
+  if (device_.memory_bytes > 0 && needed > 0.7 * static_cast<double>(device_.memory_bytes))
     return fail(Code::out_of_memory, "{} needs {:.1f} GiB of operands and this machine has {:.1f} GiB: use a smaller shape",
-                label(problem), needed / (1 << 30), static_cast<double>(facts_.memory_bytes) / (1 << 30));
+                label(problem), needed / (1 << 30), static_cast<double>(device_.memory_bytes) / (1 << 30));
   const auto& caches = options.caches[static_cast<size_t>(problem.op())];
   for (const Cache cache : caches) {
     SampledUnit unit{
         .problem = problem, .cache = cache, .weight = source.weight / static_cast<double>(caches.size()), .candidates = {}};
     for (const Variant& variant : variants(problem.op()))
       for (const Tuning& tuning : variant.tunings) {
-        if (variant.backend() != facts_.backend || !options.wanted(variant) || variant.rejects(problem, tuning, facts_)) continue;
-        METALLIC_TRY(auto kernel, variant.prepare(problem, tuning, facts_, planner));
+        if (variant.backend() != device_.backend || !options.wanted(variant) || variant.rejects(problem, tuning, device_))
+          continue;
+        METALLIC_TRY(auto kernel, variant.prepare(problem, tuning, device_, planner));
         unit.candidates.push_back({.variant = &variant, .tuning = tuning, .kernel = std::move(kernel)});
       }
     if (!unit.candidates.empty()) units_.push_back(std::move(unit));
@@ -56,11 +58,11 @@ Status Sampler::add_units(const WeightedProblem& source, Planner& planner, const
   return {};
 }
 
-// Threads of a library spin for more work after a call (OpenBLAS for 100 ms, oneDNN for 12 ms). A candidate on other threads waits
-// until these sleep. Ours are told to rest. Libraries keep their settings: without spinning, oneDNN is 15 times slower on small
-// shapes.
+// Threads of a library spin for more work after a call (OpenBLAS for 100 ms, oneDNN for 12 ms). A candidate on other threads
+// waits until these sleep. Ours are told to rest. Libraries keep their settings: without spinning, oneDNN is 15 times slower on
+// small shapes.
 void Sampler::quiesce_for(const Variant& next) {
-  if (next.library() == last_library_ || facts_.backend != "cpu") return;
+  if (next.library() == last_library_ || device_.backend != "cpu") return;
   executor_.rest();
   wait_until_idle();
   last_library_ = next.library();
@@ -70,7 +72,8 @@ void Sampler::quiesce_for(const Variant& next) {
 Status Sampler::check(SampledUnit& unit) {
   for (TimedCandidate& candidate : unit.candidates) {
     quiesce_for(*candidate.variant);
-    const auto seconds = harness_->checked_call(unit.problem, unit.cache, *candidate.kernel, to_string(*candidate.variant, candidate.tuning));
+    const auto seconds =
+        harness_->checked_call(unit.problem, unit.cache, *candidate.kernel, to_string(*candidate.variant, candidate.tuning));
     if (!seconds && candidate.variant->library().empty()) return tl::unexpected(seconds.error());
     if (seconds)
       candidate.seconds = *seconds;
@@ -87,10 +90,10 @@ SampleRow Sampler::row_of(const SampledUnit& unit, const TimedCandidate& candida
   row.parameters = label(unit.problem);
   row.dtype = std::string(name(unit.problem.dtype));
   row.tuning = to_string(candidate.tuning);
-  row.target = facts_.isa;
+  row.target = device_.isa();
   row.threads = unit.problem.threads;
   row.cache = std::string(name(unit.cache));
-  row.device = fingerprint(facts_);
+  row.device = fingerprint(device_);
   row.build = std::string(build_name());
   row.op = std::string(name(unit.problem.op()));
   row.seed = static_cast<int64_t>(seed_);

@@ -10,12 +10,12 @@
 #include <string>
 #include <vector>
 
-#include "device/info.h"
 #include "base/executor.h"
-#include "ops/planner.h"
 #include "base/status.h"
-#include "tuner/io/records.h"
+#include "device/info.h"
+#include "ops/planner.h"
 #include "tuner/bench/harness.h"
+#include "tuner/io/records.h"
 #include "tuner/workloads/weighted_problems.h"
 
 namespace metallic {
@@ -50,7 +50,7 @@ class Sampler {
  public:
   /// Prepares all candidates of all problems and their operands. Executor and planner must outlive the sampler. Errors:
   /// unsupported if no candidate accepts any of the problems; out_of_memory.
-  static Result<Sampler> create(std::span<const WeightedProblem> problems, const DeviceFacts& facts, Executor& executor,
+  static Result<Sampler> create(std::span<const WeightedProblem> problems, const DeviceInfo& device, Executor& executor,
                                 Planner& planner, const SamplerOptions& options);
 
   const std::vector<SampledUnit>& units() const { return units_; }
@@ -59,9 +59,9 @@ class Sampler {
   void resume(size_t unit, int64_t blocks) { units_[unit].blocks = blocks; }
 
   /// Times one block: the live candidates in random order, all at the same addresses, which differ from block to block. The first
-  /// call for a unit checks each candidate's result against the oracle. A wrong result of a library excludes that candidate; one of
-  /// ours is an error. Waits a little if the machine is disturbed, see noise_monitor.h. If libraries are candidates, waits up to
-  /// 0.3 s for the threads of the previous one to sleep.
+  /// call for a unit checks each candidate's result against the oracle. A wrong result of a library excludes that candidate; one
+  /// of ours is an error. Waits a little if the machine is disturbed, see noise_monitor.h. If libraries are candidates, waits up
+  /// to 0.3 s for the threads of the previous one to sleep.
   Result<std::vector<SampleRow>> time_block(size_t unit, const std::vector<bool>& live);
 
   /// Seconds of moving the bytes of a unit's problem, see Harness.
@@ -70,13 +70,13 @@ class Sampler {
   NoiseRecord noise() const { return harness_->noise(); }
 
  private:
-  Sampler(const DeviceFacts& facts, Executor& executor, const SamplerOptions& options);
+  Sampler(const DeviceInfo& device, Executor& executor, const SamplerOptions& options);
   Status add_units(const WeightedProblem& problem, Planner& planner, const SamplerOptions& options);
   Status check(SampledUnit& unit);
   void quiesce_for(const Variant& next);
   SampleRow row_of(const SampledUnit& unit, const TimedCandidate& candidate) const;
 
-  DeviceFacts facts_;
+  DeviceInfo device_;
   Executor& executor_;
   uint64_t seed_;
   std::mt19937_64 random_;

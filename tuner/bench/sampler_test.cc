@@ -8,8 +8,8 @@
 #include <set>
 
 #include "device/cpu/cpu_info.h"
-#include "device/peers/cpu_libraries.h"
 #include "device/cpu/thread_pool.h"
+#include "device/peers/cpu_libraries.h"
 #include "ops/label.h"
 #include "ops/registry.h"
 #include "tuner/bench/idle.h"
@@ -28,7 +28,7 @@ class SamplerTest : public testing::Test {
   Result<Sampler> create(std::initializer_list<std::string_view> labels, const SamplerOptions& options) {
     std::vector<WeightedProblem> problems;
     for (const auto text : labels) problems.push_back({.problem = *parse_label(text)});
-    return Sampler::create(problems, facts_, pool_, planner_, options);
+    return Sampler::create(problems, device_, pool_, planner_, options);
   }
 
   // Four blocks of each unit in turn, with all candidates.
@@ -54,7 +54,7 @@ class SamplerTest : public testing::Test {
   }
 
   static constexpr int kBlocks = 4;
-  DeviceFacts facts_ = cpu::facts();
+  DeviceInfo device_ = cpu::device();
   cpu::Pool pool_{2};
   NoPlanner planner_;
 };
@@ -73,13 +73,13 @@ std::map<std::tuple<std::string, std::string, int64_t>, Block> blocks_of(const s
   return blocks;
 }
 
-std::set<std::string> all_candidates(std::string_view text, const DeviceFacts& facts) {
+std::set<std::string> all_candidates(std::string_view text, const DeviceInfo& device) {
   Problem problem = *parse_label(text);
   problem.threads = 2;
   std::set<std::string> all;
   for (const Variant& variant : variants(problem.op()))
     for (const Tuning& tuning : variant.tunings)
-      if (variant.family != "reference" && !variant.rejects(problem, tuning, facts))
+      if (variant.family != "reference" && !variant.rejects(problem, tuning, device))
         all.insert(fmt::format("{}@{}", variant.name, to_string(tuning)));
   return all;
 }
@@ -90,7 +90,7 @@ TEST_F(SamplerTest, TimesEveryCandidateOnceABlock) {
     const auto& [text, cache, number] = key;
     std::set<std::string> seen;
     for (const auto& [place, name] : block) seen.insert(name);
-    EXPECT_EQ(seen, all_candidates(text, facts_)) << text << ' ' << cache << " block " << number;
+    EXPECT_EQ(seen, all_candidates(text, device_)) << text << ' ' << cache << " block " << number;
     EXPECT_EQ(seen.size(), block.size()) << "a candidate twice in a block";
     EXPECT_EQ(block.begin()->first, 0);
     EXPECT_EQ(block.rbegin()->first, static_cast<int64_t>(block.size()) - 1) << "the order is a permutation";
@@ -109,8 +109,8 @@ TEST_F(SamplerTest, RowsSayWhatWasTimed) {
     EXPECT_EQ(row.seed, 77);
     EXPECT_EQ(row.threads, 2);
     EXPECT_EQ(row.dtype, "f32");
-    EXPECT_EQ(row.device, fingerprint(facts_));
-    EXPECT_EQ(row.target, facts_.isa);
+    EXPECT_EQ(row.device, fingerprint(device_));
+    EXPECT_EQ(row.target, device_.isa());
     EXPECT_EQ(row.op, row.parameters == "rows8_seqk256" ? "softmax" : "matmul");
     EXPECT_EQ(row.benchmark, row.op + "_f32");
     caches[row.op].insert(row.cache);
@@ -183,7 +183,7 @@ TEST_F(SamplerTest, RefusesAWrongResult) {
   const WeightedProblem problem{.problem = *parse_label("rows64_seqk4096")};
   auto options = quick();
   options.caches.fill({Cache::warm});
-  auto sampler = Sampler::create({&problem, 1}, facts_, executor, planner_, options);
+  auto sampler = Sampler::create({&problem, 1}, device_, executor, planner_, options);
   ASSERT_TRUE(sampler) << sampler.error().message;
   const auto rows = sampler->time_block(0, all_of(*sampler, 0));
   ASSERT_FALSE(rows);
@@ -207,7 +207,7 @@ TEST_F(SamplerTest, TimesOnlyWhatIsWanted) {
 }
 
 TEST_F(SamplerTest, RefusesWhatDoesNotFitInMemory) {
-  facts_.memory_bytes = int64_t{1} << 30;
+  device_.memory_bytes = int64_t{1} << 30;
   EXPECT_TRUE(run({"1024x1024x4"}, quick()));
   for (const char* text : {"rows16384_seqk16384", "16384x16384x1", "1x16384x16384_tb"}) {
     const auto result = run({"rows8_seqk256", text}, quick());
@@ -240,8 +240,8 @@ class Watchful final : public Executor {
 };
 
 TEST_F(SamplerTest, LibrariesSleepBeforeTheNextCandidate) {
-  facts_.libraries = cpu::libraries();
-  if (!find_library(facts_.libraries, "openblas")) GTEST_SKIP() << "this machine has no OpenBLAS, or its threads cannot be seen";
+  device_.libraries = cpu::libraries();
+  if (!find_library(device_.libraries, "openblas")) GTEST_SKIP() << "this machine has no OpenBLAS, or its threads cannot be seen";
   Problem problem = *parse_label("192x512x192");
   problem.threads = 2;
   Watchful executor;
@@ -249,7 +249,7 @@ TEST_F(SamplerTest, LibrariesSleepBeforeTheNextCandidate) {
   options.wanted = [](const Variant& variant) { return variant.library() == "openblas" || variant.name == "cpu_gemm"; };
   wait_until_idle();  // the fixture's own pool
   const WeightedProblem weighted{.problem = problem};
-  auto sampler = Sampler::create({&weighted, 1}, facts_, executor, planner_, options);
+  auto sampler = Sampler::create({&weighted, 1}, device_, executor, planner_, options);
   ASSERT_TRUE(sampler) << sampler.error().message;
   executor.runs = executor.disturbed = 0;  // runs before the first block do not count
   for (int block = 0; block < kBlocks; ++block) {
@@ -262,7 +262,7 @@ TEST_F(SamplerTest, LibrariesSleepBeforeTheNextCandidate) {
 
   // Without the wait some would be awake: the test above is meaningful.
   const Variant* variant = find_variant(Op::matmul, "cpu_openblas");
-  const auto kernel = variant->prepare(problem, variant->tunings[0], facts_, planner_);
+  const auto kernel = variant->prepare(problem, variant->tunings[0], device_, planner_);
   ASSERT_TRUE(kernel) << kernel.error().message;
   std::vector<float> a(192 * 512), b(512 * 192), c(192 * 192);
   int awake = 0;
@@ -271,7 +271,7 @@ TEST_F(SamplerTest, LibrariesSleepBeforeTheNextCandidate) {
     ASSERT_EQ((*kernel)->run({.in = {a.data(), b.data()}, .out = c.data()}, nullptr, executor), Code::ok);
     if (!is_idle()) ++awake;
   }
-  EXPECT_TRUE(awake > 0 || facts_.cores == 1);
+  EXPECT_TRUE(awake > 0 || device_.cpu().cores == 1);
 }
 
 }  // namespace

@@ -44,8 +44,8 @@ namespace {
 HWY_EXPORT(sum_of_streams);
 }
 
-void stream_read(const float* from, size_t count, const DeviceFacts& facts, Executor& executor) {
-  const auto read = cpu::pick(HWY_DISPATCH_TABLE(sum_of_streams), facts.isa_bit);
+void stream_read(const float* from, size_t count, const DeviceInfo& device, Executor& executor) {
+  const auto read = cpu::pick(HWY_DISPATCH_TABLE(sum_of_streams), device.cpu().hwy_target);
   const int64_t tasks = executor.threads();
   std::atomic<float> sink = 0;  // keeps the sums alive
   executor.parallel(static_cast<size_t>(tasks), [&](size_t task) {

@@ -3,12 +3,12 @@
 
 #include <cstddef>
 
-#include "device/info.h"
 #include "base/executor.h"
+#include "device/info.h"
 
 namespace metallic {
 
 /// Reads `count` floats, each thread a contiguous part. Up to 320 floats at the end of each part may stay unread.
-void stream_read(const float* from, size_t count, const DeviceFacts& facts, Executor& executor);
+void stream_read(const float* from, size_t count, const DeviceInfo& device, Executor& executor);
 
 }  // namespace metallic

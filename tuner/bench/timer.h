@@ -26,10 +26,11 @@ size_t affordable_checks(const Problem& problem);
 
 class Timer {
  public:
-  Timer(Operands& operands, Executor& executor, double min_sample_s) : operands_(operands), executor_(executor), min_sample_s_(min_sample_s) {}
+  Timer(Operands& operands, Executor& executor, double min_sample_s)
+      : operands_(operands), executor_(executor), min_sample_s_(min_sample_s) {}
 
-  /// Seconds of one call, the mean over a sample, and its number of calls, after a warm-up that does not count. `call_s` > 0 is the
-  /// estimate so far of one call.
+  /// Seconds of one call, the mean over a sample, and its number of calls, after a warm-up that does not count. `call_s` > 0 is
+  /// the estimate so far of one call.
   std::pair<double, int64_t> time(const Problem& problem, Cache cache, const Kernel& kernel, double call_s);
 
  private:

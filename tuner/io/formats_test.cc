@@ -126,7 +126,7 @@ TEST(Results, BadNumbersNameLineAndColumn) {
 
 Profile a_profile() {
   Profile profile;
-  profile.device = {.id = "cpu", .backend = "cpu", .model = "Some \"CPU\"", .isa = "AVX3"};
+  profile.device = {.id = "cpu", .backend = "cpu", .model = "Some \"CPU\"", .kind = CpuInfo{.isa = "AVX3"}};
   profile.fingerprint = fingerprint(profile.device);
   profile.model = "llama-3.1-8b";
   profile.build = "b";
@@ -231,14 +231,11 @@ TEST(GoogleBenchmark, RefusesOtherFiles) {
 }
 
 TEST(DeviceJson, RoundTrips) {
-  const DeviceRecord record{.facts = {.id = "cpu",
+  const DeviceRecord record{.device = {.id = "cpu",
                                       .backend = "cpu",
                                       .model = "m",
-                                      .isa = "AVX2",
-                                      .amx = true,
-                                      .bf16_dots = true,
-                                      .cores = 4,
-                                      .libraries = {{"blis", "0.9.0"}}},
+                                      .libraries = {{"blis", "0.9.0"}},
+                                      .kind = CpuInfo{.isa = "AVX2", .amx = true, .bf16_dots = true, .cores = 4}},
                             .roofline = {1e9, 2e9, 3e9},
                             .threads = 2,
                             .model = "any",
@@ -247,8 +244,8 @@ TEST(DeviceJson, RoundTrips) {
                             .seed = 42};
   const auto parsed = parse_device_record(to_json(record), "device.json");
   ASSERT_TRUE(parsed) << parsed.error().message;
-  EXPECT_EQ(parsed->facts, record.facts);
-  EXPECT_EQ(parsed->ceilings, record.roofline);
+  EXPECT_EQ(parsed->device, record.device);
+  EXPECT_EQ(parsed->roofline, record.roofline);
   EXPECT_EQ(parsed->seed, 42u);
   EXPECT_FALSE(parse_device_record("{\"schema\": 1}", "device.json"));
   std::string wrong = to_json(record);
@@ -259,22 +256,21 @@ TEST(DeviceJson, RoundTrips) {
 }
 
 TEST(DeviceJson, KeepsWhatAGpuIs) {
-  const DeviceRecord record{.facts = {.id = "cuda:0",
+  const DeviceRecord record{.device = {.id = "cuda:0",
                                       .backend = "cuda",
                                       .model = "NVIDIA H200",
-                                      .isa = "sm_90",
-                                      .isa_bit = 90,
-                                      .cores = 132,
-                                      .clock_mhz = 1980,
-                                      .memory_clock_mhz = 3201,
-                                      .driver = "CUDA 13.0, runtime 13.0"}};
+                                      .kind = CudaInfo{.sm_version = 90,
+                                                       .num_sms = 132,
+                                                       .clock_mhz = 1980,
+                                                       .memory_clock_mhz = 3201,
+                                                       .driver = "CUDA 13.0, runtime 13.0"}}};
   const auto parsed = parse_device_record(to_json(record), "device.json");
   ASSERT_TRUE(parsed) << parsed.error().message;
-  EXPECT_EQ(parsed->facts, record.facts);
+  EXPECT_EQ(parsed->device, record.device);
 }
 
 TEST(DeviceJson, CarriesTheNoise) {
-  DeviceRecord record{.facts = {.id = "cpu", .backend = "cpu", .model = "m", .isa = "AVX2"}};
+  DeviceRecord record{.device = {.id = "cpu", .backend = "cpu", .model = "m", .kind = CpuInfo{.isa = "AVX2"}}};
   EXPECT_FALSE(parse_device_record(to_json(record), "device.json")->noise);
   record.noise = {.readings = 812,
                   .disturbed_share = 0.31,

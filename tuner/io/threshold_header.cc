@@ -57,7 +57,7 @@ Result<std::string> constants_header(const Profile& profile) {
       "#else\n"
       "#define METALLIC_TUNED_CONSTANT static const int64_t\n"
       "#endif\n",
-      in_comment(profile.device.model), in_comment(profile.device.isa), profile.device.cores, in_comment(profile.fingerprint),
+      in_comment(profile.device.model), in_comment(profile.device.isa()), profile.device.is_cpu() ? profile.device.cpu().cores : profile.device.cuda().num_sms, in_comment(profile.fingerprint),
       in_comment(profile.model), in_comment(profile.date), profile.paired ? "" : ", unpaired,", in_comment(profile.build));
   std::set<std::string> names;
   for (const Threshold& t : profile.thresholds) {

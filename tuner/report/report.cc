@@ -265,7 +265,7 @@ Out measurements_json(const Measurements& measurements) {
 }
 
 Out device_json(const DeviceRecord& device) {
-  return {{"facts", facts_json(device.facts)},
+  return {{"device", device_info_json(device.device)},
           {"ceilings",
            {{"read", device.roofline.read_bytes_per_s},
             {"copy", device.roofline.copy_bytes_per_s},

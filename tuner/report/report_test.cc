@@ -142,8 +142,8 @@ Profile profile() { return {.fingerprint = "epyc-avx3-8", .model = "llama", .bui
 DeviceRecord device() {
   DeviceRecord record{.roofline = {.read_bytes_per_s = 24e9, .copy_bytes_per_s = 21e9, .flops_per_s = 95e9}, .seed = UINT64_MAX};
   record.noise = NoiseRecord{.readings = 900, .disturbed_share = 0.2, .lost_share = 0.11, .cpus = 2, .others_share = 0.3};
-  record.facts = {
-      .id = "cpu", .backend = "cpu", .model = std::string(kHostile), .isa = "AVX3", .memory_bytes = int64_t{16} << 30};
+  record.device = {
+      .id = "cpu", .backend = "cpu", .model = std::string(kHostile), .memory_bytes = int64_t{16} << 30, .kind = CpuInfo{.isa = "AVX3"}};
   return record;
 }
 

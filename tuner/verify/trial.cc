@@ -137,24 +137,24 @@ size_t size(const Problem& problem, size_t operand) { return static_cast<size_t>
 
 }  // namespace
 
-std::vector<Instance> instances(Op op, const DeviceFacts& facts) {
+std::vector<Instance> instances(Op op, const DeviceInfo& device) {
   std::vector<Instance> all;
-  if (facts.backend != "cpu") {
+  if (device.backend != "cpu") {
     for (const Variant& variant : variants(op))
       for (const Tuning& tuning : variant.tunings)
-        if (variant.backend() == facts.backend) all.push_back({&variant, tuning, facts});
+        if (variant.backend() == device.backend) all.push_back({&variant, tuning, device});
     return all;
   }
   const auto isas = cpu::supported_isas();
   for (const auto& isa : isas)
     for (const Variant& variant : variants(op))
       for (const Tuning& tuning : variant.tunings) {
-        if (variant.backend() != facts.backend) continue;
+        if (variant.backend() != device.backend) continue;
         const bool has_isa = variant.family != "reference" && variant.library().empty();
         if (!has_isa && isa.bit != isas.front().bit) continue;
-        all.push_back({&variant, tuning, facts});
-        all.back().facts.isa = isa.name;
-        all.back().facts.isa_bit = isa.bit;
+        all.push_back({&variant, tuning, device});
+        all.back().device.cpu().isa = isa.name;
+        all.back().device.cpu().hwy_target = isa.bit;
       }
   return all;
 }
@@ -163,11 +163,11 @@ Result<Plan> AnyPlanner::plan_part(const Problem& part) {
   std::vector<std::pair<const Variant*, Tuning>> takers;
   for (const Variant& variant : variants(part.op()))
     for (const Tuning& tuning : variant.tunings)
-      if (variant.family != "reference" && variant.reduction_id(part, tuning, facts_) && !variant.rejects(part, tuning, facts_))
+      if (variant.family != "reference" && variant.reduction_id(part, tuning, device_) && !variant.rejects(part, tuning, device_))
         takers.emplace_back(&variant, tuning);
   if (takers.empty()) takers.emplace_back(find_variant(part.op(), "cpu_reference"), Tuning{});
   const auto& [variant, tuning] = takers[turn_++ % takers.size()];
-  METALLIC_TRY(auto kernel, variant->prepare(part, tuning, facts_, *this));
+  METALLIC_TRY(auto kernel, variant->prepare(part, tuning, device_, *this));
   return Plan{{.problem = part, .variant = variant, .tuning = tuning}, std::move(kernel)};
 }
 
@@ -187,7 +187,7 @@ Trial::Trial(Case what)
 }
 
 bool Trial::concerns(const Instance& instance) const {
-  if (instance.variant->rejects(case_.problem, instance.tuning, instance.facts)) return false;
+  if (instance.variant->rejects(case_.problem, instance.tuning, instance.device)) return false;
   // oneDNN's softmax gives NaN only where the NaN is.
   const bool spreads_nan = case_.problem.op() == Op::softmax && (case_.values == Values::nan || case_.values == Values::infinity);
   return !spreads_nan || instance.variant->library().empty();
@@ -196,7 +196,7 @@ bool Trial::concerns(const Instance& instance) const {
 std::string Trial::describe(const Instance& instance) const {
   const Problem& p = case_.problem;
   return fmt::format("{} {} on {}, {}→{}, {} thread{}, {}, {}{}", name(p.op()), to_string(*instance.variant, instance.tuning),
-                     instance.facts.isa, name(p.dtype), name(p.out_dtype), p.threads, p.threads == 1 ? "" : "s", label(p),
+                     instance.device.isa(), name(p.dtype), name(p.out_dtype), p.threads, p.threads == 1 ? "" : "s", label(p),
                      name(case_.values), case_.in_place ? ", in place" : "");
 }
 
@@ -215,8 +215,8 @@ std::optional<std::string> Trial::written_beside() const {
 }
 
 std::optional<std::string> Trial::run_once(const Instance& instance, const Problem& problem, Executor& executor) {
-  AnyPlanner planner(instance.facts, turn_);
-  auto kernel = instance.variant->prepare(problem, instance.tuning, instance.facts, planner);
+  AnyPlanner planner(instance.device, turn_);
+  auto kernel = instance.variant->prepare(problem, instance.tuning, instance.device, planner);
   if (!kernel) return kernel.error().message;
   // The workspace ends at a guard page too: it is exact, but for its last cache line.
   Guarded workspace(((*kernel)->workspace() + 63) / 64 * 64);
@@ -239,7 +239,7 @@ std::optional<std::string> Trial::run(const Instance& instance, Executor& execut
   ++turn_;
   if (auto wrong = run_once(instance, case_.problem, executor)) return wrong;
   // Libraries promise no bits; outputs that are sparse are not kept.
-  if (out_before_.empty() || !instance.variant->reduction_id(case_.problem, instance.tuning, instance.facts)) return std::nullopt;
+  if (out_before_.empty() || !instance.variant->reduction_id(case_.problem, instance.tuning, instance.device)) return std::nullopt;
   const std::vector<std::byte> before(out_.data(), out_.data() + out_.bytes());
   Problem alone = case_.problem;
   alone.threads = 1;

@@ -19,22 +19,22 @@ namespace metallic::validation {
 struct Instance {
   const Variant* variant;
   Tuning tuning;
-  DeviceFacts facts;
+  DeviceInfo device;
 };
 
 /// All of an operation's for the device: on a CPU for every ISA that this machine runs, the widest first. The reference and
 /// libraries have none and are there once.
-std::vector<Instance> instances(Op op, const DeviceFacts& facts);
+std::vector<Instance> instances(Op op, const DeviceInfo& device);
 
 /// Plans the parts of composed variants with whatever takes them, another candidate each time, so that many compositions are
 /// tried whatever the dispatcher would choose.
 class AnyPlanner final : public Planner {
  public:
-  explicit AnyPlanner(DeviceFacts facts, size_t turn = 0) : facts_(std::move(facts)), turn_(turn) {}
+  explicit AnyPlanner(DeviceInfo device, size_t turn = 0) : device_(std::move(device)), turn_(turn) {}
   Result<Plan> plan_part(const Problem& part) override;
 
  private:
-  DeviceFacts facts_;
+  DeviceInfo device_;
   size_t turn_;
 };
 

@@ -25,9 +25,9 @@ class Variants : public testing::TestWithParam<Types> {};
 
 TEST_P(Variants, AgreeWithTheDefinition) {
   const auto [op, dtype, out_dtype] = GetParam();
-  DeviceFacts facts = cpu::facts();
-  facts.libraries = cpu::libraries();
-  const auto all = instances(op, facts);
+  DeviceInfo device = cpu::device();
+  device.libraries = cpu::libraries();
+  const auto all = instances(op, device);
   size_t tried = 0;
   for (const Case& each : cases(op, dtype, out_dtype, Depth::quick)) {
     Trial trial(each);
@@ -62,13 +62,13 @@ TEST_P(CudaVariants, AgreeWithTheDefinition) {
 }
 
 // Bits of the first row of out, by reduction_id: those of one id are the same however many rows are beside it.
-void check_first_row(const Problem& problem, const DeviceFacts& facts, Executor& executor, const Args& args, size_t row_bytes,
+void check_first_row(const Problem& problem, const DeviceInfo& device, Executor& executor, const Args& args, size_t row_bytes,
                      std::map<std::string, std::vector<std::byte>>& seen) {
-  AnyPlanner planner(facts);
-  for (const Instance& instance : instances(problem.op(), facts)) {
-    const auto id = instance.variant->reduction_id(problem, instance.tuning, facts);
-    if (!id || instance.variant->rejects(problem, instance.tuning, facts)) continue;
-    const auto kernel = instance.variant->prepare(problem, instance.tuning, facts, planner);
+  AnyPlanner planner(device);
+  for (const Instance& instance : instances(problem.op(), device)) {
+    const auto id = instance.variant->reduction_id(problem, instance.tuning, device);
+    if (!id || instance.variant->rejects(problem, instance.tuning, device)) continue;
+    const auto kernel = instance.variant->prepare(problem, instance.tuning, device, planner);
     ASSERT_TRUE(kernel) << kernel.error().message;
     const auto wrong = run_on_device(**kernel, args, operand_bytes(problem), executor);
     ASSERT_FALSE(wrong) << *wrong;
@@ -82,8 +82,8 @@ void check_first_row(const Problem& problem, const DeviceFacts& facts, Executor&
 TEST(CudaBatches, ARowHasTheSameBitsHoweverManyAreBesideIt) {
   const auto devices = cuda::devices();
   if (devices.empty()) GTEST_SKIP() << "this machine has no CUDA device";
-  const DeviceFacts& facts = devices.front();
-  const auto stream = cuda::make_stream(facts);
+  const DeviceInfo& device = devices.front();
+  const auto stream = cuda::make_stream(device);
   ASSERT_TRUE(stream) << stream.error().message;
   for (const DType dtype : {DType::f32, DType::bf16})
     for (const int64_t k : {1000, 1001, 4096, 33000}) {
@@ -96,10 +96,10 @@ TEST(CudaBatches, ARowHasTheSameBitsHoweverManyAreBesideIt) {
       fill_random(dtype, w.data(), bytes / static_cast<size_t>(size), 2);
       std::map<std::string, std::vector<std::byte>> products, rows;
       for (const int64_t batch : {1, 2, 7, 16, 64, 256}) {
-        ASSERT_NO_FATAL_FAILURE(check_first_row(with_dtype(matmul_problem(batch, k, kOutputs, false, true), dtype), facts,
+        ASSERT_NO_FATAL_FAILURE(check_first_row(with_dtype(matmul_problem(batch, k, kOutputs, false, true), dtype), device,
                                                 **stream, {.in = {x.data(), w.data(), w.data()}, .out = out.data()},
                                                 static_cast<size_t>(kOutputs * size), products));
-        ASSERT_NO_FATAL_FAILURE(check_first_row(with_dtype(softmax_problem(batch, k), dtype), facts, **stream,
+        ASSERT_NO_FATAL_FAILURE(check_first_row(with_dtype(softmax_problem(batch, k), dtype), device, **stream,
                                                 {.in = {x.data(), w.data(), w.data()}, .out = out.data()},
                                                 static_cast<size_t>(k * size), rows));
       }
@@ -109,7 +109,7 @@ TEST(CudaBatches, ARowHasTheSameBitsHoweverManyAreBesideIt) {
 }
 
 // Each variant on random operands, of which 1000 results are compared.
-void expect_right(const Problem& problem, const DeviceFacts& facts, Executor& stream) {
+void expect_right(const Problem& problem, const DeviceInfo& device, Executor& stream) {
   const auto bytes = operand_bytes(problem);
   std::vector<std::vector<std::max_align_t>> operands;
   for (const int64_t each : bytes) {
@@ -118,10 +118,10 @@ void expect_right(const Problem& problem, const DeviceFacts& facts, Executor& st
   }
   const Args args{.in = {operands[0].data(), operands[1].data(), operands[2].data()}, .out = operands[kOut].data()};
   const Expectation expected(problem, args, nullptr, 1000, 1);
-  AnyPlanner planner(facts);
-  for (const Instance& instance : instances(problem.op(), facts)) {
-    if (instance.variant->rejects(problem, instance.tuning, facts)) continue;
-    const auto kernel = instance.variant->prepare(problem, instance.tuning, facts, planner);
+  AnyPlanner planner(device);
+  for (const Instance& instance : instances(problem.op(), device)) {
+    if (instance.variant->rejects(problem, instance.tuning, device)) continue;
+    const auto kernel = instance.variant->prepare(problem, instance.tuning, device, planner);
     ASSERT_TRUE(kernel) << kernel.error().message;
     std::memset(args.out, 0, static_cast<size_t>(bytes[kOut]));
     const auto failed = run_on_device(**kernel, args, bytes, stream);
@@ -135,12 +135,12 @@ void expect_right(const Problem& problem, const DeviceFacts& facts, Executor& st
 TEST(CudaLarge, MoreElementsThan32BitsCount) {
   const auto devices = cuda::devices();
   if (devices.empty()) GTEST_SKIP() << "this machine has no CUDA device";
-  const DeviceFacts& facts = devices.front();
-  if (facts.memory_bytes < int64_t{16} << 30) GTEST_SKIP() << "the device has too little memory";
-  const auto stream = cuda::make_stream(facts);
+  const DeviceInfo& device = devices.front();
+  if (device.memory_bytes < int64_t{16} << 30) GTEST_SKIP() << "the device has too little memory";
+  const auto stream = cuda::make_stream(device);
   ASSERT_TRUE(stream) << stream.error().message;
   for (const Problem& problem : {softmax_problem(80000, 32776), matmul_problem(2, 4096, 640000, false, true)})
-    expect_right(with_dtype(problem, DType::bf16), facts, **stream);
+    expect_right(with_dtype(problem, DType::bf16), device, **stream);
 }
 
 // A grid goes through the rows in turns, and a cluster of blocks has a row.

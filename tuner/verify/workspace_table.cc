@@ -42,7 +42,7 @@ constexpr std::string_view kLabels[] = {
     "batch2_h8kv2_seqq128_seqk128_d64_causal",
 };
 
-DeviceFacts fixed_facts() { return {.id = "cpu", .backend = "cpu", .model = "fixed", .cores = kThreads}; }
+DeviceInfo fixed_facts() { return {.id = "cpu", .backend = "cpu", .model = "fixed", .kind = CpuInfo{.cores = kThreads}}; }
 
 // From the kernel's own walk over the pages: /proc/self/statm lags by up to 64 pages a thread. Anonymous pages only: how much of
 // a program's file is mapped around the first call of a kernel is the system's choice, and up to some hundred KiB a kernel.
@@ -149,19 +149,19 @@ Result<std::vector<MemoryRow>> measure_memory(Executor& executor) {
       Resident operands(problem, executor);
       const auto all = instances(problem.op(), fixed_facts());
       for (const Instance& instance : all) {
-        if (instance.variant->family == "reference" || instance.variant->rejects(problem, instance.tuning, instance.facts))
+        if (instance.variant->family == "reference" || instance.variant->rejects(problem, instance.tuning, instance.device))
           continue;
-        AnyPlanner planner(instance.facts);
-        METALLIC_TRY(const auto kernel, instance.variant->prepare(problem, instance.tuning, instance.facts, planner));
+        AnyPlanner planner(instance.device);
+        METALLIC_TRY(const auto kernel, instance.variant->prepare(problem, instance.tuning, instance.device, planner));
         rows.push_back({.what = "workspace",
                         .label = std::string(text),
                         .dtype = std::string(name(dtype)),
                         .threads = kThreads,
-                        .target = instance.facts.isa,
+                        .target = instance.device.isa(),
                         .variant = std::string(instance.variant->name),
                         .tuning = to_string(instance.tuning),
                         .bytes = static_cast<int64_t>(kernel->workspace())});
-        if (instance.facts.isa_bit != all.front().facts.isa_bit) continue;
+        if (instance.device.cpu().hwy_target != all.front().device.cpu().hwy_target) continue;
         METALLIC_TRY(const int64_t growth, operands.growth(*kernel));
         resident += growth;
       }

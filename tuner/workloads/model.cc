@@ -114,8 +114,8 @@ Result<ModelConfig> parse_model(std::string_view text, std::string_view name, st
   if (given(object, "head_dim")) {
     METALLIC_TRY(model.head_dim, object.integer("head_dim", 1, kMostHeads));
   } else if (model.hidden % model.heads != 0) {
-    return fail(Code::invalid_argument, "{} head_dim is missing: {} heads do not divide the hidden size {}",
-                object.path(), model.heads, model.hidden);
+    return fail(Code::invalid_argument, "{} head_dim is missing: {} heads do not divide the hidden size {}", object.path(),
+                model.heads, model.hidden);
   }
   if (model.heads * model.head_dim > kWidest)
     return fail(Code::invalid_argument, "{} head_dim is {}: use at most {} for all {} heads together", object.path(),

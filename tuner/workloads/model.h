@@ -29,12 +29,13 @@ inline constexpr std::string_view kDefaultModel = "llama-3.1-8b";
 /// The names of the built-in models.
 std::vector<std::string> model_names();
 
-/// The configuration of a built-in model or of a config.json; an argument with a '/' or that ends in ".json" is a path. Errors: an
-/// unknown name (the message lists the known ones), a file that is unreadable or over 1 MiB, those of `parse_model`.
+/// The configuration of a built-in model or of a config.json; an argument with a '/' or that ends in ".json" is a path. Errors:
+/// an unknown name (the message lists the known ones), a file that is unreadable or over 1 MiB, those of `parse_model`.
 Result<ModelConfig> find_model(std::string_view name_or_path);
 
 /// The name of a model's profile. For a config.json it is the stem of the path, or the folder's name if the stem is "config" (in
-/// the cache of Hugging Face the model's name, without its owner), in lower case, with '-' for all characters but letters, digits,
+/// the cache of Hugging Face the model's name, without its owner), in lower case, with '-' for all characters but letters,
+/// digits,
 /// '.', '_' and '-'. An argument that is not the path of a file stays as it is.
 std::string model_name(std::string_view name_or_path);
 

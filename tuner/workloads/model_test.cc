@@ -10,8 +10,8 @@
 #include <map>
 #include <set>
 
-#include "ops/label.h"
 #include "base/file.h"
+#include "ops/label.h"
 #include "tuner/workloads/weighted_problems.h"
 
 namespace metallic {

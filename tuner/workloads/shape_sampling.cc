@@ -81,8 +81,7 @@ void add_sdpas(const SdpaShape& heads, int random_count, SampledShapes& shapes, 
       if (seq_q <= seq_k) add(1, seq_q, seq_k, "grid");
   for (int i = 0; i < random_count; ++i) {
     const int64_t seq_q = random(1, 512);
-    add(seq_q < 16 ? random(1, 8) : 1, seq_q, random(static_cast<double>(std::max<int64_t>(seq_q, 32)), 8192),
-        "drawn");
+    add(seq_q < 16 ? random(1, 8) : 1, seq_q, random(static_cast<double>(std::max<int64_t>(seq_q, 32)), 8192), "drawn");
   }
 }
 
@@ -91,11 +90,12 @@ void add_matmuls(int random_count, SampledShapes& shapes, LogUniform& random) {
   struct Orientation {
     bool weights_in_b, transposed, usual;
   };
-  for (const Orientation orientation : {Orientation{false, false, true}, {true, true, true}, {true, false, false}, {false, true, false}}) {
+  for (const Orientation orientation :
+       {Orientation{false, false, true}, {true, true, true}, {true, false, false}, {false, true, false}}) {
     const auto add = [&](int64_t big, int64_t k, int64_t n, const char* role) {
-      shapes.add(
-          orientation.weights_in_b ? matmul_problem(n, k, big, false, orientation.transposed) : matmul_problem(big, k, n, false, orientation.transposed),
-          role);
+      shapes.add(orientation.weights_in_b ? matmul_problem(n, k, big, false, orientation.transposed)
+                                          : matmul_problem(big, k, n, false, orientation.transposed),
+                 role);
     };
     // A small grid: many random values of big and k, each with some n, show more.
     for (const int64_t big : {64, 512, 4096})

@@ -9,7 +9,8 @@
 
 namespace metallic {
 
-/// Samples shapes for each operation, mask and element type among the problems. They have weight 0 and are not among the problems.
+/// Samples shapes for each operation, mask and element type among the problems. They have weight 0 and are not among the
+/// problems.
 /// - softmax: a coarse log grid of rows × seq_k with the edges of vectors (±1), and random shapes; causal ones with a batch
 /// - matmul: weights on either side; a coarse log grid of big × k with n at the edges of the small-N buckets, and random shapes
 /// - sdpa: decoding and prompts, with the heads of the first sdpa among the problems

@@ -54,7 +54,8 @@ TEST(ShapeSampling, IsWithoutWeightAndCheap) {
 TEST(ShapeSampling, CoversOnlyTheGivenOperationsAndTypes) {
   for (const WeightedProblem& each : sample_shapes(of({"rows16_seqk256"}), 20, 1)) EXPECT_EQ(each.problem.op(), Op::softmax);
   for (const WeightedProblem& each : sample_shapes(of({"4x64x512_tb"}), 20, 1)) EXPECT_EQ(each.problem.op(), Op::matmul);
-  for (const WeightedProblem& each : sample_shapes(std::vector{WeightedProblem{.problem = sdpa_problem(1, 8, 2, 16, 64, 128)}}, 20, 1)) {
+  for (const WeightedProblem& each :
+       sample_shapes(std::vector{WeightedProblem{.problem = sdpa_problem(1, 8, 2, 16, 64, 128)}}, 20, 1)) {
     ASSERT_EQ(each.problem.op(), Op::sdpa);
     const SdpaShape& shape = each.problem.sdpa();
     EXPECT_FALSE(shape.causal) << "as the given problem";

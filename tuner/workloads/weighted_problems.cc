@@ -47,7 +47,8 @@ struct Projection {
   int64_t in;
 };
 
-// How many parts to cut the outputs of a projection into. A divisor if possible, so that a part is as round a number as the whole.
+// How many parts to cut the outputs of a projection into. A divisor if possible, so that a part is as round a number as the
+// whole.
 int64_t slices(const Projection& p, int64_t tokens) {
   const int64_t weights = p.out * p.in;
   const int64_t least =
@@ -61,8 +62,8 @@ std::string role(std::string_view name, int64_t parts) {
   return parts == 1 ? std::string(name) : fmt::format("{} (1/{} proxy)", name, parts);
 }
 
-// A projection for each number of tokens, X[tokens,in]·W[out,in]ᵀ. Leaves out parts with fewer outputs than tokens, which would be
-// another kind of problem, and those with too large an input or output.
+// A projection for each number of tokens, X[tokens,in]·W[out,in]ᵀ. Leaves out parts with fewer outputs than tokens, which would
+// be another kind of problem, and those with too large an input or output.
 std::vector<WeightedProblem> projections(const Projection& p, std::span<const int64_t> token_counts) {
   std::vector<WeightedProblem> problems;
   for (const int64_t tokens : token_counts) {

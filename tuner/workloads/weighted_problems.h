@@ -5,8 +5,8 @@
 #include <string_view>
 #include <vector>
 
-#include "ops/problem.h"
 #include "base/status.h"
+#include "ops/problem.h"
 #include "tuner/workloads/model.h"
 
 namespace metallic {

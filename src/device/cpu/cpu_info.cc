@@ -49,23 +49,24 @@ std::vector<Isa> supported_isas() {
   return isas;
 }
 
-DeviceFacts facts() {
-  DeviceFacts facts{.id = "cpu", .backend = "cpu", .model = "unknown"};
+DeviceInfo device() {
+  DeviceInfo device{.id = "cpu", .backend = "cpu", .model = "unknown", .kind = CpuInfo()};
+  CpuInfo& cpu = device.cpu();
   const Isa isa = supported_isas().front();
-  facts.isa = isa.name;
-  facts.isa_bit = isa.bit;
-  facts.amx = has_amx();
-  facts.cores = usable_cores();
-  facts.memory_bytes = static_cast<int64_t>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGESIZE);
-  if (!cpuinfo_initialize()) return facts;
+  cpu.isa = isa.name;
+  cpu.hwy_target = isa.bit;
+  cpu.amx = has_amx();
+  cpu.cores = usable_cores();
+  device.memory_bytes = static_cast<int64_t>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGESIZE);
+  if (!cpuinfo_initialize()) return device;
 #if defined(__x86_64__)
-  facts.bf16_dots = cpuinfo_has_x86_avx512bf16();
+  cpu.bf16_dots = cpuinfo_has_x86_avx512bf16();
 #endif
-  if (cpuinfo_get_packages_count() > 0) facts.model = cpuinfo_get_package(0)->name;
-  if (cpuinfo_get_l1d_caches_count() > 0) facts.l1d_bytes = cpuinfo_get_l1d_cache(0)->size;
-  if (cpuinfo_get_l2_caches_count() > 0) facts.l2_bytes = cpuinfo_get_l2_cache(0)->size;
-  facts.llc_bytes = cpuinfo_get_l3_caches_count() > 0 ? cpuinfo_get_l3_cache(0)->size : facts.l2_bytes;
-  return facts;
+  if (cpuinfo_get_packages_count() > 0) device.model = cpuinfo_get_package(0)->name;
+  if (cpuinfo_get_l1d_caches_count() > 0) cpu.l1d_bytes = cpuinfo_get_l1d_cache(0)->size;
+  if (cpuinfo_get_l2_caches_count() > 0) cpu.l2_bytes = cpuinfo_get_l2_cache(0)->size;
+  cpu.llc_bytes = cpuinfo_get_l3_caches_count() > 0 ? cpuinfo_get_l3_cache(0)->size : cpu.l2_bytes;
+  return device;
 }
 
 }  // namespace metallic::cpu

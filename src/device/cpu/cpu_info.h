@@ -5,8 +5,8 @@
 
 namespace metallic::cpu {
 
-/// Facts of the machine this runs on: model and caches by cpuinfo, SIMD targets by Highway, cores as this process may use them.
-DeviceFacts facts();
+/// The machine this runs on: model and caches by cpuinfo, SIMD targets by Highway, the cores that this process may use.
+DeviceInfo device();
 
 /// Cores that this process may run on: containers and taskset give fewer than the machine has.
 int usable_cores();

@@ -78,7 +78,7 @@ double join_ns(Executor& executor) {
   }
   const auto high = times.begin() + std::ssize(times) * 3 / 4;
   std::ranges::nth_element(times, high);
-  return *high < kBusy ? static_cast<double>(*high) : DeviceFacts().join_ns;
+  return *high < kBusy ? static_cast<double>(*high) : CpuInfo().join_ns;
 }
 
 }  // namespace metallic::cpu

@@ -11,11 +11,11 @@
 
 namespace metallic::cuda {
 
-Result<DeviceFacts> device(std::string_view id) {
+Result<DeviceInfo> device(std::string_view id) {
   std::vector<std::string> ids = {"cpu"};
-  for (DeviceFacts& facts : devices()) {
-    if (facts.id == id) return std::move(facts);
-    ids.push_back(facts.id);
+  for (DeviceInfo& device : devices()) {
+    if (device.id == id) return std::move(device);
+    ids.push_back(device.id);
   }
   return fail(Code::not_found, "device {}: this machine has: {}", in_quotes(id), fmt::join(ids, ", "));
 }
@@ -26,26 +26,23 @@ namespace {
 
 std::string version_text(int version) { return fmt::format("{}.{}", version / 1000, version % 1000 / 10); }
 
-Result<DeviceFacts> facts_of(int ordinal, const std::string& driver) {
+Result<DeviceInfo> facts_of(int ordinal, const std::string& driver) {
   cudaDeviceProp properties;
   METALLIC_CUDA(cudaGetDeviceProperties(&properties, ordinal));
   int clock_khz = 0, memory_clock_khz = 0;
   METALLIC_CUDA(cudaDeviceGetAttribute(&clock_khz, cudaDevAttrClockRate, ordinal));
   METALLIC_CUDA(cudaDeviceGetAttribute(&memory_clock_khz, cudaDevAttrMemoryClockRate, ordinal));
-  const int capability = 10 * properties.major + properties.minor;
-  return DeviceFacts{.id = fmt::format("cuda:{}", ordinal),
+  return DeviceInfo{.id = fmt::format("cuda:{}", ordinal),
                      .backend = "cuda",
                      .model = properties.name,
-                     .isa = fmt::format("sm_{}", capability),
-                     .isa_bit = capability,
-                     .cores = properties.multiProcessorCount,
-                     .l1d_bytes = static_cast<int64_t>(properties.sharedMemPerBlockOptin),
-                     .l2_bytes = properties.l2CacheSize,
-                     .llc_bytes = properties.l2CacheSize,
                      .memory_bytes = static_cast<int64_t>(properties.totalGlobalMem),
-                     .clock_mhz = clock_khz / 1000,
-                     .memory_clock_mhz = memory_clock_khz / 1000,
-                     .driver = driver};
+                     .kind = CudaInfo{.sm_version = 10 * properties.major + properties.minor,
+                                      .num_sms = properties.multiProcessorCount,
+                                      .smem_per_block = static_cast<int64_t>(properties.sharedMemPerBlockOptin),
+                                      .l2_bytes = properties.l2CacheSize,
+                                      .clock_mhz = clock_khz / 1000,
+                                      .memory_clock_mhz = memory_clock_khz / 1000,
+                                      .driver = driver}};
 }
 
 class Stream final : public Executor {
@@ -68,7 +65,7 @@ class Stream final : public Executor {
 
 }  // namespace
 
-std::vector<DeviceFacts> devices() {
+std::vector<DeviceInfo> devices() {
   int count = 0, driver = 0, runtime = 0;
   if (cudaGetDeviceCount(&count) != cudaSuccess) {
     cudaGetLastError();  // having no device is no error to those who call next
@@ -77,16 +74,16 @@ std::vector<DeviceFacts> devices() {
   cudaDriverGetVersion(&driver);
   cudaRuntimeGetVersion(&runtime);
   const std::string versions = fmt::format("CUDA {}, runtime {}", version_text(driver), version_text(runtime));
-  std::vector<DeviceFacts> found;
+  std::vector<DeviceInfo> found;
   for (int ordinal = 0; ordinal < count; ++ordinal)
-    if (auto facts = facts_of(ordinal, versions)) found.push_back(std::move(*facts));
+    if (auto device = facts_of(ordinal, versions)) found.push_back(std::move(*device));
   return found;
 }
 
-Result<std::unique_ptr<Executor>> make_stream(const DeviceFacts& facts, void* stream) {
+Result<std::unique_ptr<Executor>> make_stream(const DeviceInfo& device, void* stream) {
   int ordinal = 0;
-  if (facts.backend != "cuda" || std::sscanf(facts.id.c_str(), "cuda:%d", &ordinal) != 1)
-    return fail(Code::invalid_argument, "device {} is no CUDA device", in_quotes(facts.id));
+  if (device.backend != "cuda" || std::sscanf(device.id.c_str(), "cuda:%d", &ordinal) != 1)
+    return fail(Code::invalid_argument, "device {} is no CUDA device", in_quotes(device.id));
   METALLIC_CUDA(cudaSetDevice(ordinal));
   const bool own = stream == nullptr;
   auto handle = static_cast<cudaStream_t>(stream);
@@ -101,10 +98,10 @@ Status synchronize(Executor& executor) {
 
 #else
 
-std::vector<DeviceFacts> devices() { return {}; }
+std::vector<DeviceInfo> devices() { return {}; }
 
-Result<std::unique_ptr<Executor>> make_stream(const DeviceFacts& facts, void*) {
-  return fail(Code::unsupported, "device {}: this build has no CUDA (nvcc was not found)", in_quotes(facts.id));
+Result<std::unique_ptr<Executor>> make_stream(const DeviceInfo& device, void*) {
+  return fail(Code::unsupported, "device {}: this build has no CUDA (nvcc was not found)", in_quotes(device.id));
 }
 
 Status synchronize(Executor&) { return {}; }

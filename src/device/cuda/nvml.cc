@@ -46,9 +46,9 @@ const Nvml* nvml() {
 
 }  // namespace
 
-std::optional<Clocks> Clocks::of(const DeviceFacts& facts) {
+std::optional<Clocks> Clocks::of(const DeviceInfo& device) {
   int ordinal = 0;
-  if (std::sscanf(facts.id.c_str(), "cuda:%d", &ordinal) != 1 || !nvml()) return std::nullopt;
+  if (std::sscanf(device.id.c_str(), "cuda:%d", &ordinal) != 1 || !nvml()) return std::nullopt;
   std::array<char, 32> bus_id{};
   if (cudaDeviceGetPCIBusId(bus_id.data(), bus_id.size(), ordinal) != cudaSuccess) return std::nullopt;
   void* device = nullptr;
@@ -67,7 +67,7 @@ std::optional<ClockReading> Clocks::read() const {
 
 #else
 
-std::optional<Clocks> Clocks::of(const DeviceFacts&) { return std::nullopt; }
+std::optional<Clocks> Clocks::of(const DeviceInfo&) { return std::nullopt; }
 std::optional<ClockReading> Clocks::read() const { return std::nullopt; }
 
 #endif

@@ -22,7 +22,7 @@ struct ClockReading {
 class Clocks {
  public:
   /// Nothing where NVML is not there or does not know the device.
-  static std::optional<Clocks> of(const DeviceFacts& facts);
+  static std::optional<Clocks> of(const DeviceInfo& device);
 
   std::optional<ClockReading> read() const;
 

@@ -9,9 +9,9 @@
 namespace metallic::cuda {
 
 /// Why no CUDA variant runs on the device, or nothing.
-inline std::optional<std::string> refuses_device(const DeviceFacts& facts) {
-  if (facts.backend != "cuda") return "needs a CUDA device";
-  if (facts.isa_bit < 80) return "needs compute capability 8.0";
+inline std::optional<std::string> refuses_device(const DeviceInfo& device) {
+  if (device.backend != "cuda") return "needs a CUDA device";
+  if (device.cuda().sm_version < 80) return "needs compute capability 8.0";
   return std::nullopt;
 }
 

@@ -21,7 +21,7 @@ struct Grid {
 };
 
 /// Whether a device has such beginnings.
-inline bool can_begin_early(const DeviceFacts& facts) { return facts.isa_bit >= 90; }
+inline bool can_begin_early(const DeviceInfo& device) { return device.cuda().sm_version >= 90; }
 
 /// What a kernel that begins early does before it touches any memory: waits until what all kernels before wrote is there, and
 /// lets the next one begin, whose launching and first instructions then cost nothing; that one waits here for the end of this.
@@ -69,14 +69,14 @@ struct Launch {
 
 /// How many clusters, or blocks without, of a grid run at once on the current device.
 template <typename... Parameters>
-Result<unsigned> at_once(void (*kernel)(Parameters...), const Grid& grid, const DeviceFacts& facts) {
+Result<unsigned> at_once(void (*kernel)(Parameters...), const Grid& grid, const DeviceInfo& device) {
   int count = 0;
   if (grid.cluster > 1) {
     const Launch launch(grid, nullptr);
     METALLIC_CUDA(cudaOccupancyMaxActiveClusters(&count, kernel, &launch.config));
   } else {
     METALLIC_CUDA(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&count, kernel, static_cast<int>(grid.threads.x), grid.shared));
-    count *= static_cast<int>(facts.cores);
+    count *= static_cast<int>(device.cuda().num_sms);
   }
   return static_cast<unsigned>(std::max(count, 1));
 }

@@ -32,8 +32,8 @@ class BlasMatmul final : public Kernel {
 
 }  // namespace
 
-std::optional<std::string> blas_rejects(std::string_view library, const Problem& problem, const DeviceFacts& facts) {
-  if (!find_library(facts.libraries, library)) return fmt::format("library {} is not loaded", library);
+std::optional<std::string> blas_rejects(std::string_view library, const Problem& problem, const DeviceInfo& device) {
+  if (!find_library(device.libraries, library)) return fmt::format("library {} is not loaded", library);
   if (auto refusal = refuses_packed(problem)) return refusal;
   if (problem.dtype != DType::f32 || problem.out_dtype != DType::f32) return "takes f32 only";
   const MatmulShape& s = problem.matmul();

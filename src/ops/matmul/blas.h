@@ -12,7 +12,7 @@
 namespace metallic::matmul {
 
 /// Why `library` cannot compute the problem, or nothing.
-std::optional<std::string> blas_rejects(std::string_view library, const Problem& problem, const DeviceFacts& facts);
+std::optional<std::string> blas_rejects(std::string_view library, const Problem& problem, const DeviceInfo& device);
 
 /// The kernel of a problem that is not rejected. The library may take locks and memory while it runs, and its number of
 /// threads is the process's: plans of several thread counts that run at once may run with each other's.

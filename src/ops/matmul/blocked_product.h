@@ -27,18 +27,18 @@ struct Arithmetic {
 
 class BlockedProduct final : public Kernel {
  public:
-  BlockedProduct(const Problem& problem, const Arithmetic& arithmetic, const DeviceFacts& facts)
+  BlockedProduct(const Problem& problem, const Arithmetic& arithmetic, const DeviceInfo& device)
       : shape_(problem.matmul()), dtype_(problem.dtype), out_dtype_(problem.out_dtype), arithmetic_(arithmetic) {
     if (shape_.batch == 0 || shape_.m == 0 || shape_.n == 0 || shape_.k == 0) return;
     const double work = static_cast<double>(shape_.batch) * static_cast<double>(shape_.m) * static_cast<double>(shape_.n) *
                         static_cast<double>(shape_.k);
-    const Blocking whole = blocking_for(arithmetic_.tile, shape_.m, shape_.n, steps(), narrows(), problem.threads, facts);
+    const Blocking whole = blocking_for(arithmetic_.tile, shape_.m, shape_.n, steps(), narrows(), problem.threads, device);
     // Few rows read B as fast as the second level gives it, some 30 bytes in a nanosecond, whatever the arithmetic.
     const double read = static_cast<double>(operand_bytes(problem)[1]) / 30;
-    tasks_ = task_count(problem.threads, shape_.batch * shape_.m * shape_.n, std::max(work / arithmetic_.per_ns, read), 1, facts);
+    tasks_ = task_count(problem.threads, shape_.batch * shape_.m * shape_.n, std::max(work / arithmetic_.per_ns, read), 1, device);
     grid_ = best_grid(shape_, tasks_, whole.tile.mr, whole.tile.nr);
     tasks_ = std::min(tasks_, shape_.batch * grid_.rows * grid_.columns);
-    blocking_ = blocking_for(arithmetic_.tile, grid_.part_m, grid_.part_n, steps(), narrows(), problem.threads, facts);
+    blocking_ = blocking_for(arithmetic_.tile, grid_.part_m, grid_.part_n, steps(), narrows(), problem.threads, device);
     blocking_.reads_panels = shape_.packed && arithmetic_.reads_panels;
   }
 

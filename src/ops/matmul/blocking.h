@@ -66,15 +66,15 @@ constexpr Workspace layout(const Blocking& blocking, int64_t m, int64_t steps, b
 // a thread has of the last; so are the sums of a C of 16 bits, where that leaves columns enough to pay for packing A each time.
 // kc depends on the device alone: it fixes the order of summation, of which a longer K extends that of a shorter one.
 inline Blocking blocking_for(const TileShape& tile, int64_t m, int64_t n, int64_t steps, bool narrows, int threads,
-                             const DeviceFacts& facts) {
+                             const DeviceInfo& device) {
   constexpr int64_t kFloat = sizeof(float);
   Blocking blocking = {.tile = tile, .mc = 0, .nc = 0, .kc = 0};
-  const int64_t most_k = std::clamp<int64_t>(facts.l1d_bytes / (blocking.tile.nr * kFloat) / 64 * 64, 256, 512);
+  const int64_t most_k = std::clamp<int64_t>(device.cpu().l1d_bytes / (blocking.tile.nr * kFloat) / 64 * 64, 256, 512);
   blocking.kc = std::clamp<int64_t>(steps, 1, most_k);
   // Tiles of equal height: 16 rows are two of 8 rather than 14 and 2, whose second would be all loads.
   blocking.tile.mr = equal_blocks(m, blocking.tile.mr, tile.unit);
-  blocking.mc = equal_blocks(m, facts.l2_bytes / 2 / (blocking.kc * kFloat), blocking.tile.mr);
-  const int64_t block_b = std::max<int64_t>(facts.llc_bytes / threads / 4, facts.l2_bytes / 2);
+  blocking.mc = equal_blocks(m, device.cpu().l2_bytes / 2 / (blocking.kc * kFloat), blocking.tile.mr);
+  const int64_t block_b = std::max<int64_t>(device.cpu().llc_bytes / threads / 4, device.cpu().l2_bytes / 2);
   int64_t most_n = block_b / (blocking.kc * kFloat);
   if (narrows && steps > blocking.kc) most_n = std::min(most_n, std::max<int64_t>(512, block_b / (m * kFloat)));
   blocking.nc = equal_blocks(n, most_n, blocking.tile.nr);

@@ -19,11 +19,11 @@ namespace metallic::matmul {
 inline int64_t split_up(int64_t x, int64_t by) { return (x + by - 1) / by; }
 
 /// Why `split` blocks do not share K of `steps` steps, or nothing; `tiles` are what C is cut into.
-inline std::optional<std::string> refuses_split(int64_t split, int64_t steps, int64_t tiles, const DeviceFacts& facts) {
+inline std::optional<std::string> refuses_split(int64_t split, int64_t steps, int64_t tiles, const DeviceInfo& device) {
   if (split == 1) return std::nullopt;
-  if (facts.isa_bit < 90) return "clusters of blocks need compute capability 9.0";
+  if (device.cuda().sm_version < 90) return "clusters of blocks need compute capability 9.0";
   if (split > steps) return "K has fewer steps than blocks that share it";
-  if (split * tiles > 8 * facts.cores) return "K is shared where tiles are few";
+  if (split * tiles > 8 * device.cuda().num_sms) return "K is shared where tiles are few";
   return std::nullopt;
 }
 

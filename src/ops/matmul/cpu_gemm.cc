@@ -63,10 +63,10 @@ HWY_EXPORT(multiply_direct);
 // Packing pays where each packed float is used often.
 constexpr Tuning kTunings[] = {{{{{"pack", 0}}}}, {{{{"pack", 1}}}}};
 
-Arithmetic arithmetic(const Problem& problem, bool packs, const DeviceFacts& facts) {
-  return {.multiply = packs ? cpu::pick(HWY_DISPATCH_TABLE(multiply_packed), facts.isa_bit)
-                            : cpu::pick(HWY_DISPATCH_TABLE(multiply_direct), facts.isa_bit),
-          .tile = cpu::pick(HWY_DISPATCH_TABLE(tile_shape), facts.isa_bit)(),
+Arithmetic arithmetic(const Problem& problem, bool packs, const DeviceInfo& device) {
+  return {.multiply = packs ? cpu::pick(HWY_DISPATCH_TABLE(multiply_packed), device.cpu().hwy_target)
+                            : cpu::pick(HWY_DISPATCH_TABLE(multiply_direct), device.cpu().hwy_target),
+          .tile = cpu::pick(HWY_DISPATCH_TABLE(tile_shape), device.cpu().hwy_target)(),
           .packs = packs,
           .reads_panels = problem.dtype == DType::f32};
 }
@@ -78,7 +78,7 @@ bool all_f32(const Problem& problem) { return problem.dtype == DType::f32 && pro
 extern const Variant cpu_gemm = {
     .family = "gemm",
     .tunings = kTunings,
-    .rejects = [](const Problem& problem, const Tuning& tuning, const DeviceFacts&) -> std::optional<std::string> {
+    .rejects = [](const Problem& problem, const Tuning& tuning, const DeviceInfo&) -> std::optional<std::string> {
       if (tuning["pack"] == 1) return std::nullopt;
       if (auto refusal = refuses_packed(problem)) return refusal;
       if (!all_f32(problem)) return "pack = 0 computes on operands and results as they are stored, in f32 only";
@@ -88,20 +88,20 @@ extern const Variant cpu_gemm = {
     // Rows of B (and, by analogy, of a transposed A) that are short enough to follow one another through few pages need no
     // copies, nor does a B that is used only a few times (Zen 4, 190 shapes of 1 to 8117 by 33 to 8144 by 1 to 8045, memory cold:
     // up to 128 columns without a copy up to 50 % faster and never 2 % slower, beyond up to 73 % slower from 5 rows on).
-    .prefer = [](const Problem& problem, const DeviceFacts&) -> const Tuning& {
+    .prefer = [](const Problem& problem, const DeviceInfo&) -> const Tuning& {
       const auto& shape = problem.matmul();
       constexpr int64_t kShort = 128, kFewUses = 4;
       const bool reads_well = (shape.n <= kShort || shape.m <= kFewUses) && (!shape.ta || shape.m <= kShort);
       return kTunings[all_f32(problem) && !shape.tb && !shape.packed && reads_well ? 0 : 1];
     },
-    .prepare = [](const Problem& problem, const Tuning& tuning, const DeviceFacts& facts,
+    .prepare = [](const Problem& problem, const Tuning& tuning, const DeviceInfo& device,
                   Planner&) -> Result<std::unique_ptr<const Kernel>> {
-      return std::make_unique<BlockedProduct>(problem, arithmetic(problem, tuning["pack"] == 1, facts), facts);
+      return std::make_unique<BlockedProduct>(problem, arithmetic(problem, tuning["pack"] == 1, device), device);
     },
-    .reduction_id = [](const Problem& problem, const Tuning&, const DeviceFacts& facts) -> std::optional<std::string> {
+    .reduction_id = [](const Problem& problem, const Tuning&, const DeviceInfo& device) -> std::optional<std::string> {
       const int64_t k = problem.matmul().k;
-      return fmt::format("gemm;kc={};{}", blocking_for(arithmetic(problem, true, facts).tile, 1, 1, k, false, 1, facts).kc,
-                         facts.isa);
+      return fmt::format("gemm;kc={};{}", blocking_for(arithmetic(problem, true, device).tile, 1, 1, k, false, 1, device).kc,
+                         device.cpu().isa);
     },
 };
 

@@ -159,8 +159,8 @@ HWY_EXPORT(find_multiply);
 
 constexpr Tuning kTunings[] = {{}};
 
-Arithmetic arithmetic(const DeviceFacts& facts) {
-  return {.multiply = cpu::pick(HWY_DISPATCH_TABLE(find_multiply), facts.isa_bit)(),
+Arithmetic arithmetic(const DeviceInfo& device) {
+  return {.multiply = cpu::pick(HWY_DISPATCH_TABLE(find_multiply), device.cpu().hwy_target)(),
           .tile = {.mr = 2 * kTileRows, .nr = 2 * kTileCells, .spill = 0, .unit = kTileRows},
           .steps = amx_steps,
           .reads_panels = true,
@@ -172,17 +172,17 @@ Arithmetic arithmetic(const DeviceFacts& facts) {
 extern const Variant cpu_gemm_amx = {
     .family = "gemm",
     .tunings = kTunings,
-    .rejects = [](const Problem& problem, const Tuning&, const DeviceFacts& facts) -> std::optional<std::string> {
+    .rejects = [](const Problem& problem, const Tuning&, const DeviceInfo& device) -> std::optional<std::string> {
       if (problem.dtype != DType::bf16) return fmt::format("inputs are {}, not bf16", name(problem.dtype));
-      if (!facts.amx || !has_bf16_dots(facts)) return "the CPU has no AMX, or not for this target";
+      if (!device.cpu().amx || !has_bf16_dots(device)) return "the CPU has no AMX, or not for this target";
       return std::nullopt;
     },
-    .prefer = [](const Problem&, const DeviceFacts&) -> const Tuning& { return kTunings[0]; },
-    .prepare = [](const Problem& problem, const Tuning&, const DeviceFacts& facts, Planner&)
-        -> Result<std::unique_ptr<const Kernel>> { return std::make_unique<BlockedProduct>(problem, arithmetic(facts), facts); },
-    .reduction_id = [](const Problem& problem, const Tuning&, const DeviceFacts& facts) -> std::optional<std::string> {
+    .prefer = [](const Problem&, const DeviceInfo&) -> const Tuning& { return kTunings[0]; },
+    .prepare = [](const Problem& problem, const Tuning&, const DeviceInfo& device, Planner&)
+        -> Result<std::unique_ptr<const Kernel>> { return std::make_unique<BlockedProduct>(problem, arithmetic(device), device); },
+    .reduction_id = [](const Problem& problem, const Tuning&, const DeviceInfo& device) -> std::optional<std::string> {
       const int64_t steps = amx_steps(problem.matmul().k);
-      return fmt::format("gemm_amx;kc={}", blocking_for(arithmetic(facts).tile, 1, 1, steps, false, 1, facts).kc);
+      return fmt::format("gemm_amx;kc={}", blocking_for(arithmetic(device).tile, 1, 1, steps, false, 1, device).kc);
     },
 };
 

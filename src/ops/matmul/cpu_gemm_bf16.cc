@@ -40,9 +40,9 @@ HWY_EXPORT(find_multiply);
 
 constexpr Tuning kTunings[] = {{}};
 
-Arithmetic arithmetic(const DeviceFacts& facts) {
-  return {.multiply = cpu::pick(HWY_DISPATCH_TABLE(find_multiply), facts.isa_bit)(),
-          .tile = cpu::pick(HWY_DISPATCH_TABLE(tile_shape), facts.isa_bit)(),
+Arithmetic arithmetic(const DeviceInfo& device) {
+  return {.multiply = cpu::pick(HWY_DISPATCH_TABLE(find_multiply), device.cpu().hwy_target)(),
+          .tile = cpu::pick(HWY_DISPATCH_TABLE(tile_shape), device.cpu().hwy_target)(),
           .steps = [](int64_t k) { return ceil_div(k, 2); },
           .reads_panels = true,
           .per_ns = 2 * kPerNs};
@@ -53,17 +53,17 @@ Arithmetic arithmetic(const DeviceFacts& facts) {
 extern const Variant cpu_gemm_bf16 = {
     .family = "gemm",
     .tunings = kTunings,
-    .rejects = [](const Problem& problem, const Tuning&, const DeviceFacts& facts) -> std::optional<std::string> {
+    .rejects = [](const Problem& problem, const Tuning&, const DeviceInfo& device) -> std::optional<std::string> {
       if (problem.dtype != DType::bf16) return fmt::format("inputs are {}, not bf16", name(problem.dtype));
-      if (!has_bf16_dots(facts)) return "the CPU has no dot products of bf16";
+      if (!has_bf16_dots(device)) return "the CPU has no dot products of bf16";
       return std::nullopt;
     },
-    .prefer = [](const Problem&, const DeviceFacts&) -> const Tuning& { return kTunings[0]; },
-    .prepare = [](const Problem& problem, const Tuning&, const DeviceFacts& facts, Planner&)
-        -> Result<std::unique_ptr<const Kernel>> { return std::make_unique<BlockedProduct>(problem, arithmetic(facts), facts); },
-    .reduction_id = [](const Problem& problem, const Tuning&, const DeviceFacts& facts) -> std::optional<std::string> {
+    .prefer = [](const Problem&, const DeviceInfo&) -> const Tuning& { return kTunings[0]; },
+    .prepare = [](const Problem& problem, const Tuning&, const DeviceInfo& device, Planner&)
+        -> Result<std::unique_ptr<const Kernel>> { return std::make_unique<BlockedProduct>(problem, arithmetic(device), device); },
+    .reduction_id = [](const Problem& problem, const Tuning&, const DeviceInfo& device) -> std::optional<std::string> {
       const int64_t steps = ceil_div(problem.matmul().k, 2);
-      return fmt::format("gemm_bf16;kc={};{}", blocking_for(arithmetic(facts).tile, 1, 1, steps, false, 1, facts).kc, facts.isa);
+      return fmt::format("gemm_bf16;kc={};{}", blocking_for(arithmetic(device).tile, 1, 1, steps, false, 1, device).kc, device.cpu().isa);
     },
 };
 

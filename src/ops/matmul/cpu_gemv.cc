@@ -52,7 +52,7 @@ constexpr Tuning kTunings[] = {{{{{"rows", 2}}}}, {{{{"rows", 4}}}}, {{{{"rows",
 extern const Variant cpu_gemv = {
     .family = "gemv",
     .tunings = kTunings,
-    .rejects = [](const Problem& problem, const Tuning&, const DeviceFacts&) -> std::optional<std::string> {
+    .rejects = [](const Problem& problem, const Tuning&, const DeviceInfo&) -> std::optional<std::string> {
       if (auto refusal = refuses_packed(problem)) return refusal;
       const int64_t n = problem.matmul().small();
       if (n > kMostColumns) return fmt::format("n = {} is above {}", n, kMostColumns);
@@ -60,19 +60,19 @@ extern const Variant cpu_gemv = {
     },
     // Few columns need six rows for their independent sums and the sharing of loads of X; more fill the registers with four, of
     // sixteen registers with two. Over 160 shapes of 1 to 16 columns from memory no other number was better by more than 15 %.
-    .prefer = [](const Problem& problem, const DeviceFacts& facts) -> const Tuning& {
+    .prefer = [](const Problem& problem, const DeviceInfo& device) -> const Tuning& {
       const int64_t n = problem.matmul().small();
-      if (!facts.isa.starts_with("AVX3")) return kTunings[n == 1 ? 1 : 0];
+      if (!device.cpu().isa.starts_with("AVX3")) return kTunings[n == 1 ? 1 : 0];
       return kTunings[n <= 4 || !along_k(problem.matmul()) ? 2 : 1];
     },
-    .prepare = [](const Problem& problem, const Tuning& tuning, const DeviceFacts& facts,
+    .prepare = [](const Problem& problem, const Tuning& tuning, const DeviceInfo& device,
                   Planner&) -> Result<std::unique_ptr<const Kernel>> {
-      const Streaming streaming = along_k(problem.matmul()) ? cpu::pick(HWY_DISPATCH_TABLE(dots), facts.isa_bit)()
-                                                            : cpu::pick(HWY_DISPATCH_TABLE(sums_of_rows), facts.isa_bit)();
-      return std::make_unique<StreamedProduct>(problem, tuning["rows"], streaming, facts);
+      const Streaming streaming = along_k(problem.matmul()) ? cpu::pick(HWY_DISPATCH_TABLE(dots), device.cpu().hwy_target)()
+                                                            : cpu::pick(HWY_DISPATCH_TABLE(sums_of_rows), device.cpu().hwy_target)();
+      return std::make_unique<StreamedProduct>(problem, tuning["rows"], streaming, device);
     },
-    .reduction_id = [](const Problem& problem, const Tuning&, const DeviceFacts& facts) -> std::optional<std::string> {
-      return (along_k(problem.matmul()) ? "dot;" : "scaled_rows;") + facts.isa;
+    .reduction_id = [](const Problem& problem, const Tuning&, const DeviceInfo& device) -> std::optional<std::string> {
+      return (along_k(problem.matmul()) ? "dot;" : "scaled_rows;") + device.cpu().isa;
     },
 };
 

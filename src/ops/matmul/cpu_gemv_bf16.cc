@@ -73,32 +73,32 @@ HWY_EXPORT(streaming);
 // Weight rows at a time: as many accumulators and streams.
 constexpr Tuning kTunings[] = {{{{{"rows", 2}}}}, {{{{"rows", 4}}}}, {{{{"rows", 6}}}}};
 
-Streaming streaming_on(const DeviceFacts& facts) { return cpu::pick(HWY_DISPATCH_TABLE(streaming), facts.isa_bit)(); }
+Streaming streaming_on(const DeviceInfo& device) { return cpu::pick(HWY_DISPATCH_TABLE(streaming), device.cpu().hwy_target)(); }
 
 }  // namespace
 
 extern const Variant cpu_gemv_bf16 = {
     .family = "gemv",
     .tunings = kTunings,
-    .rejects = [](const Problem& problem, const Tuning&, const DeviceFacts& facts) -> std::optional<std::string> {
+    .rejects = [](const Problem& problem, const Tuning&, const DeviceInfo& device) -> std::optional<std::string> {
       if (auto refusal = refuses_packed(problem)) return refusal;
       const int64_t n = problem.matmul().small();
       if (n > kMostColumns) return fmt::format("n = {} is above {}", n, kMostColumns);
       if (problem.dtype != DType::bf16) return fmt::format("inputs are {}, not bf16", name(problem.dtype));
       if (!along_k(problem.matmul())) return "rows of the weights lie across K";
-      if (!has_bf16_dots(facts)) return "the CPU has no dot products of bf16";
+      if (!has_bf16_dots(device)) return "the CPU has no dot products of bf16";
       return std::nullopt;
     },
     // As for cpu_gemv: few columns share loads of X among six rows.
-    .prefer = [](const Problem& problem, const DeviceFacts&) -> const Tuning& {
+    .prefer = [](const Problem& problem, const DeviceInfo&) -> const Tuning& {
       return kTunings[problem.matmul().small() <= 4 ? 2 : 1];
     },
-    .prepare = [](const Problem& problem, const Tuning& tuning, const DeviceFacts& facts,
+    .prepare = [](const Problem& problem, const Tuning& tuning, const DeviceInfo& device,
                   Planner&) -> Result<std::unique_ptr<const Kernel>> {
-      return std::make_unique<StreamedProduct>(problem, tuning["rows"], streaming_on(facts), facts);
+      return std::make_unique<StreamedProduct>(problem, tuning["rows"], streaming_on(device), device);
     },
-    .reduction_id = [](const Problem&, const Tuning&, const DeviceFacts& facts) -> std::optional<std::string> {
-      return "dot_bf16;" + facts.isa;
+    .reduction_id = [](const Problem&, const Tuning&, const DeviceInfo& device) -> std::optional<std::string> {
+      return "dot_bf16;" + device.cpu().isa;
     },
 };
 

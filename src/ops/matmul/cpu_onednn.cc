@@ -39,8 +39,8 @@ Description description_of(const Problem& problem) {
 extern const Variant cpu_onednn = {
     .family = "library",
     .tunings = kTunings,
-    .rejects = [](const Problem& problem, const Tuning&, const DeviceFacts& facts) -> std::optional<std::string> {
-      if (!find_library(facts.libraries, "onednn")) return "library onednn is not loaded";
+    .rejects = [](const Problem& problem, const Tuning&, const DeviceInfo& device) -> std::optional<std::string> {
+      if (!find_library(device.libraries, "onednn")) return "library onednn is not loaded";
       if (auto refusal = refuses_packed(problem)) return refusal;
       const MatmulShape& s = problem.matmul();
       // At K = 0 it leaves C as it is, and with M = 0 or N = 0 version 2.6 divides by zero.
@@ -49,12 +49,12 @@ extern const Variant cpu_onednn = {
       if (!description_of(problem)) return "oneDNN has no implementation of it";
       return std::nullopt;
     },
-    .prefer = [](const Problem&, const DeviceFacts&) -> const Tuning& { return kTunings[0]; },
+    .prefer = [](const Problem&, const DeviceInfo&) -> const Tuning& { return kTunings[0]; },
     .prepare =
-        [](const Problem& problem, const Tuning&, const DeviceFacts&, Planner&) {
+        [](const Problem& problem, const Tuning&, const DeviceInfo&, Planner&) {
           return onednn_kernel(description_of(problem), {DNNL_ARG_SRC, DNNL_ARG_WEIGHTS}, problem.threads);
         },
-    .reduction_id = [](const Problem&, const Tuning&, const DeviceFacts&) -> std::optional<std::string> { return std::nullopt; },
+    .reduction_id = [](const Problem&, const Tuning&, const DeviceInfo&) -> std::optional<std::string> { return std::nullopt; },
 };
 
 }  // namespace metallic::matmul

@@ -12,11 +12,11 @@ extern const Variant cpu_openblas = {
     .family = "library",
     .tunings = kTunings,
     .rejects = [](const Problem& problem, const Tuning&,
-                  const DeviceFacts& facts) { return blas_rejects("openblas", problem, facts); },
-    .prefer = [](const Problem&, const DeviceFacts&) -> const Tuning& { return kTunings[0]; },
-    .prepare = [](const Problem& problem, const Tuning&, const DeviceFacts&,
+                  const DeviceInfo& device) { return blas_rejects("openblas", problem, device); },
+    .prefer = [](const Problem&, const DeviceInfo&) -> const Tuning& { return kTunings[0]; },
+    .prepare = [](const Problem& problem, const Tuning&, const DeviceInfo&,
                   Planner&) { return blas_kernel("openblas", problem); },
-    .reduction_id = [](const Problem&, const Tuning&, const DeviceFacts&) -> std::optional<std::string> { return std::nullopt; },
+    .reduction_id = [](const Problem&, const Tuning&, const DeviceInfo&) -> std::optional<std::string> { return std::nullopt; },
 };
 
 }  // namespace metallic::matmul

@@ -45,12 +45,12 @@ class CpuReference final : public Kernel {
 extern const Variant cpu_reference = {
     .family = "reference",
     .tunings = kTunings,
-    .rejects = [](const Problem&, const Tuning&, const DeviceFacts&) -> std::optional<std::string> { return std::nullopt; },
-    .prefer = [](const Problem&, const DeviceFacts&) -> const Tuning& { return kTunings[0]; },
-    .prepare = [](const Problem& problem, const Tuning&, const DeviceFacts&, Planner&) -> Result<std::unique_ptr<const Kernel>> {
+    .rejects = [](const Problem&, const Tuning&, const DeviceInfo&) -> std::optional<std::string> { return std::nullopt; },
+    .prefer = [](const Problem&, const DeviceInfo&) -> const Tuning& { return kTunings[0]; },
+    .prepare = [](const Problem& problem, const Tuning&, const DeviceInfo&, Planner&) -> Result<std::unique_ptr<const Kernel>> {
       return std::make_unique<CpuReference>(problem);
     },
-    .reduction_id = [](const Problem&, const Tuning&, const DeviceFacts&) -> std::optional<std::string> { return "double"; },
+    .reduction_id = [](const Problem&, const Tuning&, const DeviceInfo&) -> std::optional<std::string> { return "double"; },
 };
 
 }  // namespace metallic::matmul

@@ -118,24 +118,24 @@ class Call final : public Kernel {
 extern const Variant cuda_cublaslt = {
     .family = "library",
     .tunings = kTunings,
-    .rejects = [](const Problem& problem, const Tuning& tuning, const DeviceFacts& facts) -> std::optional<std::string> {
-      if (auto reason = cuda::refuses_device(facts)) return reason;
-      if (!find_library(facts.libraries, "cublaslt")) return "library cublaslt is not loaded";
+    .rejects = [](const Problem& problem, const Tuning& tuning, const DeviceInfo& device) -> std::optional<std::string> {
+      if (auto reason = cuda::refuses_device(device)) return reason;
+      if (!find_library(device.libraries, "cublaslt")) return "library cublaslt is not loaded";
       if (auto reason = refuses_packed(problem)) return reason;
       const MatmulShape& s = problem.matmul();
       if (s.batch == 0 || s.m == 0 || s.n == 0 || s.k == 0) return "takes no empty operands";
       if (!product_of(problem, tuning["algorithm"], kAlignment)) return "cuBLASLt has no such algorithm for it";
       return std::nullopt;
     },
-    .prefer = [](const Problem&, const DeviceFacts&) -> const Tuning& { return kTunings[0]; },
-    .prepare = [](const Problem& problem, const Tuning& tuning, const DeviceFacts&,
+    .prefer = [](const Problem&, const DeviceInfo&) -> const Tuning& { return kTunings[0]; },
+    .prepare = [](const Problem& problem, const Tuning& tuning, const DeviceInfo&,
                   Planner&) -> Result<std::unique_ptr<const Kernel>> {
       auto aligned = product_of(problem, tuning["algorithm"], kAlignment);
       if (!aligned) return fail(Code::internal, "cuBLASLt takes the problem no longer");
       auto anywhere = product_of(problem, 0, static_cast<uint32_t>(std::min(size_of(problem.dtype), size_of(problem.out_dtype))));
       return std::make_unique<Call>(std::move(aligned), std::move(anywhere), problem.matmul());
     },
-    .reduction_id = [](const Problem&, const Tuning&, const DeviceFacts&) -> std::optional<std::string> { return std::nullopt; },
+    .reduction_id = [](const Problem&, const Tuning&, const DeviceInfo&) -> std::optional<std::string> { return std::nullopt; },
 };
 
 }  // namespace metallic::matmul

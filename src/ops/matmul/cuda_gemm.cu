@@ -206,8 +206,8 @@ class Gemm final : public Kernel {
   }
 
  public:
-  static Result<std::unique_ptr<const Kernel>> make(const Problem& problem, const Tuning& tuning, const DeviceFacts& facts) {
-    auto kernel = std::unique_ptr<Gemm>(new Gemm(problem, tuning, facts));
+  static Result<std::unique_ptr<const Kernel>> make(const Problem& problem, const Tuning& tuning, const DeviceInfo& device) {
+    auto kernel = std::unique_ptr<Gemm>(new Gemm(problem, tuning, device));
     METALLIC_CHECK(kernel->with_kernel(
         []<typename Tiling>(auto function, Tiling, auto, auto) { return cuda::allow(function, Tiling::kBytes); }));
     return kernel;
@@ -232,13 +232,13 @@ class Gemm final : public Kernel {
   }
 
  private:
-  Gemm(const Problem& problem, const Tuning& tuning, const DeviceFacts& facts)
+  Gemm(const Problem& problem, const Tuning& tuning, const DeviceInfo& device)
       : dtype_(problem.dtype),
         out_dtype_(problem.out_dtype),
         tile_(tuning["tile"]),
         split_(tuning["split"]),
         transposed_(is_transposed(problem.matmul(), tuning)),
-        early_(cuda::can_begin_early(facts)),
+        early_(cuda::can_begin_early(device)),
         batch_(problem.matmul().batch),
         shape_(problem.matmul()) {
     const MatmulShape& s = problem.matmul();
@@ -283,24 +283,24 @@ constexpr Costs kFloatCosts = {{1, 1.64}, {1.68, 0.67}, {1.4, 2.54}, {2.97, 2.07
 // What a tuning takes: as long as a block does, and longer where more blocks than a multiprocessor works at in that time wait.
 // The figures are those with which it loses least against the best tuning of each of 1222 shapes that an H100's tune timed in
 // either type: 1.7 and 2.7 %.
-double cost(const Problem& problem, const Tuning& tuning, const DeviceFacts& facts) {
+double cost(const Problem& problem, const Tuning& tuning, const DeviceInfo& device) {
   const MatmulShape& s = problem.matmul();
   const Costs& costs = problem.dtype == DType::f32 ? kFloatCosts : kCosts;
   const int64_t split = tuning["split"], of_16_bytes = 16 / static_cast<int64_t>(size_of(problem.dtype));
   const int tile = tuning["tile"] == 16 ? 0 : tuning["tile"] == 64 ? 1 : 2, even = s.rows_begin_evenly(of_16_bytes);
   const double steps = static_cast<double>(split_up(steps_of(problem), split)) + costs.begin[even];
   const double blocks = static_cast<double>(split * tiles_of(problem, tuning));
-  return costs.steps[tile] * steps * std::max(1.0, blocks / (static_cast<double>(facts.cores) * costs.at_once[tile])) +
+  return costs.steps[tile] * steps * std::max(1.0, blocks / (static_cast<double>(device.cuda().num_sms) * costs.at_once[tile])) +
          (split > 1 ? costs.sharing[even] : 0);
 }
 
-const Tuning& prefers(const Problem& problem, const DeviceFacts& facts) {
+const Tuning& prefers(const Problem& problem, const DeviceInfo& device) {
   const Tuning* best = nullptr;
   double least = 0;
   for (const Tuning& tuning : kTunings) {
     if (problem.dtype == DType::f32 && tuning["tile"] > 64) continue;
-    if (refuses_split(tuning["split"], steps_of(problem), tiles_of(problem, tuning), facts)) continue;
-    if (const double own = cost(problem, tuning, facts); !best || own < least) best = &tuning, least = own;
+    if (refuses_split(tuning["split"], steps_of(problem), tiles_of(problem, tuning), device)) continue;
+    if (const double own = cost(problem, tuning, device); !best || own < least) best = &tuning, least = own;
   }
   return *best;
 }
@@ -310,8 +310,8 @@ const Tuning& prefers(const Problem& problem, const DeviceFacts& facts) {
 extern const Variant cuda_gemm = {
     .family = "gemm",
     .tunings = kTunings,
-    .rejects = [](const Problem& problem, const Tuning& tuning, const DeviceFacts& facts) -> std::optional<std::string> {
-      if (auto reason = cuda::refuses_device(facts)) return reason;
+    .rejects = [](const Problem& problem, const Tuning& tuning, const DeviceInfo& device) -> std::optional<std::string> {
+      if (auto reason = cuda::refuses_device(device)) return reason;
       const MatmulShape& s = problem.matmul();
       if (auto reason = refuses_packed(problem)) return reason;
       if (problem.dtype == DType::f32 && tuning["tile"] > 64) return "f32 has tiles of up to 64 rows";
@@ -319,13 +319,13 @@ extern const Variant cuda_gemm = {
       const bool transposed = is_transposed(s, tuning);
       if ((transposed ? s.n : s.m) > 65535 * tuning["tile"]) return "more rows than a grid has blocks";
       if ((transposed ? s.m : s.n) > (int64_t{1} << 36) - 32) return "more columns than a grid has blocks";
-      return refuses_split(tuning["split"], steps_of(problem), tiles_of(problem, tuning), facts);
+      return refuses_split(tuning["split"], steps_of(problem), tiles_of(problem, tuning), device);
     },
     .prefer = prefers,
-    .prepare = [](const Problem& problem, const Tuning& tuning, const DeviceFacts& facts,
-                  Planner&) { return Gemm::make(problem, tuning, facts); },
-    .reduction_id = [](const Problem& problem, const Tuning& tuning, const DeviceFacts& facts) -> std::optional<std::string> {
-      return (problem.dtype == DType::f32 ? "rising;" : "rising_mma;") + of_split(tuning["split"]) + facts.isa;
+    .prepare = [](const Problem& problem, const Tuning& tuning, const DeviceInfo& device,
+                  Planner&) { return Gemm::make(problem, tuning, device); },
+    .reduction_id = [](const Problem& problem, const Tuning& tuning, const DeviceInfo& device) -> std::optional<std::string> {
+      return (problem.dtype == DType::f32 ? "rising;" : "rising_mma;") + of_split(tuning["split"]) + device.isa();
     },
 };
 

@@ -285,12 +285,12 @@ class Gemv final : public Kernel {
   }
 
  public:
-  static Result<std::unique_ptr<const Kernel>> make(const Problem& problem, const Tuning& tuning, const DeviceFacts& facts) {
-    auto kernel = std::unique_ptr<Gemv>(new Gemv(problem, tuning, facts));
+  static Result<std::unique_ptr<const Kernel>> make(const Problem& problem, const Tuning& tuning, const DeviceInfo& device) {
+    auto kernel = std::unique_ptr<Gemv>(new Gemv(problem, tuning, device));
     // As much as any plan wants: the limit is the kernel's, which other plans run too.
     for (const bool aligned : {true, false})
       METALLIC_CHECK(kernel->with_kernel(aligned, [&](auto function, int, int, int64_t, auto, auto) {
-        return cuda::allow(function, static_cast<size_t>(facts.l1d_bytes));
+        return cuda::allow(function, static_cast<size_t>(device.cuda().smem_per_block));
       }));
     return kernel;
   }
@@ -313,7 +313,7 @@ class Gemv final : public Kernel {
   }
 
  private:
-  Gemv(const Problem& problem, const Tuning& tuning, const DeviceFacts& facts)
+  Gemv(const Problem& problem, const Tuning& tuning, const DeviceInfo& device)
       : shape_(problem.matmul()),
         dtype_(problem.dtype),
         out_dtype_(problem.out_dtype),
@@ -322,7 +322,7 @@ class Gemv final : public Kernel {
         stages_(tuning["stages"]),
         split_(tuning["split"]),
         warps_(tuning["warps"]),
-        early_(cuda::can_begin_early(facts)),
+        early_(cuda::can_begin_early(device)),
         product_(problem.matmul()) {}
 
   MatmulShape shape_;
@@ -341,21 +341,21 @@ const Tuning& with_warps(int64_t rows, int64_t split, int64_t warps, int64_t sta
   return kTunings[0];
 }
 
-const Tuning& prefers(const Problem& problem, const DeviceFacts& facts) {
+const Tuning& prefers(const Problem& problem, const DeviceInfo& device) {
   const MatmulShape& s = problem.matmul();
-  const bool mma = takes_mma(problem), clusters = facts.isa_bit >= 90;
+  const bool mma = takes_mma(problem), clusters = device.cuda().sm_version >= 90;
   const int64_t rows = mma ? 16 : along_k(s) ? 4 : 4 * kWarp, tiles = s.batch * ((s.big() + rows - 1) / rows);
   if (along_k(s) && !mma) {
     // As many warps for a tile as K has steps, or as eight blocks of each multiprocessor leave it. On 1022 shapes that an H200's
     // tune timed, 3.5 % slower than the best tuning of each, most of it where tensor cores take it too.
-    const int64_t wanted = std::min((s.k + kWarp * 4 - 1) / (kWarp * 4), facts.cores * 8 / std::max<int64_t>(tiles, 1));
+    const int64_t wanted = std::min((s.k + kWarp * 4 - 1) / (kWarp * 4), device.cuda().num_sms * 8 / std::max<int64_t>(tiles, 1));
     if (wanted <= 16 || !clusters) return with_warps(16, 1, wanted <= 4 ? 4 : wanted <= 8 ? 8 : 16, 2);
     return with_warps(16, wanted <= 32 ? 4 : 8, 8, 2);
   }
   // Two blocks for each multiprocessor, by sharing K where rows are few: among more where each goes through K alone.
-  const int64_t split = !clusters || tiles >= facts.cores ? 1
-                        : 2 * tiles >= facts.cores        ? 2
-                        : mma || 4 * tiles >= facts.cores ? 4
+  const int64_t split = !clusters || tiles >= device.cuda().num_sms ? 1
+                        : 2 * tiles >= device.cuda().num_sms        ? 2
+                        : mma || 4 * tiles >= device.cuda().num_sms ? 4
                                                           : 8;
   return with_warps(mma && split == 1 ? 32 : 16, split, 8, mma ? 4 : 2);
 }
@@ -365,28 +365,28 @@ const Tuning& prefers(const Problem& problem, const DeviceFacts& facts) {
 extern const Variant cuda_gemv = {
     .family = "gemv",
     .tunings = kTunings,
-    .rejects = [](const Problem& problem, const Tuning& tuning, const DeviceFacts& facts) -> std::optional<std::string> {
-      if (auto reason = refuses_columns(problem, facts)) return reason;
-      if (tuning["split"] > 1 && facts.isa_bit < 90) return "clusters of blocks need compute capability 9.0";
+    .rejects = [](const Problem& problem, const Tuning& tuning, const DeviceInfo& device) -> std::optional<std::string> {
+      if (auto reason = refuses_columns(problem, device)) return reason;
+      if (tuning["split"] > 1 && device.cuda().sm_version < 90) return "clusters of blocks need compute capability 9.0";
       if (takes_mma(problem)) {
         const int64_t step = bytes_of_step(static_cast<int>(tuning["rows"] / 16), problem.matmul().small() <= 8 ? 1 : 2);
-        if (tuning["warps"] * tuning["stages"] * step > facts.l1d_bytes) return "a block has less shared memory";
+        if (tuning["warps"] * tuning["stages"] * step > device.cuda().smem_per_block) return "a block has less shared memory";
       } else {
         if (tuning["rows"] != 16 || tuning["stages"] != 2) return "only for tensor cores";
         const int64_t rows = along_k(problem.matmul()) ? 4 : 4 * kWarp, columns = columns_for(problem.matmul().small());
-        if (tuning["warps"] * rows * columns * 4 > facts.l1d_bytes) return "a block has less shared memory";
+        if (tuning["warps"] * rows * columns * 4 > device.cuda().smem_per_block) return "a block has less shared memory";
       }
       return std::nullopt;
     },
     .prefer = prefers,
-    .prepare = [](const Problem& problem, const Tuning& tuning, const DeviceFacts& facts,
-                  Planner&) { return Gemv::make(problem, tuning, facts); },
+    .prepare = [](const Problem& problem, const Tuning& tuning, const DeviceInfo& device,
+                  Planner&) { return Gemv::make(problem, tuning, device); },
     // Tensor cores or not depends on where operands lie, and so does the order.
-    .reduction_id = [](const Problem& problem, const Tuning& tuning, const DeviceFacts& facts) -> std::optional<std::string> {
+    .reduction_id = [](const Problem& problem, const Tuning& tuning, const DeviceInfo& device) -> std::optional<std::string> {
       return (takes_mma(problem)          ? "mma;"
               : along_k(problem.matmul()) ? "dot;"
                                           : "scaled_rows;") +
-             to_string(tuning) + ";" + facts.isa;
+             to_string(tuning) + ";" + device.isa();
     },
 };
 

@@ -191,13 +191,13 @@ class GemvTma final : public Kernel {
   }
 
  public:
-  static Result<std::unique_ptr<const Kernel>> make(const Problem& problem, const Tuning& tuning, const DeviceFacts& facts) {
+  static Result<std::unique_ptr<const Kernel>> make(const Problem& problem, const Tuning& tuning, const DeviceInfo& device) {
     auto kernel = std::unique_ptr<GemvTma>(new GemvTma(problem, tuning));
     // As much as any plan wants: the limit is the kernel's, which other plans run too.
     METALLIC_CHECK(kernel->with_kernel([&](auto function, auto, auto) -> Status {
-      METALLIC_CHECK(cuda::allow(function, static_cast<size_t>(facts.l1d_bytes - kBeside)));
+      METALLIC_CHECK(cuda::allow(function, static_cast<size_t>(device.cuda().smem_per_block - kBeside)));
       if (kernel->split_ == 1) {
-        METALLIC_TRY(kernel->at_once_, cuda::at_once(function, kernel->grid(), facts));
+        METALLIC_TRY(kernel->at_once_, cuda::at_once(function, kernel->grid(), device));
       }
       return {};
     }));
@@ -254,28 +254,28 @@ class GemvTma final : public Kernel {
 extern const Variant cuda_gemv_tma = {
     .family = "gemv",
     .tunings = kTunings,
-    .rejects = [](const Problem& problem, const Tuning& tuning, const DeviceFacts& facts) -> std::optional<std::string> {
-      if (auto reason = refuses_columns(problem, facts)) return reason;
-      if (facts.isa_bit < 90) return "needs the copy engine of compute capability 9.0";
+    .rejects = [](const Problem& problem, const Tuning& tuning, const DeviceInfo& device) -> std::optional<std::string> {
+      if (auto reason = refuses_columns(problem, device)) return reason;
+      if (device.cuda().sm_version < 90) return "needs the copy engine of compute capability 9.0";
       const MatmulShape& s = problem.matmul();
       const Product p(s);
       if (problem.dtype == DType::f32 || !along_k(s) || p.x_k != 1) return "takes 16-bit operands whose rows lie along K";
       if (!cuda::takes_tensor_map(weights_of(p, s.batch)) || !cuda::takes_tensor_map(columns_of(p, s.batch)))
         return "takes rows that begin at multiples of 16 bytes";
-      if (shared_bytes(tuning, s.small()) > facts.l1d_bytes - kBeside) return "a block has less shared memory";
+      if (shared_bytes(tuning, s.small()) > device.cuda().smem_per_block - kBeside) return "a block has less shared memory";
       return std::nullopt;
     },
     // On 106 shapes that an H200's tune timed, 1.5 % slower than the best tuning of each.
-    .prefer = [](const Problem& problem, const DeviceFacts& facts) -> const Tuning& {
+    .prefer = [](const Problem& problem, const DeviceInfo& device) -> const Tuning& {
       const MatmulShape& s = problem.matmul();
       const int64_t blocks = s.batch * ((s.big() + 31) / 32);
-      if (s.k < 4 * kStep) return kTunings[2 * blocks <= facts.cores / 2 ? kSmallRows : 0];  // sharing K does not pay
-      return kTunings[2 * blocks >= facts.cores ? 0 : 4 * blocks >= facts.cores || s.k < 8 * kStep ? 1 : 2];
+      if (s.k < 4 * kStep) return kTunings[2 * blocks <= device.cuda().num_sms / 2 ? kSmallRows : 0];  // sharing K does not pay
+      return kTunings[2 * blocks >= device.cuda().num_sms ? 0 : 4 * blocks >= device.cuda().num_sms || s.k < 8 * kStep ? 1 : 2];
     },
-    .prepare = [](const Problem& problem, const Tuning& tuning, const DeviceFacts& facts,
-                  Planner&) { return GemvTma::make(problem, tuning, facts); },
-    .reduction_id = [](const Problem&, const Tuning& tuning, const DeviceFacts& facts) -> std::optional<std::string> {
-      return "tma;" + to_string(tuning) + ";" + facts.isa;
+    .prepare = [](const Problem& problem, const Tuning& tuning, const DeviceInfo& device,
+                  Planner&) { return GemvTma::make(problem, tuning, device); },
+    .reduction_id = [](const Problem&, const Tuning& tuning, const DeviceInfo& device) -> std::optional<std::string> {
+      return "tma;" + to_string(tuning) + ";" + device.isa();
     },
 };
 

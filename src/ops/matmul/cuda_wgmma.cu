@@ -191,8 +191,8 @@ class Wgmma final : public Kernel {
   }
 
  public:
-  static Result<std::unique_ptr<const Kernel>> make(const Problem& problem, const Tuning& tuning, const DeviceFacts& facts) {
-    auto kernel = std::unique_ptr<Wgmma>(new Wgmma(problem, tuning, facts));
+  static Result<std::unique_ptr<const Kernel>> make(const Problem& problem, const Tuning& tuning, const DeviceInfo& device) {
+    auto kernel = std::unique_ptr<Wgmma>(new Wgmma(problem, tuning, device));
     METALLIC_CHECK(kernel->with_kernels([]<typename Of>(Of, auto tiles, auto boxes, auto, auto) -> Status {
       METALLIC_CHECK(cuda::allow(tiles, Of::kStages * Of::kStageBytes));
       return cuda::allow(boxes, Of::kMostStages * Of::kStageBytes);
@@ -224,14 +224,14 @@ class Wgmma final : public Kernel {
   }
 
  private:
-  Wgmma(const Problem& problem, const Tuning& tuning, const DeviceFacts& facts)
+  Wgmma(const Problem& problem, const Tuning& tuning, const DeviceInfo& device)
       : dtype_(problem.dtype),
         out_dtype_(problem.out_dtype),
         rows_(tuning["rows"]),
         columns_(tuning["columns"]),
         split_(tuning["split"]),
         transposed_(is_transposed(problem.matmul(), tuning)),
-        many_blocks_(tiles_of(problem.matmul(), tuning) * split_ > facts.cores / (columns_ == 32 ? 2 : 1)),
+        many_blocks_(tiles_of(problem.matmul(), tuning) * split_ > device.cuda().num_sms / (columns_ == 32 ? 2 : 1)),
         batch_(problem.matmul().batch),
         shape_(transposed_ ? Shape(problem.matmul()).transposed() : Shape(problem.matmul())) {}
 
@@ -245,20 +245,20 @@ class Wgmma final : public Kernel {
   Shape shape_;
 };
 
-std::optional<std::string> refuses_sharing(const MatmulShape& s, const Tuning& tuning, const DeviceFacts& facts) {
-  return refuses_split(tuning["split"], split_up(s.k, kDepth<__half>), tiles_of(s, tuning), facts);
+std::optional<std::string> refuses_sharing(const MatmulShape& s, const Tuning& tuning, const DeviceInfo& device) {
+  return refuses_split(tuning["split"], split_up(s.k, kDepth<__half>), tiles_of(s, tuning), device);
 }
 
 // What a tuning takes, in steps of K of a tile of 128 × 128: as long as a block does, and longer where blocks wait for others;
 // the copy engine's steps are short, and sharing them pays late. Fitted to 619 shapes that an H100's tune timed: 1.3 % slower
 // than the best tuning of each.
-double cost(const MatmulShape& s, const Tuning& tuning, const DeviceFacts& facts) {
+double cost(const MatmulShape& s, const Tuning& tuning, const DeviceInfo& device) {
   const int64_t split = tuning["split"], columns = tuning["columns"];
   const bool large = tuning["rows"] == 256, copied = s.rows_begin_evenly(8);
   const double of_step = large ? 3.33 : columns == 128 ? 1 : columns == 64 ? 0.89 : 0.73;
   const double at_once = large ? 1 : columns == 128 ? 0.69 : columns == 64 ? 0.88 : 0.78;
   const double steps = static_cast<double>(split_up(split_up(s.k, kDepth<__half>), split)) + (copied ? 58.65 : 0.97);
-  const double load = static_cast<double>(split * tiles_of(s, tuning)) / (static_cast<double>(facts.cores) * at_once);
+  const double load = static_cast<double>(split * tiles_of(s, tuning)) / (static_cast<double>(device.cuda().num_sms) * at_once);
   return of_step * steps * std::max(1.0, load) + (split == 1 ? 0 : copied ? 1.63 : 0.7);
 }
 
@@ -267,9 +267,9 @@ double cost(const MatmulShape& s, const Tuning& tuning, const DeviceFacts& facts
 extern const Variant cuda_wgmma = {
     .family = "gemm",
     .tunings = kTunings,
-    .rejects = [](const Problem& problem, const Tuning& tuning, const DeviceFacts& facts) -> std::optional<std::string> {
-      if (auto reason = cuda::refuses_device(facts)) return reason;
-      if (facts.isa_bit != 90) return "needs the tensor cores of compute capability 9.0";
+    .rejects = [](const Problem& problem, const Tuning& tuning, const DeviceInfo& device) -> std::optional<std::string> {
+      if (auto reason = cuda::refuses_device(device)) return reason;
+      if (device.cuda().sm_version != 90) return "needs the tensor cores of compute capability 9.0";
 #ifndef METALLIC_WITH_SM_90A
       return "this build has no code for 9.0a";
 #endif
@@ -281,19 +281,19 @@ extern const Variant cuda_wgmma = {
       const bool transposed = is_transposed(s, tuning);
       if ((transposed ? s.n : s.m) > 65535 * tuning["rows"]) return "more rows than a grid has blocks";
       if ((transposed ? s.m : s.n) > int64_t{1} << 35) return "more columns than a grid has blocks";
-      return refuses_sharing(s, tuning, facts);
+      return refuses_sharing(s, tuning, device);
     },
-    .prefer = [](const Problem& problem, const DeviceFacts& facts) -> const Tuning& {
+    .prefer = [](const Problem& problem, const DeviceInfo& device) -> const Tuning& {
       const MatmulShape& s = problem.matmul();
       const Tuning* best = nullptr;
       for (const Tuning& tuning : kTunings)
-        if (!refuses_sharing(s, tuning, facts) && (!best || cost(s, tuning, facts) < cost(s, *best, facts))) best = &tuning;
+        if (!refuses_sharing(s, tuning, device) && (!best || cost(s, tuning, device) < cost(s, *best, device))) best = &tuning;
       return *best;
     },
-    .prepare = [](const Problem& problem, const Tuning& tuning, const DeviceFacts& facts,
-                  Planner&) { return Wgmma::make(problem, tuning, facts); },
-    .reduction_id = [](const Problem&, const Tuning& tuning, const DeviceFacts& facts) -> std::optional<std::string> {
-      return "rising_wgmma;" + of_split(tuning["split"]) + facts.isa;
+    .prepare = [](const Problem& problem, const Tuning& tuning, const DeviceInfo& device,
+                  Planner&) { return Wgmma::make(problem, tuning, device); },
+    .reduction_id = [](const Problem&, const Tuning& tuning, const DeviceInfo& device) -> std::optional<std::string> {
+      return "rising_wgmma;" + of_split(tuning["split"]) + device.isa();
     },
 };
 

@@ -41,8 +41,8 @@ struct Product {
 inline bool along_k(const MatmulShape& s) { return s.weights_in_a() ? !s.ta : s.tb; }
 
 /// Why neither kernel takes a problem on a device, or nothing.
-inline std::optional<std::string> refuses_columns(const Problem& problem, const DeviceFacts& facts) {
-  if (auto reason = cuda::refuses_device(facts)) return reason;
+inline std::optional<std::string> refuses_columns(const Problem& problem, const DeviceInfo& device) {
+  if (auto reason = cuda::refuses_device(device)) return reason;
   if (auto reason = refuses_packed(problem)) return reason;
   const MatmulShape& s = problem.matmul();
   if (s.small() > kMostColumns) return "takes up to 16 columns";

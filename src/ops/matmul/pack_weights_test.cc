@@ -75,7 +75,7 @@ TEST(PackWeights, MovesEveryElementAndFillsUpWithZeros) {
 
 TEST(PackWeights, GiveTheBitsOfThePlainProduct) {
   cpu::Pool pool(2);
-  const DeviceFacts facts = cpu::facts();
+  const DeviceInfo device = cpu::device();
   NoPlanner planner;
   for (const DType dtype : kDTypes)
     for (const int64_t m : {1, 15, 40})
@@ -86,13 +86,13 @@ TEST(PackWeights, GiveTheBitsOfThePlainProduct) {
         const Problem packed = with_packed(plain);
         const Variant* const variant = find_variant(Op::matmul, variant_name);
         ASSERT_TRUE(variant);
-        const Tuning& tuning = variant->prefer(packed, facts);
-        if (variant->rejects(packed, tuning, facts)) continue;
+        const Tuning& tuning = variant->prefer(packed, device);
+        if (variant->rejects(packed, tuning, device)) continue;
         std::vector<std::byte> a(static_cast<size_t>(operand_bytes(plain)[0]));
         fill_random(dtype, a.data(), a.size() / size_of(dtype), 3);
         const auto product = [&](const Problem& problem, const std::vector<std::byte>& b) {
           std::vector<std::byte> out(static_cast<size_t>(operand_bytes(plain)[kOut]));
-          const auto kernel = variant->prepare(problem, tuning, facts, planner).value();
+          const auto kernel = variant->prepare(problem, tuning, device, planner).value();
           std::vector<std::byte> scratch(kernel->workspace() + 64);
           std::byte* const aligned = scratch.data() + (64 - reinterpret_cast<uintptr_t>(scratch.data()) % 64) % 64;
           EXPECT_EQ(kernel->run({.in = {a.data(), b.data()}, .out = out.data()}, aligned, pool), Code::ok);

@@ -46,7 +46,7 @@ struct Streaming {
 
 class StreamedProduct final : public Kernel {
  public:
-  StreamedProduct(const Problem& problem, int64_t rows, const Streaming& streaming, const DeviceFacts& facts)
+  StreamedProduct(const Problem& problem, int64_t rows, const Streaming& streaming, const DeviceInfo& device)
       : shape_(problem.matmul()),
         dtype_(problem.dtype),
         out_dtype_(problem.out_dtype),
@@ -61,11 +61,11 @@ class StreamedProduct final : public Kernel {
     // One column reads as many bytes as 62 in a nanosecond from the second level.
     const double weights = static_cast<double>(shape_.batch) * static_cast<double>(shape_.big()) * static_cast<double>(shape_.k);
     tasks_ = task_count(problem.threads, shape_.batch * units(),
-                        std::max(work, 0.8 * weights * static_cast<double>(size_of(dtype_))), kPerNs, facts);
+                        std::max(work, 0.8 * weights * static_cast<double>(size_of(dtype_))), kPerNs, device);
     prefetches_ =
-        shape_.batch * shape_.big() * shape_.k * static_cast<int64_t>(size_of(dtype_)) > tasks_ * facts.l2_bytes * 3 / 4;
+        shape_.batch * shape_.big() * shape_.k * static_cast<int64_t>(size_of(dtype_)) > tasks_ * device.cpu().l2_bytes * 3 / 4;
     pack_tasks_ =
-        task_count(problem.threads, shape_.batch * vectors_, columns * static_cast<double>(shape_.k) * kPackCost, kPerNs, facts);
+        task_count(problem.threads, shape_.batch * vectors_, columns * static_cast<double>(shape_.k) * kPackCost, kPerNs, device);
   }
 
   size_t workspace() const override { return packs_ ? static_cast<size_t>(shape_.batch * packed_floats()) * sizeof(float) : 0; }

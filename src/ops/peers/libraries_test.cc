@@ -23,26 +23,26 @@ class NoPlanner final : public Planner {
 class Libraries : public testing::Test {
  protected:
   void SetUp() override {
-    facts_.libraries = cpu::libraries();
-    if (facts_.libraries.empty()) GTEST_SKIP() << "no library on this machine, or none under this sanitizer";
+    device_.libraries = cpu::libraries();
+    if (device_.libraries.empty()) GTEST_SKIP() << "no library on this machine, or none under this sanitizer";
   }
 
   // The variants of libraries that take a problem.
   std::vector<const Variant*> takers(const Problem& problem) const {
     std::vector<const Variant*> all;
     for (const Variant& variant : variants(problem.op()))
-      if (!variant.library().empty() && !variant.rejects(problem, variant.tunings[0], facts_)) all.push_back(&variant);
+      if (!variant.library().empty() && !variant.rejects(problem, variant.tunings[0], device_)) all.push_back(&variant);
     return all;
   }
 
   std::unique_ptr<const Kernel> kernel(const Variant& variant, const Problem& problem) const {
     NoPlanner planner;
-    auto made = variant.prepare(problem, variant.tunings[0], facts_, planner);
+    auto made = variant.prepare(problem, variant.tunings[0], device_, planner);
     EXPECT_TRUE(made) << made.error().message;
     return made ? std::move(*made) : nullptr;
   }
 
-  DeviceFacts facts_ = cpu::facts();
+  DeviceInfo device_ = cpu::device();
 };
 
 // The operands of a problem; what is between and in the output is NaN.
@@ -93,7 +93,7 @@ TEST_F(Libraries, RoundOnceIntoEveryTypeTheyTake) {
           narrow += dtype != DType::f32;
         }
       }
-  const bool multiplies_bf16 = find_library(facts_.libraries, "onednn") && facts_.isa.starts_with("AVX3");
+  const bool multiplies_bf16 = find_library(device_.libraries, "onednn") && device_.cpu().isa.starts_with("AVX3");
   EXPECT_EQ(narrow > 0, multiplies_bf16);
 }
 

@@ -32,12 +32,12 @@ constexpr int64_t round_up(int64_t a, int64_t b) { return (a + b - 1) / b * b; }
 
 class CpuDecode final : public Kernel {
  public:
-  CpuDecode(const Problem& problem, int64_t segment, const DeviceFacts& facts)
+  CpuDecode(const Problem& problem, int64_t segment, const DeviceInfo& device)
       : shape_(problem.sdpa()),
         dtype_(problem.dtype),
         out_dtype_(problem.out_dtype),
-        attend_(cpu::pick(HWY_DISPATCH_TABLE(attend), facts.isa_bit)),
-        combine_(cpu::pick(HWY_DISPATCH_TABLE(combine), facts.isa_bit)),
+        attend_(cpu::pick(HWY_DISPATCH_TABLE(attend), device.cpu().hwy_target)),
+        combine_(cpu::pick(HWY_DISPATCH_TABLE(combine), device.cpu().hwy_target)),
         segment_(segment),
         padded_dim_(round_up(shape_.head_dim, kPad)) {
     if (operand_bytes(problem)[kOut] == 0) return;
@@ -50,8 +50,8 @@ class CpuDecode final : public Kernel {
     const double products = static_cast<double>(groups_ * rows_) * static_cast<double>(shape_.head_dim);
     // Reading a key takes as long as multiplying with it three times.
     const double read = 3 * static_cast<double>(groups_) * static_cast<double>(shape_.head_dim);
-    tasks_ = task_count(problem.threads, groups_ * segments_, 2 * (products + read) * static_cast<double>(seen_), kPerNs, facts);
-    combine_tasks_ = task_count(problem.threads, groups_ * rows_, products * static_cast<double>(segments_), kPerNs, facts);
+    tasks_ = task_count(problem.threads, groups_ * segments_, 2 * (products + read) * static_cast<double>(seen_), kPerNs, device);
+    combine_tasks_ = task_count(problem.threads, groups_ * rows_, products * static_cast<double>(segments_), kPerNs, device);
   }
 
   size_t workspace() const override { return static_cast<size_t>(tasks_ * task_floats() + partial_floats()) * sizeof(float); }
@@ -143,17 +143,17 @@ class CpuDecode final : public Kernel {
 extern const Variant cpu_decode = {
     .family = "decode",
     .tunings = kTunings,
-    .rejects = [](const Problem& problem, const Tuning&, const DeviceFacts&) -> std::optional<std::string> {
+    .rejects = [](const Problem& problem, const Tuning&, const DeviceInfo&) -> std::optional<std::string> {
       const int64_t queries = problem.sdpa().seq_q;
       if (queries > kMostQueries) return fmt::format("seq_q = {} is above {}", queries, kMostQueries);
       return std::nullopt;
     },
     // Long ones where each thread has four of them.
-    .prefer = [](const Problem& problem, const DeviceFacts&) -> const Tuning& {
+    .prefer = [](const Problem& problem, const DeviceInfo&) -> const Tuning& {
       const auto& s = problem.sdpa();
       return kTunings[s.batch * s.kv_heads * (s.seq_k / 1024) >= 4 * problem.threads ? 1 : 0];
     },
-    .prepare = [](const Problem& problem, const Tuning& tuning, const DeviceFacts& facts,
+    .prepare = [](const Problem& problem, const Tuning& tuning, const DeviceInfo& device,
                   Planner&) -> Result<std::unique_ptr<const Kernel>> {
       const auto& s = problem.sdpa();
       const double rows = static_cast<double>(s.batch) * static_cast<double>(s.heads) * static_cast<double>(s.seq_q);
@@ -162,10 +162,10 @@ extern const Variant cpu_decode = {
         return fail(Code::out_of_memory,
                     "the partial results of {} segments for each of {} queries are more than a machine holds",
                     s.seq_k / tuning["segment"] + 1, rows);
-      return std::make_unique<CpuDecode>(problem, tuning["segment"], facts);
+      return std::make_unique<CpuDecode>(problem, tuning["segment"], device);
     },
-    .reduction_id = [](const Problem&, const Tuning& tuning, const DeviceFacts& facts) -> std::optional<std::string> {
-      return "decode;" + to_string(tuning) + ";" + facts.isa;
+    .reduction_id = [](const Problem&, const Tuning& tuning, const DeviceInfo& device) -> std::optional<std::string> {
+      return "decode;" + to_string(tuning) + ";" + device.cpu().isa;
     },
 };
 

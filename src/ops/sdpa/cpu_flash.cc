@@ -339,7 +339,7 @@ namespace {
 
 HWY_EXPORT(find_attend);
 
-bool in_pairs(const Problem& problem, const DeviceFacts& facts) { return problem.dtype == DType::bf16 && has_bf16_dots(facts); }
+bool in_pairs(const Problem& problem, const DeviceInfo& device) { return problem.dtype == DType::bf16 && has_bf16_dots(device); }
 
 // Large tiles widen a key less often and have more to share their overhead; small ones are more to share among threads.
 constexpr Tuning kTunings[] = {{{{{"keys", 128}, {"queries", 64}}}}, {{{{"keys", 256}, {"queries", 128}}}}};
@@ -348,17 +348,17 @@ Extent extent(const Tuning& tuning) { return {.queries = tuning["queries"], .key
 
 class CpuFlash final : public Kernel {
  public:
-  CpuFlash(const Problem& problem, const Extent& tile, const DeviceFacts& facts)
+  CpuFlash(const Problem& problem, const Extent& tile, const DeviceInfo& device)
       : shape_(problem.sdpa()),
         dtype_(problem.dtype),
         out_dtype_(problem.out_dtype),
         tile_(tile),
-        attend_(cpu::pick(HWY_DISPATCH_TABLE(find_attend), facts.isa_bit)(in_pairs(problem, facts))) {
+        attend_(cpu::pick(HWY_DISPATCH_TABLE(find_attend), device.cpu().hwy_target)(in_pairs(problem, device))) {
     if (operand_bytes(problem)[kOut] == 0) return;
     queries_ = shape_.group() * shape_.seq_q;
     tiles_ = (queries_ + tile_.queries - 1) / tile_.queries;
     jobs_ = shape_.batch * shape_.kv_heads * tiles_;
-    tasks_ = task_count(problem.threads, jobs_, work(problem).flops / 2, kPerNs, facts);
+    tasks_ = task_count(problem.threads, jobs_, work(problem).flops / 2, kPerNs, device);
   }
 
   size_t workspace() const override { return static_cast<size_t>(tasks_ * task_floats()) * sizeof(float); }
@@ -405,23 +405,23 @@ class CpuFlash final : public Kernel {
 extern const Variant cpu_flash = {
     .family = "flash",
     .tunings = kTunings,
-    .rejects = [](const Problem&, const Tuning&, const DeviceFacts&) -> std::optional<std::string> { return std::nullopt; },
+    .rejects = [](const Problem&, const Tuning&, const DeviceInfo&) -> std::optional<std::string> { return std::nullopt; },
     // Large ones where a thread has four of them, which fit the second cache level with room for what they are made of.
-    .prefer = [](const Problem& problem, const DeviceFacts& facts) -> const Tuning& {
+    .prefer = [](const Problem& problem, const DeviceInfo& device) -> const Tuning& {
       const auto& s = problem.sdpa();
       const Extent large = extent(kTunings[1]);
       const int64_t jobs = s.batch * s.kv_heads * (s.group() * s.seq_q / large.queries);
-      const auto fits = [&] { return layout(s.head_dim, large).end * 4 <= facts.l2_bytes * 3 / 4; };
+      const auto fits = [&] { return layout(s.head_dim, large).end * 4 <= device.cpu().l2_bytes * 3 / 4; };
       return kTunings[jobs >= 4 * problem.threads && s.head_dim <= 1024 && fits() ? 1 : 0];
     },
-    .prepare = [](const Problem& problem, const Tuning& tuning, const DeviceFacts& facts,
+    .prepare = [](const Problem& problem, const Tuning& tuning, const DeviceInfo& device,
                   Planner&) -> Result<std::unique_ptr<const Kernel>> {
       if (static_cast<double>(problem.sdpa().head_dim) * problem.threads > 0x1p40)
         return fail(Code::out_of_memory, "tiles of {} elements a head are more than a machine holds", problem.sdpa().head_dim);
-      return std::make_unique<CpuFlash>(problem, extent(tuning), facts);
+      return std::make_unique<CpuFlash>(problem, extent(tuning), device);
     },
-    .reduction_id = [](const Problem& problem, const Tuning& tuning, const DeviceFacts& facts) -> std::optional<std::string> {
-      return (in_pairs(problem, facts) ? "flash_pairs;" : "flash;") + to_string(tuning) + ";" + facts.isa;
+    .reduction_id = [](const Problem& problem, const Tuning& tuning, const DeviceInfo& device) -> std::optional<std::string> {
+      return (in_pairs(problem, device) ? "flash_pairs;" : "flash;") + to_string(tuning) + ";" + device.cpu().isa;
     },
 };
 

@@ -137,15 +137,15 @@ class CpuMaterialized final : public Kernel {
 extern const Variant cpu_materialized = {
     .family = "materialized",
     .tunings = kTunings,
-    .rejects = [](const Problem&, const Tuning&, const DeviceFacts&) -> std::optional<std::string> { return std::nullopt; },
+    .rejects = [](const Problem&, const Tuning&, const DeviceInfo&) -> std::optional<std::string> { return std::nullopt; },
     // Groups that fill the threads need no sharing inside, which costs three joins each. For few queries that pays even with
     // half of the threads: 8 groups on 16 of them decode in half the time (Llama-3.1-8B, Xeon).
-    .prefer = [](const Problem& problem, const DeviceFacts&) -> const Tuning& {
+    .prefer = [](const Problem& problem, const DeviceInfo&) -> const Tuning& {
       const auto& s = problem.sdpa();
       const int64_t groups = s.batch * s.kv_heads;
       return kTunings[groups >= 2 * problem.threads || (s.seq_q <= 16 && 2 * groups >= problem.threads) ? 1 : 0];
     },
-    .prepare = [](const Problem& problem, const Tuning& tuning, const DeviceFacts&,
+    .prepare = [](const Problem& problem, const Tuning& tuning, const DeviceInfo&,
                   Planner& planner) -> Result<std::unique_ptr<const Kernel>> {
       if (operand_bytes(problem)[kOut] == 0) return std::make_unique<Nothing>();
       const auto& s = problem.sdpa();
@@ -162,7 +162,7 @@ extern const Variant cpu_materialized = {
       return std::make_unique<CpuMaterialized>(problem, share_heads, std::move(parts));
     },
     // The parts' orders of summation are as invariant as the numerics make the planner choose them.
-    .reduction_id = [](const Problem&, const Tuning&, const DeviceFacts&) -> std::optional<std::string> { return "parts"; },
+    .reduction_id = [](const Problem&, const Tuning&, const DeviceInfo&) -> std::optional<std::string> { return "parts"; },
 };
 
 }  // namespace metallic::sdpa

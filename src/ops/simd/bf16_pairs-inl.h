@@ -23,7 +23,7 @@
 namespace metallic {
 
 /// Whether kernels for the device's target may use them; asked at every choice.
-inline bool has_bf16_dots(const DeviceFacts& facts) { return facts.bf16_dots && (facts.isa_bit & (HWY_AVX3 | HWY_AVX3_DL)) != 0; }
+inline bool has_bf16_dots(const DeviceInfo& device) { return device.cpu().bf16_dots && (device.cpu().hwy_target & (HWY_AVX3 | HWY_AVX3_DL)) != 0; }
 
 }  // namespace metallic
 #endif

@@ -46,9 +46,9 @@ inline constexpr double kPerNs = 3.5;
 
 /// Whether the output is written past the caches, which saves reading it first: where input and output are more than twice the
 /// last one. Below, whoever reads the output next finds it there. The order of sums does not depend on it.
-inline bool streams(const Problem& problem, const DeviceFacts& facts) {
+inline bool streams(const Problem& problem, const DeviceInfo& device) {
   const auto bytes = operand_bytes(problem);
-  return bytes[0] + bytes[kOut] > 2 * facts.llc_bytes;
+  return bytes[0] + bytes[kOut] > 2 * device.cpu().llc_bytes;
 }
 
 }  // namespace metallic::softmax

@@ -92,14 +92,14 @@ constexpr Tuning kTunings[] = {{{{{"segment", 1024}}}}, {{{{"segment", 4096}}}}}
 
 class CpuBlock final : public Kernel {
  public:
-  CpuBlock(const Problem& problem, int64_t segment, bool stream, Passes passes, const DeviceFacts& facts)
+  CpuBlock(const Problem& problem, int64_t segment, bool stream, Passes passes, const DeviceInfo& device)
       : shape_(problem.softmax()),
         in_size_(static_cast<int64_t>(size_of(problem.dtype))),
         out_size_(static_cast<int64_t>(size_of(problem.out_dtype))),
         segment_(segment),
         segments_((shape_.seq_k + segment_ - 1) / segment_),
         stream_(stream),
-        tasks_(task_count(problem.threads, shape_.rows() * segments_, work_before(shape_, shape_.rows()), kPerNs, facts)),
+        tasks_(task_count(problem.threads, shape_.rows() * segments_, work_before(shape_, shape_.rows()), kPerNs, device)),
         begins_(shares_by_work(shape_.rows(), tasks_, [this](int64_t row) { return work_before(shape_, row); })),
         // In whole cache lines, so that no two tasks write to one.
         terms_(problem.out_dtype == DType::f32 && !stream_ ? 0 : (shape_.seq_k + 15) / 16 * 16),
@@ -208,9 +208,9 @@ class CpuBlock final : public Kernel {
 // Dynamic tiling: as few segments as share a row evenly where rows are few, at least four for each thread. In rows longer than a
 // quarter of the second level, segments of floats are to stay in half of the first level, in and out (Zen 4, 50,000 and 120,000
 // keys: 1024 at a time are 10 to 20 % faster than 4096 from memory and 5 to 10 % slower in the last level).
-const Tuning& preferred_segment(const Problem& problem, const DeviceFacts& facts) {
+const Tuning& preferred_segment(const Problem& problem, const DeviceInfo& device) {
   const auto& shape = problem.softmax();
-  if (problem.dtype == DType::f32 && shape.seq_k * 8 > facts.l2_bytes / 4) return kTunings[0];
+  if (problem.dtype == DType::f32 && shape.seq_k * 8 > device.cpu().l2_bytes / 4) return kTunings[0];
   const int64_t rows = std::max<int64_t>(1, shape.rows());
   const Tuning* best = &kTunings[0];
   for (const Tuning& tuning : kTunings)
@@ -223,17 +223,17 @@ const Tuning& preferred_segment(const Problem& problem, const DeviceFacts& facts
 extern const Variant cpu_block = {
     .family = "block",
     .tunings = kTunings,
-    .rejects = [](const Problem&, const Tuning&, const DeviceFacts&) -> std::optional<std::string> { return std::nullopt; },
+    .rejects = [](const Problem&, const Tuning&, const DeviceInfo&) -> std::optional<std::string> { return std::nullopt; },
     .prefer = preferred_segment,
-    .prepare = [](const Problem& problem, const Tuning& tuning, const DeviceFacts& facts,
+    .prepare = [](const Problem& problem, const Tuning& tuning, const DeviceInfo& device,
                   Planner&) -> Result<std::unique_ptr<const Kernel>> {
-      const auto find = cpu::pick(HWY_DISPATCH_TABLE(find_passes), facts.isa_bit);
-      const bool stream = streams(problem, facts);
+      const auto find = cpu::pick(HWY_DISPATCH_TABLE(find_passes), device.cpu().hwy_target);
+      const bool stream = streams(problem, device);
       return std::make_unique<CpuBlock>(problem, tuning["segment"], stream, find(stream, problem.dtype, problem.out_dtype),
-                                        facts);
+                                        device);
     },
-    .reduction_id = [](const Problem&, const Tuning& tuning, const DeviceFacts& facts) -> std::optional<std::string> {
-      return "segments;" + to_string(tuning) + ";" + facts.isa;
+    .reduction_id = [](const Problem&, const Tuning& tuning, const DeviceInfo& device) -> std::optional<std::string> {
+      return "segments;" + to_string(tuning) + ";" + device.cpu().isa;
     },
 };
 

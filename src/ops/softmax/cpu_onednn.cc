@@ -28,8 +28,8 @@ Description description_of(const Problem& problem) {
 extern const Variant cpu_onednn = {
     .family = "library",
     .tunings = kTunings,
-    .rejects = [](const Problem& problem, const Tuning&, const DeviceFacts& facts) -> std::optional<std::string> {
-      if (!find_library(facts.libraries, "onednn")) return "library onednn is not loaded";
+    .rejects = [](const Problem& problem, const Tuning&, const DeviceInfo& device) -> std::optional<std::string> {
+      if (!find_library(device.libraries, "onednn")) return "library onednn is not loaded";
       const SoftmaxShape& s = problem.softmax();
       if (s.causal) return "takes no mask";
       if (s.scale != 1) return "takes scale = 1 only";
@@ -38,10 +38,10 @@ extern const Variant cpu_onednn = {
       if (!description_of(problem)) return "oneDNN has no implementation of it";
       return std::nullopt;
     },
-    .prefer = [](const Problem&, const DeviceFacts&) -> const Tuning& { return kTunings[0]; },
-    .prepare = [](const Problem& problem, const Tuning&, const DeviceFacts&,
+    .prefer = [](const Problem&, const DeviceInfo&) -> const Tuning& { return kTunings[0]; },
+    .prepare = [](const Problem& problem, const Tuning&, const DeviceInfo&,
                   Planner&) { return onednn_kernel(description_of(problem), {DNNL_ARG_SRC}, problem.threads); },
-    .reduction_id = [](const Problem&, const Tuning&, const DeviceFacts&) -> std::optional<std::string> { return std::nullopt; },
+    .reduction_id = [](const Problem&, const Tuning&, const DeviceInfo&) -> std::optional<std::string> { return std::nullopt; },
 };
 
 }  // namespace metallic::softmax

@@ -104,15 +104,15 @@ constexpr Tuning kTunings[] = {{{{{"unroll", 1}}}}, {{{{"unroll", 4}}}}};
 
 class CpuVec final : public Kernel {
  public:
-  CpuVec(const Problem& problem, bool stream, VecRows rows, const DeviceFacts& facts)
+  CpuVec(const Problem& problem, bool stream, VecRows rows, const DeviceInfo& device)
       : shape_(problem.softmax()),
-        tasks_(task_count(problem.threads, shape_.rows(), work_before(shape_, shape_.rows()), kPerNs, facts)),
+        tasks_(task_count(problem.threads, shape_.rows(), work_before(shape_, shape_.rows()), kPerNs, device)),
         begins_(shares_by_work(shape_.rows(), tasks_, [this](int64_t row) { return work_before(shape_, row); })),
         row_(stream                            ? 2 * padded(shape_.seq_k)
              : problem.out_dtype == DType::f32 ? 0
                                                : padded(shape_.seq_k)),
         // A row, its exponentials, those of the row before and the next row are to stay in the second level.
-        ahead_(shape_.seq_k * 16 < facts.l2_bytes ? shape_.in_stride : 0),
+        ahead_(shape_.seq_k * 16 < device.cpu().l2_bytes ? shape_.in_stride : 0),
         rows_(rows) {}
 
   size_t workspace() const override { return static_cast<size_t>(tasks_ * row_) * sizeof(float); }
@@ -139,20 +139,20 @@ class CpuVec final : public Kernel {
 extern const Variant cpu_vec = {
     .family = "vec",
     .tunings = kTunings,
-    .rejects = [](const Problem&, const Tuning&, const DeviceFacts&) -> std::optional<std::string> { return std::nullopt; },
+    .rejects = [](const Problem&, const Tuning&, const DeviceInfo&) -> std::optional<std::string> { return std::nullopt; },
     // Four accumulators pay for keys that are widened first; on floats the loads take as long as the maxima (Zen 4: one
     // accumulator is 1 to 5 % faster from 500 keys on, 10 to 30 % below, where folding costs more than it hides).
-    .prefer = [](const Problem& problem, const DeviceFacts&) -> const Tuning& {
+    .prefer = [](const Problem& problem, const DeviceInfo&) -> const Tuning& {
       return kTunings[problem.dtype != DType::f32 && problem.softmax().seq_k >= 512 ? 1 : 0];
     },
-    .prepare = [](const Problem& problem, const Tuning& tuning, const DeviceFacts& facts,
+    .prepare = [](const Problem& problem, const Tuning& tuning, const DeviceInfo& device,
                   Planner&) -> Result<std::unique_ptr<const Kernel>> {
-      const auto find = cpu::pick(HWY_DISPATCH_TABLE(find_vec_rows), facts.isa_bit);
-      const bool stream = streams(problem, facts);
-      return std::make_unique<CpuVec>(problem, stream, find(tuning["unroll"], stream, problem.dtype, problem.out_dtype), facts);
+      const auto find = cpu::pick(HWY_DISPATCH_TABLE(find_vec_rows), device.cpu().hwy_target);
+      const bool stream = streams(problem, device);
+      return std::make_unique<CpuVec>(problem, stream, find(tuning["unroll"], stream, problem.dtype, problem.out_dtype), device);
     },
-    .reduction_id = [](const Problem&, const Tuning& tuning, const DeviceFacts& facts) -> std::optional<std::string> {
-      return "row;" + to_string(tuning) + ";" + facts.isa;
+    .reduction_id = [](const Problem&, const Tuning& tuning, const DeviceInfo& device) -> std::optional<std::string> {
+      return "row;" + to_string(tuning) + ";" + device.cpu().isa;
     },
 };
 

@@ -156,15 +156,15 @@ class Block final : public Kernel {
   }
 
  public:
-  static Result<std::unique_ptr<const Kernel>> make(const Problem& problem, const Tuning& tuning, const DeviceFacts& facts) {
-    auto kernel = std::unique_ptr<Block>(new Block(problem, tuning, facts));
+  static Result<std::unique_ptr<const Kernel>> make(const Problem& problem, const Tuning& tuning, const DeviceInfo& device) {
+    auto kernel = std::unique_ptr<Block>(new Block(problem, tuning, device));
     const Grid& grid = kernel->grid_;
     // As much as any problem wants: the limit is the kernel's, which other plans run too.
-    const auto most = static_cast<size_t>(facts.l1d_bytes - kBeside);
+    const auto most = static_cast<size_t>(device.cuda().smem_per_block - kBeside);
     for (const Places places : {Places::aligned, Places::any, Places::fixed})
       METALLIC_CHECK(kernel->with_kernel(places, [&](auto function, auto, auto) -> Status {
         METALLIC_CHECK(allow(function, most));
-        METALLIC_TRY(kernel->at_once_[static_cast<int>(places)], at_once(function, grid, facts));
+        METALLIC_TRY(kernel->at_once_[static_cast<int>(places)], at_once(function, grid, device));
         return {};
       }));
     return kernel;
@@ -185,16 +185,16 @@ class Block final : public Kernel {
   }
 
  private:
-  Block(const Problem& problem, const Tuning& tuning, const DeviceFacts& facts)
+  Block(const Problem& problem, const Tuning& tuning, const DeviceInfo& device)
       : problem_(problem), fixed_(tuning["fixed"] == 1), rows_(problem.softmax()) {
     segments_ = static_cast<unsigned>(tuning["segments"]);
     grid_.threads = static_cast<unsigned>(tuning["threads"]);
     grid_.blocks = dim3(static_cast<unsigned>(rows_.rows));
-    grid_.early = can_begin_early(facts);
+    grid_.early = can_begin_early(device);
     const int64_t parts = std::max<int64_t>(segments_, 1);
     each_ = static_cast<int>((least_chunks(problem) + parts - 1) / parts);
     each_anywhere_ = static_cast<int>((most_chunks(problem) + parts - 1) / parts);
-    kept_ = std::min(each_anywhere_, static_cast<int>((facts.l1d_bytes - kBeside) / 16 / kStages));
+    kept_ = std::min(each_anywhere_, static_cast<int>((device.cuda().smem_per_block - kBeside) / 16 / kStages));
     grid_.shared = static_cast<size_t>(kStages * kept_) * 16;
   }
 
@@ -225,26 +225,26 @@ class Block final : public Kernel {
 extern const Variant cuda_block = {
     .family = "block",
     .tunings = kTunings,
-    .rejects = [](const Problem& problem, const Tuning& tuning, const DeviceFacts& facts) -> std::optional<std::string> {
-      if (auto reason = cuda::refuses_device(facts)) return reason;
+    .rejects = [](const Problem& problem, const Tuning& tuning, const DeviceInfo& device) -> std::optional<std::string> {
+      if (auto reason = cuda::refuses_device(device)) return reason;
       const SoftmaxShape& s = problem.softmax();
       if (s.rows() > kMostRows) return "more blocks than a grid has";
-      if (s.rows() * tuning["segments"] > 8 * facts.cores) return "segments are for few rows";
+      if (s.rows() * tuning["segments"] > 8 * device.cuda().num_sms) return "segments are for few rows";
       if (s.seq_k > kMostElements * std::max<int64_t>(tuning["segments"], 1)) return "parts of rows are too long";
       return std::nullopt;
     },
     // As many segments as there are multiprocessors for them, where rows are few.
-    .prefer = [](const Problem& problem, const DeviceFacts& facts) -> const Tuning& {
+    .prefer = [](const Problem& problem, const DeviceInfo& device) -> const Tuning& {
       const Tuning* best = &kTunings[std::size(kTunings) - 1];
       for (const Tuning& tuning : kTunings)
-        if (tuning["segments"] > 0 && problem.softmax().rows() * tuning["segments"] <= facts.cores &&
+        if (tuning["segments"] > 0 && problem.softmax().rows() * tuning["segments"] <= device.cuda().num_sms &&
             16 * most_chunks(problem) / tuning["segments"] >= 4 << 10)
           best = &tuning;
       return *best;
     },
-    .prepare = [](const Problem& problem, const Tuning& tuning, const DeviceFacts& facts,
-                  Planner&) { return Block::make(problem, tuning, facts); },
-    .reduction_id = [](const Problem& problem, const Tuning& tuning, const DeviceFacts&) -> std::optional<std::string> {
+    .prepare = [](const Problem& problem, const Tuning& tuning, const DeviceInfo& device,
+                  Planner&) { return Block::make(problem, tuning, device); },
+    .reduction_id = [](const Problem& problem, const Tuning& tuning, const DeviceInfo&) -> std::optional<std::string> {
       // Which thread has an element depends on where a row begins, unless all begin at multiples of 16 bytes, as tensors do.
       if (!begins_evenly(problem) && tuning["fixed"] == 0) return std::nullopt;
       return fmt::format("row;segments={};threads={}", tuning["segments"], tuning["threads"]);

@@ -77,9 +77,9 @@ class Call final : public Kernel {
 extern const Variant cuda_cudnn = {
     .family = "library",
     .tunings = kTunings,
-    .rejects = [](const Problem& problem, const Tuning&, const DeviceFacts& facts) -> std::optional<std::string> {
-      if (auto reason = cuda::refuses_device(facts)) return reason;
-      if (!find_library(facts.libraries, "cudnn")) return "library cudnn is not loaded";
+    .rejects = [](const Problem& problem, const Tuning&, const DeviceInfo& device) -> std::optional<std::string> {
+      if (auto reason = cuda::refuses_device(device)) return reason;
+      if (!find_library(device.libraries, "cudnn")) return "library cudnn is not loaded";
       const SoftmaxShape& s = problem.softmax();
       if (s.causal) return "takes no mask";
       if (s.scale != 1) return "takes scale = 1 only";
@@ -88,8 +88,8 @@ extern const Variant cuda_cudnn = {
       if (std::max(s.in_stride, s.out_stride) > INT32_MAX / s.rows()) return "counts elements in 32 bits";
       return std::nullopt;
     },
-    .prefer = [](const Problem&, const DeviceFacts&) -> const Tuning& { return kTunings[0]; },
-    .prepare = [](const Problem& problem, const Tuning& tuning, const DeviceFacts&,
+    .prefer = [](const Problem&, const DeviceInfo&) -> const Tuning& { return kTunings[0]; },
+    .prepare = [](const Problem& problem, const Tuning& tuning, const DeviceInfo&,
                   Planner&) -> Result<std::unique_ptr<const Kernel>> {
       METALLIC_TRY(Handle* const handle, handle_of_device());
       const SoftmaxShape& s = problem.softmax();
@@ -99,7 +99,7 @@ extern const Variant cuda_cudnn = {
       if (!in || !out) return fail(Code::internal, "cuDNN takes the problem no longer");
       return std::make_unique<Call>(*handle, std::move(in), std::move(out));
     },
-    .reduction_id = [](const Problem&, const Tuning&, const DeviceFacts&) -> std::optional<std::string> { return std::nullopt; },
+    .reduction_id = [](const Problem&, const Tuning&, const DeviceInfo&) -> std::optional<std::string> { return std::nullopt; },
 };
 
 }  // namespace metallic::softmax

@@ -130,8 +130,8 @@ class Vec final : public Kernel {
   }
 
  public:
-  static Result<std::unique_ptr<const Kernel>> make(const Problem& problem, const Tuning& tuning, const DeviceFacts& facts) {
-    auto kernel = std::unique_ptr<Vec>(new Vec(problem, tuning, facts));
+  static Result<std::unique_ptr<const Kernel>> make(const Problem& problem, const Tuning& tuning, const DeviceInfo& device) {
+    auto kernel = std::unique_ptr<Vec>(new Vec(problem, tuning, device));
     const auto allow_it = [&](auto function, auto, auto) { return allow(function, 0, kernel->grid_.cluster); };
     for (const int64_t chunks : {kernel->threads_.chunks, kernel->threads_.chunks_anywhere}) {
       METALLIC_CHECK(kernel->with_kernel<Places::aligned>(chunks, allow_it));
@@ -152,13 +152,13 @@ class Vec final : public Kernel {
   }
 
  private:
-  Vec(const Problem& problem, const Tuning& tuning, const DeviceFacts& facts)
+  Vec(const Problem& problem, const Tuning& tuning, const DeviceInfo& device)
       : problem_(problem), rows_(problem.softmax()), threads_(problem, tuning) {
     const int64_t of_block = threads_.of_block, rows = std::max<int64_t>(of_block <= kWarp ? kSharedBlock / of_block : 1, 1);
     grid_.threads = dim3(static_cast<unsigned>(of_block), static_cast<unsigned>(rows));
     grid_.cluster = static_cast<unsigned>(threads_.blocks);
     grid_.blocks = dim3(static_cast<unsigned>((rows_.rows + rows - 1) / rows * threads_.blocks));
-    grid_.early = can_begin_early(facts);
+    grid_.early = can_begin_early(device);
   }
 
   Problem problem_;
@@ -167,10 +167,10 @@ class Vec final : public Kernel {
   Grid grid_;
 };
 
-std::optional<std::string> refuses(const Problem& problem, const Tuning& tuning, const DeviceFacts& facts) {
-  if (auto reason = cuda::refuses_device(facts)) return reason;
+std::optional<std::string> refuses(const Problem& problem, const Tuning& tuning, const DeviceInfo& device) {
+  if (auto reason = cuda::refuses_device(device)) return reason;
   const Threads threads(problem, tuning);
-  if (threads.blocks > 1 && facts.isa_bit < 90) return "clusters of blocks need compute capability 9.0";
+  if (threads.blocks > 1 && device.cuda().sm_version < 90) return "clusters of blocks need compute capability 9.0";
   if (threads.blocks > kMostBlocks) return "a row does not fit in the registers of a cluster's threads";
   if (tuning["block"] > kTunings[0]["block"] && threads.blocks * threads.of_block <= kTunings[0]["block"])
     return "smaller blocks suffice";
@@ -181,11 +181,11 @@ std::optional<std::string> refuses(const Problem& problem, const Tuning& tuning,
 // What a tuning takes, in times of a chunk: those of a thread and what surrounds them, longer where more threads are wanted than
 // a multiprocessor has registers for, an exchange between warps, and one between blocks. The figures lose least against the best
 // tuning of each of 3004 problems that two tunes of an H100 timed: 1.5 and 1.9 % for 16 and 32 bits, 1.0 and 1.3 if causal.
-double cost(const Problem& problem, const Tuning& tuning, const DeviceFacts& facts) {
+double cost(const Problem& problem, const Tuning& tuning, const DeviceInfo& device) {
   const Threads threads(problem, tuning);
   const int64_t of_row = threads.of_block * threads.blocks;
   const auto chunks = static_cast<double>((least_chunks(problem) + of_row - 1) / of_row);
-  const double wanted = static_cast<double>(problem.softmax().rows() * of_row) / static_cast<double>(facts.cores);
+  const double wanted = static_cast<double>(problem.softmax().rows() * of_row) / static_cast<double>(device.cuda().num_sms);
   const double at_once = 2900 / (4 + chunks);
   return (2.5 + chunks) * std::max(1.0, wanted / at_once) + (of_row > kWarp ? 1.6 : 0) + (threads.blocks > 1 ? 2.6 : 0) +
          (tuning["block"] > 512 ? 10 : 0);
@@ -197,16 +197,16 @@ extern const Variant cuda_vec = {
     .family = "vec",
     .tunings = kTunings,
     .rejects = refuses,
-    .prefer = [](const Problem& problem, const DeviceFacts& facts) -> const Tuning& {
+    .prefer = [](const Problem& problem, const DeviceInfo& device) -> const Tuning& {
       const Tuning* best = nullptr;
       for (const Tuning& tuning : kTunings)
-        if (!refuses(problem, tuning, facts) && (!best || cost(problem, tuning, facts) < cost(problem, *best, facts)))
+        if (!refuses(problem, tuning, device) && (!best || cost(problem, tuning, device) < cost(problem, *best, device)))
           best = &tuning;
       return best ? *best : kTunings[0];
     },
-    .prepare = [](const Problem& problem, const Tuning& tuning, const DeviceFacts& facts,
-                  Planner&) { return Vec::make(problem, tuning, facts); },
-    .reduction_id = [](const Problem& problem, const Tuning& tuning, const DeviceFacts&) -> std::optional<std::string> {
+    .prepare = [](const Problem& problem, const Tuning& tuning, const DeviceInfo& device,
+                  Planner&) { return Vec::make(problem, tuning, device); },
+    .reduction_id = [](const Problem& problem, const Tuning& tuning, const DeviceInfo&) -> std::optional<std::string> {
       // Which thread has an element depends on where a row begins, unless all begin at multiples of 16 bytes.
       if (!begins_evenly(problem)) return std::nullopt;
       return "row;" + to_string(tuning);
