@@ -12,7 +12,7 @@ using namespace metallic;
 namespace {
 
 template <typename Row>
-std::vector<Row> round_trip(const std::vector<Row>& rows, std::span<const Column<Row>> columns,
+std::vector<Row> round_trip(const std::vector<Row>& rows, std::span<const RecordColumn<Row>> columns,
                             Result<std::vector<Row>> (*parse)(std::string_view, std::string_view)) {
   const std::string text = to_csv(columns, std::span<const Row>(rows));
   const auto again = parse(text, "again");
@@ -26,12 +26,12 @@ void analyze(const Result<tune::Measurements>& measurements) {
   if (!measurements) return ONE_LINE(measurements);
   const tune::AnalysisOptions options{.default_choice =
                                           [](const Problem&) {
-                                            return tune::Choice{"cpu_vec", ""};
+                                            return tune::KernelConfig{"cpu_vec", ""};
                                           },
                                       .bootstraps = 10};
   const tune::Analysis analysis = tune::analyze(*measurements, options);
   PROPERTY(analysis.verdicts.size() == measurements->series.size());
-  for (const tune::Verdict& verdict : analysis.verdicts) PROPERTY(!(verdict.regret.value_or(0) < -1));
+  for (const tune::SeriesVerdict& verdict : analysis.verdicts) PROPERTY(!(verdict.regret.value_or(0) < -1));
   tune::aggregate(*measurements, "AVX2");
 }
 

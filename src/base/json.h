@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <nlohmann/json_fwd.hpp>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -31,21 +32,33 @@ class JsonObject {
   Result<const Json*> array(const char* key, size_t most) const;
   Result<JsonObject> object(const char* key) const;
 
-  /// The same for members that a file may leave out.
-  Result<std::string> text_or(const char* key, std::string absent) const { return has(key) ? text(key) : absent; }
-  Result<int64_t> integer_or(const char* key, int64_t low, int64_t high, int64_t absent) const {
-    return has(key) ? integer(key, low, high) : absent;
+  /// Reads a member that a file may leave out; then `to` stays as it is. `to` is a bool, a text, or an integer or number (or an
+  /// optional of these) with bounds if that type has them.
+  template <typename To, typename... Bounds>
+  Status read_optional(const char* key, To& to, Bounds... bounds) const {
+    if (!has(key)) return {};
+    METALLIC_TRY(to, member(static_cast<To*>(nullptr), key, bounds...));
+    return {};
   }
-  Result<double> number_or(const char* key, double low, double high, double absent) const {
-    return has(key) ? number(key, low, high) : absent;
-  }
-  Result<bool> boolean_or(const char* key, bool absent) const { return has(key) ? boolean(key) : absent; }
 
   bool has(const char* key) const { return find(key) != nullptr; }
   const Json& value() const { return value_; }
   const std::string& path() const { return path_; }
 
  private:
+  Result<std::string> member(std::string*, const char* key) const { return text(key); }
+  Result<bool> member(bool*, const char* key) const { return boolean(key); }
+  Result<int64_t> member(int64_t*, const char* key, int64_t low, int64_t high) const { return integer(key, low, high); }
+  Result<int> member(int*, const char* key, int low, int high) const;
+  template <typename... Bounds>
+  Result<double> member(double*, const char* key, Bounds... bounds) const {
+    return number(key, bounds...);
+  }
+  template <typename To, typename... Bounds>
+  Result<To> member(std::optional<To>*, const char* key, Bounds... bounds) const {
+    return member(static_cast<To*>(nullptr), key, bounds...);
+  }
+
   tl::unexpected<Error> wrong(const char* key, std::string_view expected) const;
   const Json* find(const char* key) const;
 

@@ -135,12 +135,8 @@ Result<NoiseRecord> parse_noise(const JsonObject& object) {
   METALLIC_TRY(noise.autocorrelation, object.number("autocorrelation", -1, 1));
   METALLIC_TRY(noise.spread, object.number("spread", 0, kMostLog));
   METALLIC_TRY(noise.cpus, object.integer("cpus", 1, 1 << 20));
-  if (object.has("steal_share")) {
-    METALLIC_TRY(noise.steal_share, object.number("steal_share", 0, 1));
-  }
-  if (object.has("others_share")) {
-    METALLIC_TRY(noise.others_share, object.number("others_share", 0, 1));
-  }
+  METALLIC_CHECK(object.read_optional("steal_share", noise.steal_share, 0, 1));
+  METALLIC_CHECK(object.read_optional("others_share", noise.others_share, 0, 1));
   if (object.has("gpu")) {
     constexpr int64_t kMostMhz = 1 << 20, kMostCelsius = 1000;
     METALLIC_TRY(const JsonObject gpu, object.object("gpu"));

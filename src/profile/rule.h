@@ -1,4 +1,4 @@
-// Rules: an ordered list of "when the problem lies in these ranges, use this variant".
+// Rules: an ordered list of conditions on a problem, each with the variant to use.
 #pragma once
 
 #include <cstdint>
@@ -11,7 +11,7 @@
 
 namespace metallic {
 
-/// Both ends belong to the range; an absent end is open.
+/// A closed range on an axis; an absent end is open.
 struct Range {
   Axis axis;
   std::optional<int64_t> low;
@@ -19,12 +19,13 @@ struct Range {
   bool operator==(const Range&) const = default;
 };
 
-/// What the measurements behind a rule say. Regrets are fractions: 0.01 is one percent.
+/// The measurements that a rule rests on. Regrets are fractions: 0.01 is one percent.
 struct Evidence {
-  std::optional<double> regret;          ///< held-out regret over the samples the rule covers
-  std::optional<double> default_regret;  ///< that of the built-in rules over the same samples
-  std::optional<double> margin;          ///< median advantage over the best other variant
-  int64_t samples = 0;                   ///< timed arms it rests on
+  /// Mean cross-fitted regret over the shapes that the rule covers, from which it was made too: not held out.
+  std::optional<double> regret;
+  std::optional<double> default_regret;  ///< the same of the built-in rules
+  std::optional<double> margin;          ///< mean advantage over the best other variant
+  int64_t samples = 0;                   ///< number of timings
   std::string note;                      ///< one line for people
   bool operator==(const Evidence&) const = default;
 };
@@ -32,30 +33,30 @@ struct Evidence {
 struct Rule {
   std::vector<Range> when;  ///< all must hold; empty: always
   std::string use;          ///< a variant's name
-  std::string tuning;       ///< `k=v;k=v`, or empty: the variant's own preference
+  std::string tuning;       ///< `k=v;k=v`, or empty for the variant's default tuning
   Evidence evidence;
   bool operator==(const Rule&) const = default;
 };
 
 bool matches(const Rule& rule, const Problem& problem);
 
-/// A rule on one line: `seq_k ≤ 1280 and rows 1..16: cpu_vec@unroll=4`.
+/// A rule as one line: `seq_k ≤ 1280 and rows 1..16: cpu_vec@unroll=4`.
 std::string to_string(const Rule& rule);
 
-/// The condition alone: `rows 2..16 and elements ≥ 1024`; empty where there is none.
+/// The condition alone: `rows 2..16 and elements ≥ 1024`; empty if there is none.
 std::string to_string(std::span<const Range> ranges);
 
-/// The ways a result may depend on things other than its input.
+/// What a result may depend on besides its input.
 enum class Numerics : unsigned char {
   fast,             ///< whatever is fastest
   run_to_run,       ///< the same bits for the same plan and input
-  batch_invariant,  ///< the same bits for a row whatever rows, batch, N or cores are beside it
+  batch_invariant,  ///< the same bits for a row, independent of rows, batch, N and cores
 };
 inline constexpr std::string_view kNumericsNames = "fast, run_to_run or batch_invariant";
 std::string_view name(Numerics numerics);
 std::optional<Numerics> parse_numerics(std::string_view text);
 
-/// What a rule list applies to; within one level of precedence the first list with an equal key supplies all rules.
+/// What a rule list applies to. In one level of precedence, the first list with an equal key supplies all rules.
 struct RuleKey {
   Op op;
   DType dtype = DType::f32;

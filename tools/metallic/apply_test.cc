@@ -65,7 +65,7 @@ TEST_F(Program, ApplyWritesConstantsForCAndCpp) {
   EXPECT_TRUE(has(good({"apply", "profile.json", "--defaults", "deep/tuned.h"}), "wrote 2 thresholds to deep/tuned.h"));
   EXPECT_FALSE(fs::exists(root_ / "data")) << "it installs nothing";
   const std::string header = read(path("deep/tuned.h"));
-  EXPECT_TRUE(has(header, "95 % interval 1000 to 1500, held-out regret 1.00 %")) << header;
+  EXPECT_TRUE(has(header, "95 % interval 1000 to 1500, regret 1.00 %")) << header;
   EXPECT_TRUE(has(header, "2026-01-01T00:00:00Z")) << header;
 
   const std::string softmax = "metallic_softmax_vec_block_f32_contiguous_threads2_rows_le_22",

@@ -127,12 +127,12 @@ Result<Exit> gate(const Options& options) {
   return Exit::inconclusive;
 }
 
-Json share_json(const tune::Share& share) {
+Json share_json(const tune::Proportion& share) {
   return {{"count", share.count}, {"of", share.of}, {"low", share.low}, {"high", share.high}};
 }
 
 void print(const tune::Calibration& c, const BuildPair& builds, double tau_percent) {
-  const auto line = [](const char* what, const tune::Share& s) {
+  const auto line = [](const char* what, const tune::Proportion& s) {
     fmt::print("{:<34} {:>5} of {}   {:.2f} %   [{:.2f}, {:.2f}] at 95 %\n", what, s.count, s.of, 100.0 * s.count / s.of,
                s.low * 100, s.high * 100);
   };

@@ -141,7 +141,7 @@ Result<LoadedMeasurements> load_measurements(const std::filesystem::path& path, 
 
 tune::AnalysisOptions analysis_options(const DeviceInfo& device) {
   tune::AnalysisOptions options;
-  options.default_choice = [device](const Problem& problem) -> tune::Choice {
+  options.default_choice = [device](const Problem& problem) -> tune::KernelConfig {
     const auto decision = select(problem, {device, Environment{}, CallOptions{}, {}});
     if (!decision) return {};
     return {std::string(decision->variant->name), to_string(decision->tuning)};

@@ -17,7 +17,7 @@
 #include "tuner/bench/buffer.h"
 #include "tuner/bench/idle.h"
 #include "tuner/bench/timer.h"
-#include "tuner/stats/statistics.h"
+#include "tuner/stats/quantile.h"
 #include "tuner/verify/oracle.h"
 #include "tuner/workloads/layer.h"
 

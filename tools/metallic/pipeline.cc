@@ -42,7 +42,7 @@ DeviceRecord record_device(Context& context, const std::string& model, uint64_t 
           .seed = seed};
 }
 
-bool is_library(const tune::Choice& choice, Op op) {
+bool is_library(const tune::KernelConfig& choice, Op op) {
   const Variant* variant = find_variant(op, choice.variant);
   return variant && !variant->library().empty();
 }

@@ -18,7 +18,7 @@ namespace metallic::cli {
 DeviceRecord record_device(Context& context, const std::string& model, uint64_t seed);
 
 /// Whether a library implements a candidate.
-bool is_library(const tune::Choice& choice, Op op);
+bool is_library(const tune::KernelConfig& choice, Op op);
 
 /// For --out: checks that the samples and device.json can be written, before anything is measured, and writes them.
 Status check_out(const std::string& out);

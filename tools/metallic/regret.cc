@@ -26,14 +26,14 @@ struct Options {
 
 struct Score {
   const tune::Series* series;
-  tune::Choice chosen, best;
+  tune::KernelConfig chosen, best;
   std::optional<tune::Regret> regret, default_regret;
   // If libraries were timed: the choice without them, against our best kernel and against the best of all.
   std::optional<tune::Regret> own_regret, own_against_all;
 };
 
 tune::RegretSummary summarize(const std::vector<Score>& scores, std::optional<tune::Regret> Score::*which) {
-  std::vector<tune::Scored> scored;
+  std::vector<tune::WeightedRegret> scored;
   for (const Score& score : scores)
     if (score.*which) scored.push_back({*(score.*which), score.series->weight});
   return tune::summarize(scored);
@@ -42,12 +42,12 @@ tune::RegretSummary summarize(const std::vector<Score>& scores, std::optional<tu
 // Scores the choice among our own kernels, if libraries were timed on the series too.
 Status score_own(const Context& ctx, Score& score) {
   tune::Series own = *score.series;
-  std::erase_if(own.arms, [&](const tune::Arm& arm) { return is_library(arm.choice, own.problem.op()); });
-  if (own.arms.size() == score.series->arms.size()) return {};
+  std::erase_if(own.candidates, [&](const tune::CandidateTimes& candidate) { return is_library(candidate.config, own.problem.op()); });
+  if (own.candidates.size() == score.series->candidates.size()) return {};
   DeviceInfo alone = ctx.device();
   alone.libraries.clear();
   METALLIC_TRY(const Decision decision, select(own.problem, {alone, ctx.environment(), CallOptions{}, ctx.profiles()}));
-  const tune::Choice chosen{std::string(decision.variant->name), to_string(decision.tuning)};
+  const tune::KernelConfig chosen{std::string(decision.variant->name), to_string(decision.tuning)};
   score.own_regret = cross_fitted_regret(own, chosen);
   score.own_against_all = cross_fitted_regret(*score.series, chosen);
   return {};
@@ -60,10 +60,10 @@ Result<std::vector<Score>> score(const tune::Measurements& measurements, const C
   for (const tune::Series& series : measurements.series) {
     METALLIC_TRY(const Decision decision,
                  select(series.problem, {ctx.device(), ctx.environment(), CallOptions{}, ctx.profiles()}));
-    const tune::Effects effects = tune::effects(series);
+    const tune::BlockEffects effects = tune::fit_block_effects(series);
     Score score{.series = &series,
                 .chosen = {std::string(decision.variant->name), to_string(decision.tuning)},
-                .best = best_choice(series, effects)};
+                .best = best_config(series, effects)};
     score.regret = cross_fitted_regret(series, score.chosen);
     score.default_regret = cross_fitted_regret(series, default_choice(series.problem));
     METALLIC_CHECK(score_own(ctx, score));

@@ -101,10 +101,10 @@ struct BestTimes {
 
 BestTimes best_of(const tune::Series& series) {
   BestTimes timed{.problem = &series.problem, .own = {}, .peer = {}};
-  const tune::Effects effects = tune::effects(series);
-  for (size_t arm = 0; arm < series.arms.size(); ++arm) {
-    const tune::Choice& choice = series.arms[arm].choice;
-    const double ns = std::exp(effects.middle[arm]);
+  const tune::BlockEffects effects = tune::fit_block_effects(series);
+  for (size_t arm = 0; arm < series.candidates.size(); ++arm) {
+    const tune::KernelConfig& choice = series.candidates[arm].config;
+    const double ns = std::exp(effects.median[arm]);
     const bool library = is_library(choice, series.problem.op());
     double& least = library ? timed.peer_ns : timed.own_ns;
     if (ns < least) least = ns, (library ? timed.peer : timed.own) = to_string(choice);

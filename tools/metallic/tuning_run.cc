@@ -55,7 +55,7 @@ tune::Allocation make_allocation(const Sampler& sampler, const tune::AllocationO
     one.cache = name(unit.cache);
     one.weight = unit.weight;
     for (const TimedCandidate& candidate : unit.candidates)
-      one.arms.push_back({{std::string(candidate.variant->name), to_string(candidate.tuning)}, {}});
+      one.candidates.push_back({{std::string(candidate.variant->name), to_string(candidate.tuning)}, {}});
     seconds.push_back(guess_seconds(unit));
   }
   return {std::move(series), std::move(seconds), options};
@@ -63,10 +63,10 @@ tune::Allocation make_allocation(const Sampler& sampler, const tune::AllocationO
 
 // The times of a block in the order of the arms of a series; NaN for arms that it lacks.
 std::vector<double> times_of(const tune::Series& series, std::span<const SampleRow> rows) {
-  std::vector<double> times(series.arms.size(), std::numeric_limits<double>::quiet_NaN());
+  std::vector<double> times(series.candidates.size(), std::numeric_limits<double>::quiet_NaN());
   for (const SampleRow& row : rows)
     for (size_t arm = 0; arm < times.size(); ++arm)
-      if (series.arms[arm].choice.variant == row.variant && series.arms[arm].choice.tuning == row.tuning)
+      if (series.candidates[arm].config.variant == row.variant && series.candidates[arm].config.tuning == row.tuning)
         times[arm] = row.time_ns;
   return times;
 }

@@ -78,7 +78,8 @@ class Bench {
       series.problem = softmax_problem(1, static_cast<int64_t>(i) + 1);
       series.label = label(series.problem);
       series.weight = units[i].weight;
-      for (size_t arm = 0; arm < units[i].log_time.size(); ++arm) series.arms.push_back({{fmt::format("v{}", arm), ""}, {}});
+      for (size_t arm = 0; arm < units[i].log_time.size(); ++arm)
+        series.candidates.push_back({{fmt::format("v{}", arm), ""}, {}});
     }
     return all;
   }

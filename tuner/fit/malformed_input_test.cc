@@ -21,7 +21,7 @@ std::string sample_text(std::string_view time) {
   return text;
 }
 
-TEST(Hostile, TimesThatAreNoneAreErrorsOfTheirLine) {
+TEST(MalformedInput, TimesThatAreNoneAreErrorsOfTheirLine) {
   EXPECT_TRUE(parse_samples(sample_text("100"), "s.csv"));
   for (const char* time : {"nan", "-1", "inf", "1e999", "", "0x10", "1,5", "12 ns"}) {
     const auto rows = parse_samples(sample_text(time), "s.csv");
@@ -31,7 +31,7 @@ TEST(Hostile, TimesThatAreNoneAreErrorsOfTheirLine) {
   }
 }
 
-TEST(Hostile, RowsThatWereNeverInAFileAreRefusedToo) {
+TEST(MalformedInput, RowsThatWereNeverInAFileAreRefusedToo) {
   const std::vector<SampleRow> rows = simulate(one_crossover(1000), {}, {.blocks = 2}, 1);
   EXPECT_TRUE(from_samples(rows, "s", 2));
   for (const double time : {kNaN, -1.0, 0.0, std::numeric_limits<double>::infinity()}) {
@@ -56,14 +56,14 @@ void expect_default(const Surface& surface, const Analysis& analysis) {
   for (const Curve& curve : analysis.curves) EXPECT_FALSE(curve.crossover_low || curve.crossover_high);
 }
 
-TEST(Hostile, OneBlockDecidesNothing) {
+TEST(MalformedInput, OneBlockDecidesNothing) {
   for (const Surface& surface : {one_crossover(200), several_crossovers(), softmax_tunings(), matmul_crossover()}) {
     SCOPED_TRACE(surface.name);
     expect_default(surface, analyze(measure(surface, {}, {.blocks = 1}, 1), analysis_options(surface)));
   }
 }
 
-TEST(Hostile, NothingTimedDecidesNothing) {
+TEST(MalformedInput, NothingTimedDecidesNothing) {
   const Surface surface = one_crossover(200);
   expect_default(surface, analyze(Measurements(), analysis_options(surface)));
   std::vector<SampleRow> rows = simulate(surface, {}, {}, 1);
@@ -74,11 +74,11 @@ TEST(Hostile, NothingTimedDecidesNothing) {
   // No reader makes these: arms whose every block is missing.
   Measurements missing = measure(surface, {}, {}, 1);
   for (Series& series : missing.series)
-    for (Arm& arm : series.arms) std::ranges::fill(arm.time, kNaN);
+    for (CandidateTimes& arm : series.candidates) std::ranges::fill(arm.time, kNaN);
   expect_default(surface, analyze(missing, analysis_options(surface)));
 }
 
-TEST(Hostile, ACandidateThatRanInOneBlockDoesNotWin) {
+TEST(MalformedInput, ACandidateThatRanInOneBlockDoesNotWin) {
   const Surface surface = vec_always();
   std::vector<SampleRow> rows = simulate(surface, {}, {}, 1);
   std::erase_if(rows, [](const SampleRow& row) { return row.variant == "cpu_block" && row.block > 0; });
@@ -106,7 +106,7 @@ long peak_kilobytes() {
 }
 
 // The time for a row must not grow with their number: 10⁷ rows are then a matter of seconds.
-TEST(Hostile, AMillionRowsTakeTimeInProportion) {
+TEST(MalformedInput, AMillionRowsTakeTimeInProportion) {
   const Surface surface = one_crossover(2000);
   const auto rows_of = [&](size_t count) {
     return simulate(surface, {}, {.blocks = static_cast<int>(count / surface.tuned.size() / surface.candidates.size())}, 1);

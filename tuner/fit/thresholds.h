@@ -1,5 +1,5 @@
-// Thresholds: the guide's constants at their best on this machine, with interval and equivalence band, for people and for other
-// code.
+// Thresholds: the constants of classic kernel dispatchers at their best on this machine, with confidence interval and equivalence
+// band, for people and for other code.
 #pragma once
 
 #include <vector>
@@ -10,11 +10,12 @@
 
 namespace metallic::tune {
 
-/// softmax_vec_block for each part of `rows` that the leaves tell apart; smalln_max_n, simd_m_min and simd_n_min for each side of
-/// the weights; none for sdpa. `points` are those of one rule key. A threshold takes the border that the rules have where they
-/// have exactly one; where they have more, the one of least weighted loss. One that loses less than half a percent against that
-/// is as good: the earlier value stays in that band, then the default.
-std::vector<Threshold> thresholds(const std::vector<Point>& points, const std::vector<Leaf>& leaves, const Candidates& candidates,
-                                  const AnalysisOptions& options);
+/// The thresholds of one rule key, whose points are given. Softmax has softmax_vec_block for each leaf. Matmul has smalln_max_n,
+/// simd_m_min and simd_n_min for each side of the weights. Sdpa has none.
+///
+/// A threshold is the border of the rules if they have exactly one, else the value of least weighted loss. Values that lose less
+/// than half a percent against that one are equivalent; among them the earlier value stays, or else the default.
+std::vector<Threshold> thresholds(const std::vector<FitPoint>& points, const std::vector<Leaf>& leaves,
+                                  const Candidates& candidates, const AnalysisOptions& options);
 
 }  // namespace metallic::tune

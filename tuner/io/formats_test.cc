@@ -7,11 +7,11 @@
 #include <nlohmann/json.hpp>
 #include <random>
 
-#include "tuner/io/csv.h"
-#include "profile/device_json.h"
 #include "base/file.h"
-#include "tuner/io/google_benchmark.h"
+#include "profile/device_json.h"
 #include "profile/profile.h"
+#include "tuner/io/csv.h"
+#include "tuner/io/google_benchmark.h"
 #include "tuner/io/records.h"
 
 namespace metallic {
@@ -232,10 +232,10 @@ TEST(GoogleBenchmark, RefusesOtherFiles) {
 
 TEST(DeviceJson, RoundTrips) {
   const DeviceRecord record{.device = {.id = "cpu",
-                                      .backend = "cpu",
-                                      .model = "m",
-                                      .libraries = {{"blis", "0.9.0"}},
-                                      .kind = CpuInfo{.isa = "AVX2", .amx = true, .bf16_dots = true, .cores = 4}},
+                                       .backend = "cpu",
+                                       .model = "m",
+                                       .libraries = {{"blis", "0.9.0"}},
+                                       .kind = CpuInfo{.isa = "AVX2", .amx = true, .bf16_dots = true, .cores = 4}},
                             .roofline = {1e9, 2e9, 3e9},
                             .threads = 2,
                             .model = "any",
@@ -257,13 +257,13 @@ TEST(DeviceJson, RoundTrips) {
 
 TEST(DeviceJson, KeepsWhatAGpuIs) {
   const DeviceRecord record{.device = {.id = "cuda:0",
-                                      .backend = "cuda",
-                                      .model = "NVIDIA H200",
-                                      .kind = CudaInfo{.sm_version = 90,
-                                                       .num_sms = 132,
-                                                       .clock_mhz = 1980,
-                                                       .memory_clock_mhz = 3201,
-                                                       .driver = "CUDA 13.0, runtime 13.0"}}};
+                                       .backend = "cuda",
+                                       .model = "NVIDIA H200",
+                                       .kind = CudaInfo{.sm_version = 90,
+                                                        .num_sms = 132,
+                                                        .clock_mhz = 1980,
+                                                        .memory_clock_mhz = 3201,
+                                                        .driver = "CUDA 13.0, runtime 13.0"}}};
   const auto parsed = parse_device_record(to_json(record), "device.json");
   ASSERT_TRUE(parsed) << parsed.error().message;
   EXPECT_EQ(parsed->device, record.device);

@@ -40,12 +40,11 @@ TEST(Constants, SayWhatTheyHoldForAndWhatTheyRestOn) {
   ASSERT_TRUE(header) << header.error().message;
   EXPECT_THAT(*header, HasSubstr(" metallic_softmax_vec_block_f32_contiguous_threads2_rows_le_22 = 1280;\n"));
   EXPECT_THAT(*header, HasSubstr(" metallic_matmul_smalln_max_n_bf16_nt_strided_threads1_weights_in_b = 16;\n"));
-  EXPECT_THAT(*header, HasSubstr("2 threads, rows ≤ 22: 95 % interval 1000 to 1500, held-out regret 1.23 % */"));
+  EXPECT_THAT(*header, HasSubstr("2 threads, rows ≤ 22: 95 % interval 1000 to 1500, regret 1.23 % */"));
   EXPECT_THAT(*header, HasSubstr("; the default is kept */"));
   Profile unsure = profile();
   unsure.thresholds[1].high = 8;
-  EXPECT_THAT(constants_header(unsure).value_or(""),
-              HasSubstr("8 to 8, held-out regret 0.00 %; the default is kept: no other value"));
+  EXPECT_THAT(constants_header(unsure).value_or(""), HasSubstr("8 to 8, regret 0.00 %; the default is kept: no other value"));
   for (const char* part : {"AMD EPYC", "some-model", "2026-01-02"}) EXPECT_THAT(*header, HasSubstr(part));
 }
 

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "tuner/stats/autocorrelation.h"
 #include "tuner/stats/signed_rank.h"
 
 namespace metallic::tune {
@@ -75,12 +76,12 @@ void Gate::finish() {
   if (left > 0) look(left, /*last=*/true);
 }
 
-// Fifteen blocks say little about their own autocorrelation, and a run above zero by chance least of all; those of all
-// benchmarks, timed in turn on one machine, say more. One standard error is added.
+// The mean autocorrelation over all benchmarks, plus one standard error. Fifteen blocks say little about their own
+// autocorrelation; the blocks of all benchmarks, timed in turn on one machine, say more.
 double Gate::pooled_autocorrelation() const {
   double sum = 0, count = 0;
   for (const auto& values : blocks_) {
-    sum += static_cast<double>(values.size()) * autocorrelation(values);
+    sum += static_cast<double>(values.size()) * unbiased_rank_autocorrelation(values);
     count += static_cast<double>(values.size());
   }
   return count == 0 ? 0 : sum / count + 1 / std::sqrt(count);
@@ -93,14 +94,14 @@ void Gate::look(double alpha, bool last) {
     Assessment& a = assessments_[b];
     a.blocks = blocks_[b].size();
     if (a.blocks == 0) continue;
-    a.inflation = variance_inflation(std::max(pooled, autocorrelation(blocks_[b])));
+    a.inflation = variance_inflation(std::max(pooled, unbiased_rank_autocorrelation(blocks_[b])));
     const Location location = hodges_lehmann(blocks_[b], kTail, a.inflation);
     a.estimate = location.estimate, a.low = location.low, a.high = location.high;
     a.p = a.blocks < kLeastBlocks ? 1 : signed_rank_p(blocks_[b], a.inflation);
   }
 
-  // Holm: the least p against alpha / m, the next against alpha / (m − 1), until one is above. What was found slower at an
-  // earlier look stays found; what stopped otherwise keeps its place among the m.
+  // Holm's procedure: the least p against alpha / m, the next against alpha / (m − 1), until one is above. A benchmark found
+  // slower at an earlier look stays found and leaves the m; one that stopped for another reason stays among them.
   std::vector<size_t> order;
   size_t hypotheses = blocks_.size();
   for (size_t b = 0; b < blocks_.size(); ++b) {
