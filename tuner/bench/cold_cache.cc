@@ -3,11 +3,11 @@
 
 #include <algorithm>
 #include <array>
-#include <chrono>
 #include <cstring>
 
 #include "ops/partition.h"
 #include "tuner/bench/buffer.h"
+#include "tuner/bench/clock.h"
 #include "tuner/bench/stream.h"
 
 namespace metallic {
@@ -66,10 +66,10 @@ class Streams {
   }
 
   double read(int64_t place, int64_t bytes) {
-    const auto begin = std::chrono::steady_clock::now();
+    const double begin_s = now_s();
     stream_read(reinterpret_cast<const float*>(buffer_.data() + place), static_cast<size_t>(bytes) / sizeof(float), device_,
                 executor_);
-    return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    return now_s() - begin_s;
   }
 
   int64_t most_;

@@ -8,11 +8,12 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
-#include <chrono>
 #include <fstream>
 #include <iterator>
 #include <string>
 #include <vector>
+
+#include "tuner/bench/clock.h"
 
 namespace metallic {
 namespace {
@@ -75,7 +76,7 @@ std::optional<CpuTime> cpu_time() {
   rusage usage;
   if (!time || getrusage(RUSAGE_SELF, &usage) != 0) return std::nullopt;
   time->own_s = seconds_of(usage.ru_utime) + seconds_of(usage.ru_stime);
-  time->wall_s = std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+  time->wall_s = now_s();
   return time;
 }
 

@@ -9,6 +9,8 @@
 #include <string>
 #include <thread>
 
+#include "tuner/bench/clock.h"
+
 namespace metallic {
 namespace {
 
@@ -32,11 +34,9 @@ bool is_idle() {
 }
 
 double wait_until_idle(double timeout_s) {
-  using Clock = std::chrono::steady_clock;
-  const auto begin = Clock::now();
-  const auto waited = [&] { return std::chrono::duration<double>(Clock::now() - begin).count(); };
-  while (!is_idle() && waited() < timeout_s) std::this_thread::sleep_for(std::chrono::microseconds(200));
-  return waited();
+  const double begin_s = now_s();
+  while (!is_idle() && now_s() - begin_s < timeout_s) std::this_thread::sleep_for(std::chrono::microseconds(200));
+  return now_s() - begin_s;
 }
 
 }  // namespace metallic

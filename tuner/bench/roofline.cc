@@ -8,11 +8,11 @@
 #include <hwy/highway.h>
 
 #include <algorithm>
-#include <chrono>
 
 #include "device/cpu/isa.h"
 #include "ops/partition.h"
 #include "tuner/bench/buffer.h"
+#include "tuner/bench/clock.h"
 #include "tuner/bench/cuda_roofline.h"
 #include "tuner/bench/stream.h"
 #include "tuner/verify/oracle.h"
@@ -59,9 +59,9 @@ template <typename Callable>
 double least_seconds(int runs, const Callable& callable) {
   double least = 1e30;
   for (int i = 0; i < runs; ++i) {
-    const auto begin = std::chrono::steady_clock::now();
+    const double begin_s = now_s();
     callable();
-    least = std::min(least, std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
+    least = std::min(least, now_s() - begin_s);
   }
   return least;
 }
