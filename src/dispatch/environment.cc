@@ -86,7 +86,7 @@ constexpr auto kTable = std::to_array<EnvironmentVariable>({
      "a profile to use instead of the installed one; none: no profile, not even a built-in one",
      read_text<&Environment::profile>},
     {"METALLIC_DETERMINISM", "fast, run_to_run, batch_invariant",
-     "which guarantee results have: may vary, repeatable, or independent of the batch", read_numerics},
+     "how reproducible results are", read_numerics},
     {"METALLIC_LOG_LEVEL", "error, warning, info, debug, trace", "least severe messages to log; debug logs each new decision",
      read_log_level},
     {"METALLIC_GPU_PROFILER", "true, false",
