@@ -1,10 +1,10 @@
-// config.json: the problems of any model that is accepted are valid, distinct, affordable, and a list that --shapes takes.
+// Fuzzes config.json: the problems of an accepted model are valid, distinct, bounded, and readable as a list.
 #include <cmath>
 #include <set>
 
 #include "ops/label.h"
-#include "tuner/workloads/weighted_problems.h"
 #include "property.h"
+#include "tuner/workloads/weighted_problems.h"
 
 using namespace metallic;
 

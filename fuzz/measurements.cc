@@ -1,10 +1,10 @@
-// Samples and results: rows that were read are written and read back the same, and grouping and analysis take them all.
+// Fuzzes samples.csv and results.csv: accepted rows survive a round trip, and the analysis accepts them.
 #include <algorithm>
 
-#include "tuner/io/records.h"
 #include "property.h"
-#include "tuner/stats/aggregate.h"
 #include "tuner/fit/analysis.h"
+#include "tuner/io/records.h"
+#include "tuner/stats/aggregate.h"
 #include "tuner/stats/measurements.h"
 
 using namespace metallic;
@@ -38,7 +38,7 @@ void analyze(const Result<tune::Measurements>& measurements) {
 }  // namespace
 
 void run(std::string_view text) {
-  constexpr size_t kMost = 200;  // rows: enough for every rule, and fast
+  constexpr size_t kMost = 200;  // rows: enough for all rules, and fast
   if (looks_like_samples(text)) {
     auto rows = parse_samples(text, "input");
     if (!rows) return ONE_LINE(rows);

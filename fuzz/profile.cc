@@ -1,4 +1,4 @@
-// profile.json: what is accepted is written in a form that reads back the same.
+// Fuzzes profile.json: accepted profiles survive a round trip.
 #include "profile/profile.h"
 
 #include "property.h"

@@ -95,12 +95,12 @@ Result<DeviceInfo> parse_device_info(const JsonObject& object) {
   return device;
 }
 
-std::optional<double> floor_ns(const Problem& problem, const DeviceRecord& device) {
-  const Ceilings& ceilings = device.ceilings;
-  const double bandwidth = problem.op() == Op::softmax ? ceilings.copy_bytes_per_s : ceilings.read_bytes_per_s;
-  if (bandwidth <= 0 || ceilings.flops_per_s <= 0 || problem.threads != device.threads) return std::nullopt;
+std::optional<double> roofline_ns(const Problem& problem, const DeviceRecord& device) {
+  const Roofline& roofline = device.roofline;
+  const double bandwidth = problem.op() == Op::softmax ? roofline.copy_bytes_per_s : roofline.read_bytes_per_s;
+  if (bandwidth <= 0 || roofline.flops_per_s <= 0 || problem.threads != device.threads) return std::nullopt;
   const Work needed = work(problem);
-  return 1e9 * std::max(needed.bytes / bandwidth, needed.flops / ceilings.flops_per_s);
+  return 1e9 * std::max(needed.bytes / bandwidth, needed.flops / roofline.flops_per_s);
 }
 
 std::string to_json(const DeviceRecord& record) {
@@ -108,9 +108,9 @@ std::string to_json(const DeviceRecord& record) {
                {"fingerprint", fingerprint(record.device)},
                {"facts", device_info_json(record.device)},
                {"ceilings",
-                {{"read_bytes_per_s", record.ceilings.read_bytes_per_s},
-                 {"copy_bytes_per_s", record.ceilings.copy_bytes_per_s},
-                 {"flops_per_s", record.ceilings.flops_per_s}}},
+                {{"read_bytes_per_s", record.roofline.read_bytes_per_s},
+                 {"copy_bytes_per_s", record.roofline.copy_bytes_per_s},
+                 {"flops_per_s", record.roofline.flops_per_s}}},
                {"threads", record.threads},
                {"model", record.model},
                {"build", record.build},
@@ -128,9 +128,9 @@ Result<DeviceRecord> parse_device_record(std::string_view text, std::string_view
   METALLIC_TRY(const JsonObject device, root.object("facts"));
   METALLIC_TRY(record.device, parse_device_info(device));
   METALLIC_TRY(const JsonObject ceilings, root.object("ceilings"));
-  METALLIC_TRY(record.ceilings.read_bytes_per_s, ceilings.number("read_bytes_per_s"));
-  METALLIC_TRY(record.ceilings.copy_bytes_per_s, ceilings.number("copy_bytes_per_s"));
-  METALLIC_TRY(record.ceilings.flops_per_s, ceilings.number("flops_per_s"));
+  METALLIC_TRY(record.roofline.read_bytes_per_s, ceilings.number("read_bytes_per_s"));
+  METALLIC_TRY(record.roofline.copy_bytes_per_s, ceilings.number("copy_bytes_per_s"));
+  METALLIC_TRY(record.roofline.flops_per_s, ceilings.number("flops_per_s"));
   METALLIC_TRY(const int64_t threads, root.integer("threads", 1, 1024));
   record.threads = static_cast<int>(threads);
   METALLIC_TRY(record.model, root.text("model"));

@@ -1,4 +1,4 @@
-// metallic apply, and what explain and devices say about the levels of profiles.
+// metallic apply, and the levels of profiles in explain and devices.
 #include "testing/program.h"
 
 #include <nlohmann/json.hpp>
@@ -42,10 +42,10 @@ TEST_F(Program, ApplyRollsBackAndForth) {
 
   const auto before = files();
   const std::string dry = good({"apply", "--rollback", "--dry-run"});
-  EXPECT_TRUE(has(dry, "would have restored " + installed().native())) << dry;
+  EXPECT_TRUE(has(dry, "would restore " + installed().native())) << dry;
   EXPECT_TRUE(files() == before) << "a dry run writes nothing";
   write("other.json", profile_with("cpu_vec", "", "other"));
-  refuses({"apply", "other.json", "--rollback"}, "the last install was not of model other");
+  refuses({"apply", "other.json", "--rollback"}, "the last install was not for model other");
 
   const std::string back = good({"apply", "--rollback"});
   EXPECT_TRUE(has(back, "- softmax f32 contiguous threads=2: otherwise: cpu_block@segment=4096")) << back;

@@ -1,4 +1,4 @@
-// The program `metallic`: parses the command line, runs one subcommand, prints errors on one line.
+// The program `metallic`: parses the command line, runs one subcommand, and prints errors on one line.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -6,13 +6,13 @@
 #include <exception>
 #include <new>
 
-#include "tools/metallic/command.h"
 #include "base/build.h"
+#include "tools/metallic/command.h"
 
 namespace metallic::cli {
 namespace {
 
-// What --help of a subcommand ends with.
+// The example at the end of the help of each subcommand.
 constexpr std::pair<std::string_view, std::string_view> kExamples[] = {
     {"tune", "--model llama-3.1-8b --budget 2min"},
     {"explain", "matmul 4096x4096x8 --dtype bf16"},
@@ -33,19 +33,19 @@ constexpr std::pair<std::string_view, std::string_view> kExamples[] = {
 };
 
 int run(int argc, char** argv) {
-  CLI::App app(
-      "Runs each transformer operation with the kernel that is fastest on this machine, and finds out which one that is.");
+  CLI::App app("Finds the fastest kernel for each transformer operation on this machine, and runs it.");
   app.name("metallic");
   app.set_version_flag("--version", std::string(build_name()));
   app.require_subcommand(1);
   app.footer(
-      "Start with: metallic tune --model llama-3.1-8b. A command's --help has its options and an example, metallic env the\n"
-      "variables. Profiles go to $XDG_DATA_HOME/metallic (~/.local/share/metallic), reports to ./metallic-tuning.\n"
-      "Exit codes: 0 done; 1 a check failed, or an error inside; 2 bad usage, bad input, or a file that cannot be used;\n"
+      "Start with: metallic tune --model llama-3.1-8b\n"
+      "metallic COMMAND --help lists options and an example, metallic env the environment variables.\n"
+      "Profiles are installed in $XDG_DATA_HOME/metallic (~/.local/share/metallic), reports are written to ./metallic-tuning.\n"
+      "Exit codes: 0 done; 1 a check failed, or an internal error; 2 bad usage, bad input, or an unusable file;\n"
       "3 inconclusive: measured, but not well enough to decide.");
   Action action;
   for (const auto add : {add_tune, add_explain, add_devices, add_list, add_models, add_env, add_bench, add_collect, add_analyze,
-                         add_apply, add_regret, add_validate, add_gate, add_report, add_completion, add_arms})
+                         add_apply, add_regret, add_validate, add_gate, add_report, add_completion, add_bench_worker})
     add(app, action);
   for (const auto& [command, example] : kExamples)
     app.get_subcommand(std::string(command))->footer(fmt::format("Example: metallic {} {}", command, example));

@@ -1,8 +1,8 @@
-// From an application's runs to a list that the program tunes by.
+// Problems that an application records are a list that --shapes accepts.
 #include <metallic/metallic.hpp>
 
-#include "testing/program.h"
 #include "ops/label.h"
+#include "testing/program.h"
 #include "tuner/workloads/weighted_problems.h"
 
 namespace metallic::cli {

@@ -8,10 +8,10 @@
 #include "device/cuda/event.h"
 #include "device/cuda/memory.h"
 #include "ops/label.h"
-#include "tuner/verify/oracle.h"
 #include "tuner/bench/cuda_roofline.h"
 #include "tuner/bench/gpu_clock_monitor.h"
 #include "tuner/bench/timer.h"
+#include "tuner/verify/oracle.h"
 #endif
 
 namespace metallic::cuda {
@@ -66,10 +66,10 @@ std::vector<std::byte> read_output(const Problem& problem, const Args& args, uin
 }
 
 // Operands lie on the device as they lie in a copy in this process' memory, which the oracle reads.
-class CudaStand final : public Stand {
+class CudaHarness final : public Harness {
  public:
-  CudaStand(Operands operands, Memory memory, Memory flush, Interval interval, const DeviceInfo& device, Executor& executor,
-            const StandOptions& options)
+  CudaHarness(Operands operands, Memory memory, Memory flush, Interval interval, const DeviceInfo& device, Executor& executor,
+              const HarnessOptions& options)
       : device_(device),
         operands_(std::move(operands)),
         memory_(std::move(memory)),
@@ -78,14 +78,14 @@ class CudaStand final : public Stand {
         executor_(executor),
         stream_(static_cast<cudaStream_t>(executor.stream())),
         seed_(options.seed),
-        arm_s_(options.arm_s > 0 ? options.arm_s : kArm),
+        min_sample_s_(options.min_sample_s > 0 ? options.min_sample_s : kArm),
         watch_(device) {
     // Results are copied ten times as fast from there; where it is too much memory to pin, they are copied all the same.
     pinned_ = cudaHostRegister(operands_.memory().data(), operands_.memory().size(), cudaHostRegisterDefault) == cudaSuccess;
     cudaGetLastError();
   }
 
-  ~CudaStand() override {
+  ~CudaHarness() override {
     if (pinned_) cudaHostUnregister(operands_.memory().data());
   }
 
@@ -107,20 +107,20 @@ class CudaStand final : public Stand {
     METALLIC_CUDA(cudaMemcpyAsync(here.out, there.out, bytes, cudaMemcpyDeviceToHost, stream_));
     if (const cudaError_t error = cudaStreamSynchronize(stream_); error != cudaSuccess)
       return fail(code_of(error), "{} on {} failed: {}", who, label(problem), cudaGetErrorString(error));
-    if (const auto wrong = first_difference(problem, here, before.data(), affordable_looks(problem), seed_))
+    if (const auto wrong = first_difference(problem, here, before.data(), affordable_checks(problem), seed_))
       return fail(Code::internal, "{} computes {} wrongly: {}", who, label(problem), *wrong);
     METALLIC_TRY(const auto timed, replayed(problem, cache, kernel, kLeastCalls));
     return timed;
   }
 
   Result<std::pair<double, int64_t>> time(const Problem& problem, Cache cache, const Kernel& kernel, double call_s) override {
-    const auto calls = std::clamp(static_cast<int64_t>(std::ceil(arm_s_ / call_s)), kLeastCalls, kMostCalls);
+    const auto calls = std::clamp(static_cast<int64_t>(std::ceil(min_sample_s_ / call_s)), kLeastCalls, kMostCalls);
     METALLIC_TRY(const double seconds, replayed(problem, cache, kernel, calls));
     return std::pair(seconds, calls);
   }
 
   // The median of some, as the candidates' times are.
-  Result<std::optional<double>> floor(const Problem& problem, Cache cache) override {
+  Result<std::optional<double>> roofline_s(const Problem& problem, Cache cache) override {
     const auto kernel = mover(problem, device_);
     std::array<double, 9> seconds;
     METALLIC_TRY(double call_s, replayed(problem, cache, *kernel, kLeastCalls));
@@ -178,15 +178,15 @@ class CudaStand final : public Stand {
   Executor& executor_;
   cudaStream_t stream_;
   uint64_t seed_;
-  double arm_s_;
+  double min_sample_s_;
   bool pinned_;
   GpuWatch watch_;
 };
 
 }  // namespace
 
-Result<std::unique_ptr<Stand>> make_stand(std::span<const OperandUse> uses, const DeviceInfo& device, Executor& executor,
-                                          const StandOptions& options) {
+Result<std::unique_ptr<Harness>> make_harness(std::span<const OperandUse> uses, const DeviceInfo& device, Executor& executor,
+                                              const HarnessOptions& options) {
   // Twice the L2 cache between two uses of a place, and before the first.
   const int64_t cold_bytes = 2 * device.cuda().l2_bytes / 4096 * 4096 + 4096;
   METALLIC_TRY(Operands operands, Operands::create(uses, device, cold_bytes, options.seed));
@@ -194,13 +194,14 @@ Result<std::unique_ptr<Stand>> make_stand(std::span<const OperandUse> uses, cons
   METALLIC_TRY(Memory flush, Memory::allocate(static_cast<size_t>(cold_bytes)));
   METALLIC_TRY(Interval interval, Interval::create());
   METALLIC_CUDA(cudaMemcpy(memory.data(), operands.memory().data(), memory.bytes(), cudaMemcpyHostToDevice));
-  return std::make_unique<CudaStand>(std::move(operands), std::move(memory), std::move(flush), std::move(interval), device,
-                                     executor, options);
+  return std::make_unique<CudaHarness>(std::move(operands), std::move(memory), std::move(flush), std::move(interval), device,
+                                       executor, options);
 }
 
 #else
 
-Result<std::unique_ptr<Stand>> make_stand(std::span<const OperandUse>, const DeviceInfo& device, Executor&, const StandOptions&) {
+Result<std::unique_ptr<Harness>> make_harness(std::span<const OperandUse>, const DeviceInfo& device, Executor&,
+                                              const HarnessOptions&) {
   return fail(Code::unsupported, "device {}: this build has no CUDA (nvcc was not found)", in_quotes(device.id));
 }
 

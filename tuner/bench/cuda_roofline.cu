@@ -95,7 +95,7 @@ std::unique_ptr<const Kernel> mover(const Problem& problem, const DeviceInfo& de
   return std::make_unique<Mover>(problem, device);
 }
 
-Result<Ceilings> measure_ceilings(const DeviceInfo& device, Executor& executor) {
+Result<Roofline> measure_roofline(const DeviceInfo& device, Executor& executor) {
   const auto stream = static_cast<cudaStream_t>(executor.stream());
   const auto bytes = static_cast<size_t>(std::clamp<int64_t>(8 * device.cuda().l2_bytes, 64 << 20, device.memory_bytes / 8)) / 16 * 16;
   METALLIC_TRY(const Memory from, Memory::allocate(bytes));
@@ -133,7 +133,7 @@ Result<Ceilings> measure_ceilings(const DeviceInfo& device, Executor& executor) 
                least_seconds([&] { return launch(multiply_add, all, executor, reinterpret_cast<float*>(to.data()), kRounds); }));
   cudaEventDestroy(begin);
   cudaEventDestroy(end);
-  return Ceilings{.read_bytes_per_s = static_cast<double>(bytes) / reading,
+  return Roofline{.read_bytes_per_s = static_cast<double>(bytes) / reading,
                   .copy_bytes_per_s = 2 * static_cast<double>(bytes) / copying,
                   .flops_per_s = 2.0 * 16 * 8 * 16 * 8 * kRounds * kWarps * device.cuda().num_sms / multiplying};
 }

@@ -2,8 +2,8 @@
 // against.
 #pragma once
 
-#include "device/info.h"
 #include "base/executor.h"
+#include "device/info.h"
 #include "ops/problem.h"
 #include "ops/variant.h"
 #include "profile/device_json.h"
@@ -14,6 +14,6 @@ namespace metallic::cuda {
 std::unique_ptr<const Kernel> mover(const Problem& problem, const DeviceInfo& device);
 
 /// Best of several runs over buffers of some L2 caches; `flops_per_s` is that of bf16 in mma instructions.
-Result<Ceilings> measure_ceilings(const DeviceInfo& device, Executor& executor);
+Result<Roofline> measure_roofline(const DeviceInfo& device, Executor& executor);
 
 }  // namespace metallic::cuda

@@ -41,7 +41,7 @@ GpuWatch::GpuWatch(const DeviceInfo& device) : clocks_(cuda::Clocks::of(device))
 
 void GpuWatch::look() {
   const double begin = now_s();
-  if (!clocks_ || !Calm::affords_reading(begin - begin_s_, spent_s_)) return;
+  if (!clocks_ || !NoiseReadings::affords_reading(begin - begin_s_, spent_s_)) return;
   if (const auto reading = clocks_->read()) calm_.take(*reading);
   spent_s_ += now_s() - begin;
 }

@@ -17,7 +17,7 @@ class GpuCalm {
   NoiseRecord record() const;
 
  private:
-  Calm calm_;
+  NoiseReadings calm_;
   std::vector<cuda::ClockReading> readings_;
 };
 

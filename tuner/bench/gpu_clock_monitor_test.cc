@@ -22,7 +22,7 @@ TEST(GpuWatch, ASteadyCardIsCalm) {
   const NoiseRecord record = record_of([](int i) { return cuda::ClockReading{.mhz = 1980, .celsius = 40 + i / 40}; });
   EXPECT_EQ(record, (NoiseRecord{.readings = kReadings,
                                  .gpu = GpuNoise{.least_mhz = 1980, .median_mhz = 1980, .most_mhz = 1980, .most_celsius = 49}}));
-  EXPECT_EQ(judge(record).trust, Trust::calm);
+  EXPECT_EQ(judge(record).trust, Trust::quiet);
 }
 
 TEST(GpuWatch, IdleClocksSayNothing) {
@@ -30,7 +30,7 @@ TEST(GpuWatch, IdleClocksSayNothing) {
       [](int i) { return i % 2 ? cuda::ClockReading{.mhz = 1980} : cuda::ClockReading{.mhz = 345, .reasons = cuda::kIdle}; });
   EXPECT_EQ(record.readings, kReadings / 2);
   EXPECT_EQ(record.gpu->least_mhz, 1980);
-  EXPECT_EQ(judge(record).trust, Trust::calm);
+  EXPECT_EQ(judge(record).trust, Trust::quiet);
   EXPECT_EQ(record_of([](int) { return cuda::ClockReading{.mhz = 345, .reasons = cuda::kIdle}; }), NoiseRecord{});
 }
 
@@ -40,7 +40,7 @@ TEST(GpuWatch, APowerCapDisturbs) {
   });
   EXPECT_NEAR(record.gpu->power_cap_share, 1.0 / 3, 0.01);
   EXPECT_EQ(judge(record).trust, Trust::disturbed);
-  EXPECT_THAT(judge(record).why, HasSubstr("the power cap held the clock down in 34 % of 400 readings"));
+  EXPECT_THAT(judge(record).why, HasSubstr("the power cap limited the clock in 34 % of 400 readings"));
 }
 
 TEST(GpuWatch, AHotCardMustCool) {

@@ -236,7 +236,7 @@ TEST(DeviceJson, RoundTrips) {
                                        .model = "m",
                                        .libraries = {{"blis", "0.9.0"}},
                                        .kind = CpuInfo{.isa = "AVX2", .amx = true, .bf16_dots = true, .cores = 4}},
-                            .ceilings = {1e9, 2e9, 3e9},
+                            .roofline = {1e9, 2e9, 3e9},
                             .threads = 2,
                             .model = "any",
                             .build = "b",
@@ -245,7 +245,7 @@ TEST(DeviceJson, RoundTrips) {
   const auto parsed = parse_device_record(to_json(record), "device.json");
   ASSERT_TRUE(parsed) << parsed.error().message;
   EXPECT_EQ(parsed->device, record.device);
-  EXPECT_EQ(parsed->ceilings, record.ceilings);
+  EXPECT_EQ(parsed->roofline, record.roofline);
   EXPECT_EQ(parsed->seed, 42u);
   EXPECT_FALSE(parse_device_record("{\"schema\": 1}", "device.json"));
   std::string wrong = to_json(record);

@@ -119,7 +119,7 @@ void Gate::look(double alpha, bool last) {
       if (last) a.reason = fmt::format("{} blocks: at least {} are needed", a.blocks, kLeastBlocks);
     } else if (significant && a.estimate > counts) {
       a.finding = Finding::slower;
-      a.reason = fmt::format("slower by {}, which noise explains with p = {:.1g}", percent(a.estimate), a.p);
+      a.reason = fmt::format("slower by {} (p = {:.1g})", percent(a.estimate), a.p);
     } else if (a.high < counts) {
       a.finding = Finding::ok;
       a.reason = fmt::format("not slower by {}", percent(counts));
@@ -127,10 +127,9 @@ void Gate::look(double alpha, bool last) {
       a.finding = Finding::ok;
       a.reason = fmt::format("not slower by {}", percent(std::log1p(2 * tau_)));
     } else if (last) {
-      a.reason = std::isfinite(a.high)
-                     ? fmt::format("anything from {} to {} fits: it takes more blocks or a quieter machine", percent(a.low),
-                                   percent(a.high))
-                     : "the blocks are too much alike their neighbours to count as many: it takes more, or a quieter machine";
+      a.reason = std::isfinite(a.high) ? fmt::format("the change may be from {} to {}: more blocks or a quieter machine needed",
+                                                     percent(a.low), percent(a.high))
+                                       : "blocks are too correlated: more blocks or a quieter machine needed";
     }
     if (last || a.finding != Finding::undecided) wants_[b] = false;
   }

@@ -101,7 +101,7 @@ Json config_json(const KernelConfig& config) { return {{"variant", config.varian
 Json verdict_json(const SeriesVerdict& verdict, const DeviceRecord& device) {
   const Series& series = *verdict.series;
   const CandidateTimes* chosen = series.find(verdict.chosen);
-  const auto floor = floor_ns(series.problem, device);
+  const auto floor = roofline_ns(series.problem, device);
   const Work needed = work(series.problem);
   Json time = nullptr, fraction = nullptr;
   if (const auto here = chosen ? median_time(*chosen) : std::nullopt) {
@@ -248,9 +248,9 @@ Json measurements_json(const Measurements& measurements) {
 Json device_json(const DeviceRecord& device) {
   return {{"facts", device_info_json(device.device)},
           {"ceilings",
-           {{"read", device.ceilings.read_bytes_per_s},
-            {"copy", device.ceilings.copy_bytes_per_s},
-            {"flops", device.ceilings.flops_per_s}}},
+           {{"read", device.roofline.read_bytes_per_s},
+            {"copy", device.roofline.copy_bytes_per_s},
+            {"flops", device.roofline.flops_per_s}}},
           {"threads", device.threads},
           {"model", device.model},
           {"build", device.build},

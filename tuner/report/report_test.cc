@@ -140,7 +140,7 @@ Analysis analysis_of(const Measurements& measurements) {
 Profile profile() { return {.fingerprint = "epyc-avx3-8", .model = "llama", .build = "v1", .date = "2026-02-03T10:00:00Z"}; }
 
 DeviceRecord device() {
-  DeviceRecord record{.ceilings = {.read_bytes_per_s = 24e9, .copy_bytes_per_s = 21e9, .flops_per_s = 95e9}, .seed = UINT64_MAX};
+  DeviceRecord record{.roofline = {.read_bytes_per_s = 24e9, .copy_bytes_per_s = 21e9, .flops_per_s = 95e9}, .seed = UINT64_MAX};
   record.noise = NoiseRecord{.readings = 900, .disturbed_share = 0.2, .lost_share = 0.11, .cpus = 2, .others_share = 0.3};
   record.device = {.id = "cpu",
                    .backend = "cpu",

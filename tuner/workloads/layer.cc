@@ -1,3 +1,4 @@
+// Builds the steps of a decoder layer from a model configuration.
 #include "tuner/workloads/layer.h"
 
 namespace metallic {

@@ -1,4 +1,4 @@
-// Models: what a configuration must say, and that the problems made from it are the ones its inference runs.
+// Models: parsing of configurations, and the problems made from them.
 #include "tuner/workloads/model.h"
 
 #include <gtest/gtest.h>
@@ -10,8 +10,8 @@
 #include <map>
 #include <set>
 
-#include "ops/label.h"
 #include "base/file.h"
+#include "ops/label.h"
 #include "tuner/workloads/weighted_problems.h"
 
 namespace metallic {
@@ -113,7 +113,7 @@ TEST(Models, KnowsNestedConfigurationsAndGpt2sNames) {
   EXPECT_TRUE(parse_model(config("model_type", "\"qwen2\""), "m", "c")->gated);
 }
 
-TEST(Models, HostileFilesAreRefused) {
+TEST(Models, MalformedFilesAreRejected) {
   const auto refuses = [](const std::string& text, std::string_view fragment) {
     const auto model = parse_model(text, "m", "c");
     EXPECT_NE(error_of(model).find(fragment), std::string::npos) << error_of(model);
@@ -294,8 +294,8 @@ TEST(ProblemList, FaultsNameTheLine) {
       {"rows1_seqk99999999999999999999", "list line 1"},
       {"281474976710656x281474976710656x1", "list line 1"},
       {"\x1b[31m", "list line 1"},
-      {"", "list: no problem in it"},
-      {"# only a comment\n\n", "list: no problem in it"},
+      {"", "list: it has no problems"},
+      {"# only a comment\n\n", "list: it has no problems"},
   };
   for (const auto& [text, fragment] : kBad) {
     const auto list = parse_problem_list(text, "list");

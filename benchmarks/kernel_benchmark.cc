@@ -1,45 +1,54 @@
-// The timed run of a kernel, and the program around it.
-#include "benchmarks/operands.h"
+// Runs and times kernels in the loop of Google Benchmark.
+#include "benchmarks/kernel_benchmark.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <new>
 #include <optional>
 
 #include "base/build.h"
 #include "ops/label.h"
+#include "tuner/bench/buffer.h"
 #include "tuner/verify/oracle.h"
 
 namespace metallic::benchmarks {
 namespace {
 
-constexpr size_t kAlignment = 64;
 constexpr size_t kChecked = 32;  // rows of a softmax, elements of a matmul
 
 bool failed = false;
 
-std::shared_ptr<std::byte> aligned(int64_t bytes, DType dtype, uint64_t seed) {
-  const size_t size = (static_cast<size_t>(bytes) / kAlignment + 1) * kAlignment;
-  std::shared_ptr<std::byte> buffer(static_cast<std::byte*>(std::aligned_alloc(kAlignment, size)), std::free);
-  if (!buffer) throw std::bad_alloc();
-  fill_random(dtype, buffer.get(), size / size_of(dtype), seed);
+Buffer random_buffer(int64_t bytes, DType dtype, uint64_t seed) {
+  Buffer buffer(static_cast<size_t>(bytes));
+  fill_random(dtype, buffer.data(), buffer.bytes() / size_of(dtype), seed);
   return buffer;
 }
 
-// The operands of the problem that is being timed. The library calls a benchmark several times to find its iterations,
-// and benchmarks of one problem follow one another: making them anew each time would take longer than the timing.
-Operands& operands_of(const Problem& problem) {
-  static std::optional<Operands> current;
-  if (!current || current->problem() != problem) {
-    current.reset();  // before the next ones are made: never two at once
+struct WarmOperands {
+  explicit WarmOperands(const Problem& p) : problem(p) {
+    const auto bytes = operand_bytes(problem);
+    for (size_t i = 0; i < buffers.size(); ++i)
+      buffers[i] = random_buffer(bytes[i], i == kOut ? problem.out_dtype : problem.dtype, i + 1);
+  }
+  Args args() const { return {.in = {buffers[0].data(), buffers[1].data(), buffers[2].data()}, .out = buffers[kOut].data()}; }
+
+  Problem problem;
+  std::array<Buffer, 4> buffers;
+};
+
+// The operands of the current problem. Google Benchmark calls a benchmark several times to find its iterations, and benchmarks of
+// a problem follow one another: filling operands each time would take longer than the timing.
+WarmOperands& operands_of(const Problem& problem) {
+  static std::optional<WarmOperands> current;
+  if (!current || current->problem != problem) {
+    current.reset();  // frees the old ones first
     current.emplace(problem);
   }
   return *current;
 }
 
-struct Timed {
+struct KernelBenchmark {
   Problem problem;
   MakeKernel make;
   Executor* executor;
@@ -49,8 +58,8 @@ struct Timed {
     const auto kernel = make();
     if (!kernel) return fail_benchmark(state, kernel.error().message);
     const Args args = operands_of(problem).args();
-    const auto workspace = aligned(static_cast<int64_t>((*kernel)->workspace()), DType::f32, 0);
-    const auto run = [&] { return (*kernel)->run(args, workspace.get(), *executor); };
+    const Buffer workspace((*kernel)->workspace());
+    const auto run = [&] { return (*kernel)->run(args, workspace.data(), *executor); };
     if (const Code code = run(); code != Code::ok) return fail_benchmark(state, fmt::format("the kernel failed: {}", name(code)));
     if (!checked)
       if (const auto wrong = first_difference(problem, args, nullptr, kChecked)) return fail_benchmark(state, *wrong);
@@ -69,15 +78,10 @@ struct Timed {
 
 }  // namespace
 
-Operands::Operands(const Problem& problem) : problem_(problem) {
-  const auto bytes = operand_bytes(problem);
-  for (size_t i = 0; i < buffers_.size(); ++i)
-    buffers_[i] = aligned(bytes[i], i == kOut ? problem.out_dtype : problem.dtype, i + 1);
-}
-
 void add(std::string_view group, std::string_view instance, const Problem& problem, Context& context, MakeKernel make) {
   const std::string full_name = fmt::format("{}/{}/{}/{}", group, instance, name(problem.dtype), label(problem));
-  auto timed = std::make_shared<Timed>(Timed{.problem = problem, .make = std::move(make), .executor = &context.executor()});
+  auto timed = std::make_shared<KernelBenchmark>(
+      KernelBenchmark{.problem = problem, .make = std::move(make), .executor = &context.executor()});
   benchmark::RegisterBenchmark(full_name.c_str(), [timed](benchmark::State& state) {
     try {
       (*timed)(state);
@@ -112,7 +116,7 @@ int run_program(int argc, char** argv, const std::function<void(Context&)>& regi
   benchmark::AddCustomContext("metallic_target", (*context)->device().isa());
   benchmark::AddCustomContext("metallic_build", std::string(build_name()));
   benchmark::AddCustomContext("metallic_cache", "warm");
-  // Makes the whole program take a minute or two; in front, so that the caller's own flag comes after it and holds.
+  // A minute or two for the whole program. First, so that the caller's own flag overrides it.
   std::string min_time = "--benchmark_min_time=0.3";
   std::vector<char*> arguments(argv, argv + argc);
   arguments.insert(arguments.begin() + std::min(argc, 1), min_time.data());

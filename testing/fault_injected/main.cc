@@ -1,5 +1,5 @@
-// A build with a slower kernel, for tests of the gate: `metallic arms` that repeats a part of the work of the problem
-// METALLIC_TEST_SLOWED, the share METALLIC_TEST_REPEATS of its rows (0.05: 5 %; 1: everything twice).
+// Fault-injected build for tests of the gate: a bench worker that repeats a share of the rows, METALLIC_TEST_REPEATS (0.05: 5 %;
+// 1: all), of the problem METALLIC_TEST_SLOWED.
 #include <fmt/format.h>
 
 #include <cmath>
@@ -7,17 +7,17 @@
 #include <iostream>
 #include <vector>
 
+#include "ops/label.h"
 #include "tools/metallic/bench_worker.h"
 #include "tools/metallic/inputs.h"
-#include "ops/label.h"
 
 namespace metallic::cli {
 namespace {
 
-// Runs the whole, then parts of it again: the same results are written once more.
-class Repeating final : public Kernel {
+// Runs a kernel, then the same work or a part of it again, which writes the same results.
+class RepeatingKernel final : public Kernel {
  public:
-  explicit Repeating(std::vector<std::unique_ptr<const Kernel>> runs) : runs_(std::move(runs)) {}
+  explicit RepeatingKernel(std::vector<std::unique_ptr<const Kernel>> runs) : runs_(std::move(runs)) {}
   size_t workspace() const override {
     size_t most = 0;
     for (const auto& kernel : runs_) most = std::max(most, kernel->workspace());
@@ -33,19 +33,19 @@ class Repeating final : public Kernel {
   std::vector<std::unique_ptr<const Kernel>> runs_;
 };
 
-class SlowedArms final : public ContextArms {
+class FaultInjectedKernels final : public ContextKernels {
  public:
-  SlowedArms(Context& context, std::string slowed, double share)
-      : ContextArms(context), slowed_(std::move(slowed)), share_(share) {}
+  FaultInjectedKernels(Context& context, std::string slowed, double share)
+      : ContextKernels(context), slowed_(std::move(slowed)), share_(share) {}
 
   Result<std::unique_ptr<const Kernel>> prepare(const Problem& problem, const Variant& variant, const Tuning& tuning) override {
-    METALLIC_TRY(auto whole, ContextArms::prepare(problem, variant, tuning));
+    METALLIC_TRY(auto whole, ContextKernels::prepare(problem, variant, tuning));
     if (label(problem) != slowed_) return whole;
     std::vector<std::unique_ptr<const Kernel>> runs;
     runs.push_back(std::move(whole));
     double left = share_;
     for (; left >= 1; left -= 1) {
-      METALLIC_TRY(runs.emplace_back(), ContextArms::prepare(problem, variant, tuning));
+      METALLIC_TRY(runs.emplace_back(), ContextKernels::prepare(problem, variant, tuning));
     }
     if (problem.op() != Op::softmax || problem.softmax().batch != 1)
       return fail(Code::unsupported, "only a two-dimensional softmax can be slowed");
@@ -53,9 +53,9 @@ class SlowedArms final : public ContextArms {
     Problem part = with_dtype(softmax_problem(rows, problem.softmax().seq_k), problem.dtype);
     part.threads = problem.threads;
     if (rows > 0) {
-      METALLIC_TRY(runs.emplace_back(), ContextArms::prepare(part, variant, tuning));
+      METALLIC_TRY(runs.emplace_back(), ContextKernels::prepare(part, variant, tuning));
     }
-    return std::make_unique<Repeating>(std::move(runs));
+    return std::make_unique<RepeatingKernel>(std::move(runs));
   }
 
  private:
@@ -71,8 +71,13 @@ int serve() {
     fmt::print(stderr, "set METALLIC_TEST_SLOWED and METALLIC_TEST_REPEATS\n");
     return 2;
   }
+<<<<<<< HEAD:testing/fault_injected/main.cc
+  FaultInjectedKernels kernels(**ctx, slowed, std::atof(share));
+  run_bench_worker(std::cin, std::cout, (*ctx)->device(), (*ctx)->executor(), kernels);
+=======
   SlowedArms arms(**ctx, slowed, std::atof(share));
   serve_arms(std::cin, std::cout, (*ctx)->device(), (*ctx)->executor(), arms);
+>>>>>>> house:testing/slowed/main.cc
   return 0;
 }
 

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Our CUDA kernels beside moving their bytes and, where PyTorch is installed, its softmax and cuBLAS: checks results, times, and
-prints each row with its ratio and verdict.
+"""Performance targets of the CUDA kernels: compares them with moving the same bytes and, if PyTorch is installed, with its softmax
+and cuBLAS. Checks results, times, and prints each row with its ratio and verdict.
 
-    benchmarks/cuda_anchors.py [--metallic build/release/metallic] [--device cuda:0] [--budget 60s] [--json FILE]
+    benchmarks/cuda_targets.py [--metallic build/release/metallic] [--device cuda:0] [--budget 60s] [--json FILE]
 
-All times are of one call in a replayed CUDA graph, cold: the L2 cache holds other memory before, and each call reads another place.
+All times are of one call in a replayed CUDA graph, with cold caches: the L2 cache holds other memory, and each call reads other addresses.
 """
 import argparse
 import json
@@ -26,7 +26,7 @@ def softmax_label(rows, keys):
 
 
 def bench(options, labels, dtype, budget):
-    """Of each label our fastest candidate and the floor, in µs."""
+    """For each label our fastest candidate and the roofline, in µs."""
     words = [options.metallic, "bench", "--device", options.device, "--cache", "cold", "--dtype", dtype, "--budget", budget,
              "--seed", str(options.seed), "--json", "--shapes", *labels]
     rows = json.loads(subprocess.run(words, check=True, capture_output=True, text=True).stdout)
@@ -40,7 +40,7 @@ def bench(options, labels, dtype, budget):
 
 
 class Torch:
-    """PyTorch's kernels by the same clock."""
+    """Kernels of PyTorch, timed by the same clock."""
 
     def __init__(self, device):
         import torch
@@ -53,11 +53,11 @@ class Torch:
         return self.torch.randn(*shape, device=self.device, dtype=getattr(self.torch, dtype))
 
     def copies(self, size):
-        """How many operands of so many bytes exceed two L2 caches together."""
+        """How many operands of this size exceed two L2 caches."""
         return min(max(2, math.ceil(2 * self.l2_bytes / size) + 1), 256)
 
     def time(self, calls):
-        """Median µs of a call, the calls being different places' in one graph."""
+        """Median µs of a call; the calls of a graph use different addresses."""
         torch = self.torch
         stream = torch.cuda.Stream()
         with torch.cuda.stream(stream):
@@ -87,7 +87,7 @@ class Torch:
         return self.time([lambda x=x, y=y: self.torch.softmax(x, -1, out=y) for x, y in zip(inputs, outputs)])
 
     def matmul(self, n, k, big, dtype):
-        """X[n, k] · W[big, k]ᵀ, as engines call it."""
+        """X[n, k] · W[big, k]ᵀ, the orientation of inference engines."""
         x = self.random(n, k, dtype=dtype)
         weights = [self.random(big, k, dtype=dtype)]
         weights += [weights[0].clone() for _ in range(self.copies(weights[0].nbytes) - 1)]
@@ -100,19 +100,19 @@ def geometric_mean(values):
 
 
 def table(title, rows, asked, verdict):
-    print(f"\n{title}\n  {'problem':<28} {'dtype':<5} {'ours µs':>9} {'variant':<46} {'floor µs':>9} {'of it':>6} {'peer µs':>9} {'ratio':>6}")
+    print(f"\n{title}\n  {'problem':<28} {'dtype':<5} {'ours µs':>9} {'variant':<46} {'roofline µs':>11} {'of it':>6} {'peer µs':>9} {'ratio':>6}")
     for row in rows:
         peer = f"{row['peer_us']:9.2f} {row['peer_us'] / row['us']:6.2f}" if row["peer_us"] else f"{'–':>9} {'–':>6}"
-        print(f"  {row['label']:<28} {row['dtype']:<5} {row['us']:9.2f} {row['variant']:<46} {row['floor_us']:9.2f} "
+        print(f"  {row['label']:<28} {row['dtype']:<5} {row['us']:9.2f} {row['variant']:<46} {row['floor_us']:11.2f} "
               f"{row['floor_us'] / row['us']:6.2f} {peer}")
-    print(f"  asked {asked}: {verdict}")
+    print(f"  target {asked}: {verdict}")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--metallic", default="build/release/metallic", help="the program")
     parser.add_argument("--device", default="cuda:0")
-    parser.add_argument("--budget", default="20s", help="of our kernels: three times this, two for softmax and one for matmul")
+    parser.add_argument("--budget", default="20s", help="time for our kernels, spent three times: twice on softmax, once on matmul")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", help="write all rows to this file")
     options = parser.parse_args()
@@ -120,13 +120,13 @@ def main():
     checked = subprocess.run([options.metallic, "validate", "--device", options.device, "--quick"], capture_output=True, text=True)
     print(checked.stdout + checked.stderr)
     if checked.returncode != 0:
-        sys.exit("cuda_anchors: results are wrong: times mean nothing")
+        sys.exit("cuda_targets: results are wrong, so nothing is timed")
     try:
         peers = Torch(options.device)
         print(f"PyTorch {peers.torch.__version__}, {peers.torch.cuda.get_device_name(peers.device)}")
     except ImportError:
         peers = None
-        print("PyTorch is not installed: no peers")
+        print("PyTorch is not installed: no comparison with it")
     names = {"f32": "float32", "bf16": "bfloat16", "f16": "float16"}
     everything = []
 
@@ -165,7 +165,7 @@ def main():
 
     rows = rows_of(products, "bf16", lambda m, k, n, t: peers.matmul(m, k, n, t))
     ratios = [row["peer_us"] / row["us"] for row in rows if row["peer_us"]]
-    table("matmul, many columns", rows, "≥ 1.5 times cuBLAS where sizes are misaligned (the last)",
+    table("matmul, many columns", rows, "≥ 1.5 times cuBLAS for misaligned sizes (the last)",
           verdict(bool(ratios) and ratios[-1] >= 1.5, f"{ratios[-1]:.2f}" if ratios else "no peer"))
 
     if options.json:
