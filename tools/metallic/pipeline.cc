@@ -14,6 +14,7 @@
 #include "tools/metallic/install.h"
 #include "tools/metallic/progress.h"
 #include "tuner/bench/roofline.h"
+#include "tuner/report/regret_json.h"
 #include "tuner/report/report.h"
 #include "tuner/stats/aggregate.h"
 
@@ -86,7 +87,7 @@ Status write_analysis(const LoadedMeasurements& loaded, const AnalyzedProfile& a
 }
 
 std::string summary(const AnalyzedProfile& analyzed) {
-  std::string text = "thresholds (value, 95 % interval, held-out regret of their rules)\n";
+  std::string text = "thresholds (value, 95 % interval, regret)\n";
   for (const Threshold& threshold : analyzed.profile.thresholds) text += "  " + line(threshold) + "\n";
   text += "rules\n";
   for (const RuleList& list : analyzed.profile.lists) {
@@ -99,7 +100,7 @@ std::string summary(const AnalyzedProfile& analyzed) {
                               : "");
   }
   const auto& a = analyzed.analysis;
-  if (a.regret.series == 0) return text + "held-out regret: unknown, it needs two times of each candidate\n";
+  if (a.regret.series == 0) return text + "regret: unknown, it needs two times of each candidate\n";
   const auto add = [&](std::string_view what, const tune::RegretSummary& r) {
     text += fmt::format("  {:<34} mean {:>7} [{}, {}], p95 {:>7}, worst {:>7}\n", what, percent(r.mean), percent(r.mean_low),
                         percent(r.mean_high), percent(r.p95), percent(r.worst));
@@ -116,11 +117,7 @@ std::string summary(const AnalyzedProfile& analyzed) {
 Json summary_json(const AnalyzedProfile& analyzed) {
   // Reuses the JSON of the profile, so that names agree.
   const auto profile = Json::parse(to_json(analyzed.profile));
-  const auto regret = [](const tune::RegretSummary& r) {
-    return Json{{"mean", r.mean},   {"mean_interval", {r.mean_low, r.mean_high}},
-                {"p95", r.p95},     {"p95_interval", {r.p95_low, r.p95_high}},
-                {"worst", r.worst}, {"series", r.series}};
-  };
+  const auto regret = [](const tune::RegretSummary& summary) { return to_json(summary, tune::IntervalKeys::pair); };
   return {{"thresholds", profile["thresholds"]},
           {"rules", profile["rules"]},
           {"paired", profile["paired"]},

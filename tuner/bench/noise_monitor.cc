@@ -5,11 +5,12 @@
 #include <array>
 #include <chrono>
 #include <cmath>
-#include <numeric>
 #include <span>
 #include <thread>
 
 #include "tuner/bench/clock.h"
+#include "tuner/stats/autocorrelation.h"
+#include "tuner/stats/quantile.h"
 
 namespace metallic {
 namespace {
@@ -25,15 +26,12 @@ constexpr double kUndisturbedQuantile = 0.1;
 // blocks: `drift` reports the change, and the rest of the run is not disturbed.
 constexpr size_t kAround = 16;
 
-// Nearest rank; `values` not empty.
-double quantile(std::span<const double> values, double share) {
-  std::vector<double> sorted(values.begin(), values.end());
-  const auto at = sorted.begin() + static_cast<std::ptrdiff_t>(share * static_cast<double>(sorted.size() - 1));
-  std::nth_element(sorted.begin(), at, sorted.end());
-  return *at;
+double quantile_of(std::span<const double> values, double q) {
+  std::vector<double> copy(values.begin(), values.end());
+  return tune::quantile(copy, q);
 }
 
-double undisturbed(std::span<const double> readings) { return quantile(readings, kUndisturbedQuantile); }
+double undisturbed(std::span<const double> readings) { return quantile_of(readings, kUndisturbedQuantile); }
 
 double level_around(std::span<const double> readings, size_t at) {
   const size_t begin = at - std::min(at, kAround), end = std::min(readings.size(), at + kAround + 1);
@@ -60,34 +58,6 @@ double drift_of(const std::vector<double>& cut) {
     for (size_t earlier = 0; earlier < later; ++earlier)
       if (const double change = levels[later] - levels[earlier]; std::abs(change) > std::abs(drift)) drift = change;
   return drift;
-}
-
-// Ranks from 0; equal values share their mean rank.
-std::vector<double> ranks_of(std::span<const double> readings) {
-  std::vector<size_t> order(readings.size());
-  std::iota(order.begin(), order.end(), size_t{0});
-  std::ranges::sort(order, {}, [&](size_t i) { return readings[i]; });
-  std::vector<double> ranks(readings.size());
-  for (size_t begin = 0; begin < order.size();) {
-    size_t end = begin;
-    while (end < order.size() && readings[order[end]] == readings[order[begin]]) ++end;
-    for (size_t i = begin; i < end; ++i) ranks[order[i]] = static_cast<double>(begin + end - 1) / 2;
-    begin = end;
-  }
-  return ranks;
-}
-
-// At lag 1, of ranks: a reading that lost a time slice is a hundred times the others.
-double autocorrelation_of(std::span<const double> readings) {
-  if (readings.size() < 3) return 0;
-  const std::vector<double> ranks = ranks_of(readings);
-  const double mean = static_cast<double>(ranks.size() - 1) / 2;
-  double together = 0, alone = 0;
-  for (size_t i = 0; i < ranks.size(); ++i) {
-    alone += (ranks[i] - mean) * (ranks[i] - mean);
-    if (i > 0) together += (ranks[i] - mean) * (ranks[i - 1] - mean);
-  }
-  return alone > 0 ? std::clamp(together / alone, -1.0, 1.0) : 0;
 }
 
 }  // namespace
@@ -124,8 +94,8 @@ NoiseRecord NoiseReadings::record() const {
   record.disturbed_share = disturbed / static_cast<double>(readings.size());
   record.lost_share = lost / static_cast<double>(readings.size());
   record.drift = drift_of(without_losses(readings));
-  record.autocorrelation = autocorrelation_of(readings);
-  record.spread = std::log(quantile(readings, 0.9) / quantile(readings, 0.1));
+  record.autocorrelation = tune::rank_autocorrelation(readings);
+  record.spread = std::log(quantile_of(readings, 0.9) / quantile_of(readings, 0.1));
   return record;
 }
 
