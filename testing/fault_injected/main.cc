@@ -71,13 +71,8 @@ int serve() {
     fmt::print(stderr, "set METALLIC_TEST_SLOWED and METALLIC_TEST_REPEATS\n");
     return 2;
   }
-<<<<<<< HEAD:testing/fault_injected/main.cc
   FaultInjectedKernels kernels(**ctx, slowed, std::atof(share));
   run_bench_worker(std::cin, std::cout, (*ctx)->device(), (*ctx)->executor(), kernels);
-=======
-  SlowedArms arms(**ctx, slowed, std::atof(share));
-  serve_arms(std::cin, std::cout, (*ctx)->device(), (*ctx)->executor(), arms);
->>>>>>> house:testing/slowed/main.cc
   return 0;
 }
 
