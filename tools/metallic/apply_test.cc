@@ -95,14 +95,14 @@ TEST_F(Program, ApplyWritesConstantsForCAndCpp) {
 TEST_F(Program, DevicesNameTheFamilyAndTheBuiltInProfiles) {
   const DeviceInfo device = cpu::device();
   const auto levels = built_in_levels(built_in_profiles(), device);
-  const Json device = json({"devices", "--json"})[0];
-  EXPECT_EQ(device["family"], family(device));
-  EXPECT_EQ(device["amx"], device.cpu().amx);
-  ASSERT_EQ(device["built_in_profiles"].size(), levels.size());
+  const Json reported = json({"devices", "--json"})[0];
+  EXPECT_EQ(reported["family"], family(device));
+  EXPECT_EQ(reported["amx"], device.cpu().amx);
+  ASSERT_EQ(reported["built_in_profiles"].size(), levels.size());
   const std::string text = good({"devices"});
   EXPECT_TRUE(has(text, "family " + family(device))) << text;
   for (size_t i = 0; i < levels.size(); ++i) {
-    EXPECT_EQ(device["built_in_profiles"][i], levels[i].path);
+    EXPECT_EQ(reported["built_in_profiles"][i], levels[i].path);
     EXPECT_TRUE(has(text, levels[i].path)) << text;
   }
   EXPECT_TRUE(json({"devices", "--json"}, {{"METALLIC_PROFILE", "none"}})[0]["built_in_profiles"].empty());
