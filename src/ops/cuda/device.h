@@ -1,4 +1,4 @@
-// What CUDA's variants ask of a device before all else.
+// What every CUDA variant requires of a device.
 #pragma once
 
 #include <optional>
