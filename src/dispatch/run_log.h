@@ -77,7 +77,7 @@ class RunLog {
   uint64_t unwatched_ = 0;         // plans that found entries_ full
   std::vector<Event> events_;      // all there from the beginning; runs claim them by index
   std::atomic<uint64_t> claimed_{0};
-  std::unique_ptr<cuda::Stopwatch> stopwatch_;  // null where runs are not launched on a stream, or not timed
+  std::unique_ptr<cuda::EventTimer> stopwatch_;  // null where runs are not launched on a stream, or not timed
 };
 
 /// A kernel that counts, and where asked for times, the runs of `kernel`. Its runs allocate nothing and take no lock.

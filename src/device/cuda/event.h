@@ -1,4 +1,4 @@
-// An event of a CUDA stream, owned.
+// An owned CUDA event.
 #pragma once
 
 #include <utility>
@@ -9,7 +9,7 @@ namespace metallic::cuda {
 
 class Event {
  public:
-  /// One that keeps the device's time when it is recorded.
+  /// An event with timing.
   static Result<Event> create() {
     Event made;
     METALLIC_CUDA(cudaEventCreate(&made.event_));

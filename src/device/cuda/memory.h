@@ -1,4 +1,4 @@
-// Device memory: an owner of bytes on the current device.
+// Owned device memory.
 #pragma once
 
 #include <cstddef>
