@@ -14,7 +14,8 @@ namespace metallic::matmul {
 
 inline constexpr int kConsumerThreads = 2 * cuda::kWarpgroupSize;  // each warpgroup has half of the tile's rows
 
-/// A block has kM × kN of C. kStages leaves shared memory for a second block if C has few columns; kMaxStages uses all of it.
+/// A block has kM × kN of C. kStages leaves shared memory for a second block of the SM if C has few columns; kMaxStages
+/// does not.
 template <int kBlockM, int kBlockN>
 struct WgmmaTiling {
   static constexpr int kM = kBlockM, kN = kBlockN;
