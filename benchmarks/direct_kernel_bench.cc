@@ -1,5 +1,6 @@
-// The kernels themselves, without the dispatcher: each variant and tuning on the shapes that the guide's thresholds cut.
-#include "benchmarks/operands.h"
+// SPDX-License-Identifier: Apache-2.0
+// Kernels without the dispatcher: each variant and tuning on shapes around the thresholds.
+#include "benchmarks/kernel_benchmark.h"
 #include "ops/registry.h"
 
 namespace metallic::benchmarks {
@@ -19,7 +20,7 @@ void add_all(Context& context, Problem problem) {
 
 void register_all(Context& context) {
   for (const Problem& problem : problems({
-           // N varies at fixed M and K; then M, as inference engines store their weights.
+           // N varies at fixed M and K; then M, with weights as inference engines store them.
            "4096x4096x1+2+3+4+8+16+32",
            "1+2+3+4+8+16+32x4096x4096_tb",
            "64x64x64",
@@ -29,7 +30,7 @@ void register_all(Context& context) {
            "1024x1024x1024",
            "128x4096x4096_tb",
            "rows64_seqk128..32768",
-           // Decoding and prefill of a Llama-3.1-8B.
+           // Decoding and prefill of Llama 3.1 8B.
            "batch1_h32kv8_seqq1_seqk512+2048+8192_d128_causal",
            "batch1_h32kv8_seqq128+512_seqk512_d128_causal",
        }))

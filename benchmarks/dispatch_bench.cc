@@ -1,5 +1,5 @@
-// What deciding costs: a plan that is there, a choice through a loaded profile, and loading that profile, each beside an empty
-// call of the same shape.
+// SPDX-License-Identifier: Apache-2.0
+// The cost of dispatch: a cached plan, a choice by a profile, and loading a profile, each next to an empty call of the same form.
 #include <unistd.h>
 
 #include <algorithm>
@@ -7,20 +7,21 @@
 #include <random>
 #include <stdexcept>
 
-#include "benchmarks/operands.h"
-#include "ops/label.h"
+#include "base/file.h"
+#include "benchmarks/kernel_benchmark.h"
 #include "dispatch/built_in_profiles.h"
 #include "dispatch/profile_store.h"
-#include "base/file.h"
+#include "ops/label.h"
+#include "ops/softmax/shape.h"
 
 namespace metallic::benchmarks {
 namespace {
 
-// A folder that is there while the benchmarks run.
-class Folder {
+// A temporary folder for profiles.
+class TemporaryFolder {
  public:
-  Folder() : path_(std::filesystem::temp_directory_path() / fmt::format("metallic_dispatch_bench_{}", getpid())) {}
-  ~Folder() {
+  TemporaryFolder() : path_(std::filesystem::temp_directory_path() / fmt::format("metallic_dispatch_bench_{}", getpid())) {}
+  ~TemporaryFolder() {
     std::error_code ignored;
     std::filesystem::remove_all(path_, ignored);
   }
@@ -34,7 +35,7 @@ class Folder {
   std::filesystem::path path_;
 };
 
-// As if it had been measured here, with as many threads as the context has.
+// Makes a profile look as if it was measured here, with the threads of the context.
 Profile as_own(Profile profile, const Context& context) {
   profile.device = context.device();
   profile.fingerprint = fingerprint(context.device());
@@ -46,14 +47,14 @@ Profile as_own(Profile profile, const Context& context) {
 Profile typical(const Context& context) {
   if (const auto& path = context.environment().profile; path && *path != "none")
     if (const auto profile = load_profile(*path, context.device()))
-      return *profile;  // the context has warned of one that cannot be used
+      return *profile;  // the context has already warned if it is unusable
   const auto profiles = built_in_profiles();
   return std::ranges::max_element(profiles, {}, [](const BuiltInProfile& one) { return to_json(one.profile).size(); })->profile;
 }
 
-// Far more rules than tuning writes, to see what one costs: softmax in 60 bands of rows, of which the last is reached.
+// Far more rules than tuning writes, to see the cost of a rule: softmax in 60 bands of rows, of which the last one matches.
 Profile with_sixty_rules() {
-  RuleList list{{.op = Op::softmax, .layout = "contiguous"}, {}};
+  RuleList list{{.op = kSoftmax, .layout = "contiguous"}, {}};
   for (int64_t band = 0; band < 60; ++band)
     list.rules.push_back({.when = {{.axis = Axis::rows, .low = band * 16 + 1, .high = band * 16 + 16},
                                    {.axis = Axis::seq_k, .low = 1, .high = 1 << 20}},
@@ -62,7 +63,7 @@ Profile with_sixty_rules() {
   return {.lists = {std::move(list)}};
 }
 
-// Free of the environment, so that the profile is the one that is meant. Its pool is one thread: nothing runs.
+// Ignores the environment, so that only this profile applies.
 ContextOptions with_profile(std::string path, const Context& context) {
   return {
       .profile = std::move(path), .executor = &context.executor(), .environment = [](std::string_view) { return std::nullopt; }};
@@ -81,7 +82,7 @@ ContextOptions with_profile(std::string path, const Context& context) {
 Result<const Plan*> cached_plan(Context& context, const Problem& problem) { return context.cached_plan(problem); }
 Result<Choice> choose(const Context& context, const Problem& problem) { return context.choose(problem); }
 
-// Calls about problems in turn: one shape again and again is what branches are predicted for, so several are timed too.
+// Calls for several problems in turn: with a single shape all branches are predicted.
 template <typename Call>
 void add_calls(const std::string& name, std::shared_ptr<Context> context, std::vector<Problem> problems, const Call& call) {
   benchmark::RegisterBenchmark(name.c_str(), [=](benchmark::State& state) {
@@ -95,7 +96,7 @@ void add_calls(const std::string& name, std::shared_ptr<Context> context, std::v
   });
 }
 
-// A sequence too long to be learnt by heart.
+// A sequence too long for branch predictors to learn.
 std::vector<Problem> shuffled(const std::vector<Problem>& some) {
   std::mt19937 random(1);
   std::vector<Problem> many;
@@ -127,7 +128,7 @@ std::shared_ptr<Context> make_context(ContextOptions options) {
 }
 
 void register_all(Context& context) {
-  static const Folder folder;
+  static const TemporaryFolder folder;
   const std::string path = folder.write("typical.json", as_own(typical(context), context));
   const auto tuned = make_context(with_profile(path, context));
   const auto long_list = make_context(with_profile(folder.write("long.json", as_own(with_sixty_rules(), context)), context));

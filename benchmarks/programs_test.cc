@@ -1,4 +1,5 @@
-// The programs as a user runs them: what they write is what results.csv is made from.
+// SPDX-License-Identifier: Apache-2.0
+// The benchmark programs: their output can be converted to results.csv.
 #include <gtest/gtest.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -6,14 +7,15 @@
 #include <cstdlib>
 #include <filesystem>
 #include <map>
+#include <nlohmann/json.hpp>
 #include <set>
 
+#include "base/file.h"
+#include "base/json.h"
 #include "device/cpu/cpu_info.h"
 #include "ops/label.h"
-#include "base/file.h"
-#include "tuner/io/google_benchmark.h"
-#include "base/json.h"
 #include "ops/registry.h"
+#include "tuner/io/google_benchmark.h"
 
 namespace metallic {
 namespace {
@@ -90,7 +92,7 @@ TEST_F(Programs, SoftmaxDispatcherTimesVariantsAutoAndNoop) {
   EXPECT_EQ(instances(got), expected);
 }
 
-TEST_F(Programs, SoftmaxDispatcherLeavesOutWhatTheEnvironmentKeepsFromRunning) {
+TEST_F(Programs, SoftmaxDispatcherLeavesOutVariantsThatTheEnvironmentPrevents) {
   const Problem problem = *parse_label("batch4_seqq64_seqk256_causal");
   const auto got = rows("METALLIC_SOFTMAX_VARIANT=vec " SOFTMAX_DISPATCHER_BENCH, fmt::format("/{}/", label(problem)));
   for (const ResultRow& row : got) EXPECT_TRUE(row.variant == "cpu_vec" || row.variant == "auto") << row.variant;

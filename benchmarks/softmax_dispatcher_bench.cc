@@ -1,23 +1,24 @@
-// Softmax as the dispatcher runs it: every variant forced, what it picks by itself (auto), and what picking costs (noop).
-#include "benchmarks/operands.h"
+// SPDX-License-Identifier: Apache-2.0
+// Softmax through the dispatcher: each variant forced, its own choice (auto), and the cost of choosing (noop).
+#include "benchmarks/kernel_benchmark.h"
 #include "ops/label.h"
 #include "ops/registry.h"
+#include "ops/softmax/shape.h"
 
 namespace metallic::benchmarks {
 namespace {
 
 constexpr std::string_view kGroup = "softmax_dispatcher";
 
-// Each variant that the dispatcher runs where it is forced. A variable such as METALLIC_SOFTMAX_VARIANT comes first even
-// then; what it keeps from running is left out, since it would be timed under another's name.
+// Each variant that the dispatcher runs when it is forced. A variable such as METALLIC_SOFTMAX_VARIANT has priority: variants
+// that it prevents are left out, since another one would be timed under their name.
 void add_forced(Context& context, const Problem& problem) {
-  for (const Variant& variant : variants(Op::softmax)) {
+  for (const Variant& variant : variants(kSoftmax)) {
     if (variant.family == "reference") continue;
     const auto decision = context.decide(problem, {.variant = std::string(variant.name)});
     if (!decision || decision->variant != &variant) continue;
     for (const Tuning& tuning : variant.tunings) {
       if (variant.rejects(decision->problem, tuning, context.device())) continue;
-      // The one in use of a variant's points comes from the decision, the others directly.
       add(kGroup, to_string(variant, tuning), decision->problem, context, [&context, decision = *decision, tuning] {
         return decision.variant->prepare(decision.problem, tuning, context.device(), context);
       });
@@ -32,7 +33,7 @@ void add_auto(Context& context, const Problem& problem) {
   });
 }
 
-// Looks up a plan that is there and runs nothing.
+// Looks up a cached plan and runs nothing.
 void add_noop(Context& context, const Problem& problem) {
   const std::string name = fmt::format("{}/noop/{}/{}", kGroup, metallic::name(problem.dtype), label(problem));
   benchmark::RegisterBenchmark(name.c_str(), [&context, problem](benchmark::State& state) {

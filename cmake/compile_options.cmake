@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # Warnings and sanitizers, for all targets.
 
 # Designated initialisers leave members at their defaults on purpose; GCC 12 reports uninitialised uses in tl::expected that do not exist.
@@ -12,4 +13,8 @@ if(METALLIC_SANITIZE)
       add_compile_definitions(__SANITIZE_${upper}__)
     endif()
   endforeach()
+  if(METALLIC_SANITIZE MATCHES address)
+    add_library(lsan_options OBJECT ${PROJECT_SOURCE_DIR}/testing/sanitizer/lsan_options.cc)
+    link_libraries($<$<STREQUAL:$<TARGET_PROPERTY:TYPE>,EXECUTABLE>:lsan_options>)
+  endif()
 endif()

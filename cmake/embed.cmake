@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # metallic_embed(<target> <name> <file>)
 #
 # Links a file's bytes into a target: `extern "C" const char metallic_<name>[]; extern "C" const char metallic_<name>_end[];`

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # metallic_folder([MAY_INCLUDE <folder>...] [LIBRARIES <target>...] [TESTS_MAY_INCLUDE <folder>...] [EXCLUDE <regex>])
 #
 # Makes the current folder a static library of its own sources (*.cc, *.cu if CUDA is built; not those of its subfolders), and one test

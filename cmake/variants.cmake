@@ -1,10 +1,14 @@
+# SPDX-License-Identifier: Apache-2.0
 # metallic_variants()
 #
 # Generates <op>_variants() for the current folder, an operation's: the table of its files <backend>_<what>.cc (or .cu), each of which
 # defines `extern const Variant <file name>` in namespace metallic::<op>. Adding a variant is adding a file.
 function(metallic_variants)
   cmake_path(GET CMAKE_CURRENT_SOURCE_DIR FILENAME op)
-  get_property(files TARGET ops_${op} PROPERTY SOURCES)
+  file(RELATIVE_PATH folder ${PROJECT_SOURCE_DIR} ${CMAKE_CURRENT_SOURCE_DIR})
+  string(REGEX REPLACE "^src/" "" target ${folder})
+  string(REPLACE "/" "_" target ${target})
+  get_property(files TARGET ${target} PROPERTY SOURCES)
   set(backends "cpu")
   if(METALLIC_CUDA)
     set(backends "cpu|cuda")
@@ -17,7 +21,7 @@ function(metallic_variants)
     string(APPEND entries "      named(\"${name}\", ${op}::${name}),\n")
   endforeach()
   file(CONFIGURE OUTPUT ${CMAKE_CURRENT_BINARY_DIR}/${op}_variants.cc @ONLY CONTENT [[
-// Generated from the files of src/ops/@op@.
+// Generated from the files of @folder@.
 #include <span>
 
 #include "ops/variant.h"
@@ -40,7 +44,11 @@ std::span<const Variant> @op@_variants() {
 }
 }  // namespace metallic
 ]])
-  target_sources(ops_${op} PRIVATE ${CMAKE_CURRENT_BINARY_DIR}/${op}_variants.cc)
-  # Loops start at fixed places in a cache line, so that code beside them does not change their speed.
-  target_compile_options(ops_${op} PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-falign-functions=64> $<$<COMPILE_LANGUAGE:CXX>:-falign-loops=32>)
+  target_sources(${target} PRIVATE ${CMAKE_CURRENT_BINARY_DIR}/${op}_variants.cc)
+  # Kernels are optimised in every build. Loops start at fixed places in a cache line, so that code beside them does not change
+  # their speed.
+  if(NOT METALLIC_SANITIZE)
+    target_compile_options(${target} PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-O3>)
+  endif()
+  target_compile_options(${target} PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-falign-functions=64> $<$<COMPILE_LANGUAGE:CXX>:-falign-loops=32>)
 endfunction()

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # The version stands in the public header alone, where programs can test it when they are compiled; a change there configures
 # anew.
 file(STRINGS include/metallic/metallic.h METALLIC_VERSION REGEX "^#define METALLIC_VERSION_(MAJOR|MINOR|PATCH) [0-9]+$")

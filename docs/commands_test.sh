@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # Runs what a page of documentation tells people to run. Usage: commands_test.sh <page.md> <repository> <programs' folder>
 #
 # Blocks marked `sh` are run from top to bottom in one shell in an empty home; a line ending in `# exits N` must do so, every

@@ -1,10 +1,12 @@
-// config.json: the problems of any model that is accepted are valid, distinct, affordable, and a list that --shapes takes.
+// SPDX-License-Identifier: Apache-2.0
+// Fuzzes config.json: the problems of an accepted model are valid, distinct, bounded, and readable as a list.
 #include <cmath>
 #include <set>
 
 #include "ops/label.h"
-#include "tuner/workloads/weighted_problems.h"
+#include "ops/sdpa/shape.h"
 #include "property.h"
+#include "tuner/workloads/weighted_problems.h"
 
 using namespace metallic;
 
@@ -18,7 +20,7 @@ void run(std::string_view text) {
   for (const WeightedProblem& each : problems) {
     PROPERTY(validate(each.problem).has_value());
     PROPERTY(std::isfinite(each.weight) && each.weight > 0);
-    for (const int64_t bytes : operand_bytes(each.problem)) PROPERTY(bytes > 0 || each.problem.op() != Op::sdpa);
+    for (const int64_t bytes : operand_bytes(each.problem)) PROPERTY(bytes > 0 || each.problem.op() != kSdpa);
     for (const int64_t bytes : operand_bytes(each.problem)) PROPERTY(bytes <= int64_t{256} << 20);
     PROPERTY(labels.insert(label(each.problem)).second);
     list += fmt::format("{} {} # {}\n", label(each.problem), each.weight, each.role);

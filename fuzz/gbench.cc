@@ -1,10 +1,11 @@
-// Google Benchmark's JSON: the rows of what is accepted are finite, and results.csv takes them.
+// SPDX-License-Identifier: Apache-2.0
+// Fuzzes JSON of Google Benchmark: accepted rows are finite and can be written to results.csv.
 #include "tuner/io/google_benchmark.h"
 
 #include <cmath>
 
-#include "tuner/io/records.h"
 #include "property.h"
+#include "tuner/io/records.h"
 
 using namespace metallic;
 

@@ -1,4 +1,5 @@
-// Labels: whatever is accepted is a valid problem whose label reads back as the same problem.
+// SPDX-License-Identifier: Apache-2.0
+// Fuzzes labels: an accepted label is a valid problem whose label parses to the same problem.
 #include "ops/label.h"
 #include "property.h"
 
@@ -8,7 +9,7 @@ void run(std::string_view text) {
   const auto problems = parse_labels(text);
   if (!problems) return ONE_LINE(problems);
   PROPERTY(!problems->empty() && problems->size() <= 10'000);
-  // A few of them: a range of thousands would only take time.
+  // A sample: a range may have thousands.
   for (size_t i = 0; i < problems->size(); i += 1 + problems->size() / 16) {
     const Problem& problem = (*problems)[i];
     PROPERTY(validate(problem).has_value());

@@ -1,10 +1,11 @@
-// Samples and results: rows that were read are written and read back the same, and grouping and analysis take them all.
+// SPDX-License-Identifier: Apache-2.0
+// Fuzzes samples.csv and results.csv: accepted rows survive a round trip, and the analysis accepts them.
 #include <algorithm>
 
-#include "tuner/io/records.h"
 #include "property.h"
-#include "tuner/stats/aggregate.h"
 #include "tuner/fit/analysis.h"
+#include "tuner/io/records.h"
+#include "tuner/stats/aggregate.h"
 #include "tuner/stats/measurements.h"
 
 using namespace metallic;
@@ -12,7 +13,7 @@ using namespace metallic;
 namespace {
 
 template <typename Row>
-std::vector<Row> round_trip(const std::vector<Row>& rows, std::span<const Column<Row>> columns,
+std::vector<Row> round_trip(const std::vector<Row>& rows, std::span<const RecordColumn<Row>> columns,
                             Result<std::vector<Row>> (*parse)(std::string_view, std::string_view)) {
   const std::string text = to_csv(columns, std::span<const Row>(rows));
   const auto again = parse(text, "again");
@@ -26,19 +27,19 @@ void analyze(const Result<tune::Measurements>& measurements) {
   if (!measurements) return ONE_LINE(measurements);
   const tune::AnalysisOptions options{.default_choice =
                                           [](const Problem&) {
-                                            return tune::Choice{"cpu_vec", ""};
+                                            return tune::KernelConfig{"cpu_vec", ""};
                                           },
                                       .bootstraps = 10};
   const tune::Analysis analysis = tune::analyze(*measurements, options);
   PROPERTY(analysis.verdicts.size() == measurements->series.size());
-  for (const tune::Verdict& verdict : analysis.verdicts) PROPERTY(!(verdict.regret.value_or(0) < -1));
+  for (const tune::SeriesVerdict& verdict : analysis.verdicts) PROPERTY(!(verdict.regret.value_or(0) < -1));
   tune::aggregate(*measurements, "AVX2");
 }
 
 }  // namespace
 
 void run(std::string_view text) {
-  constexpr size_t kMost = 200;  // rows: enough for every rule, and fast
+  constexpr size_t kMost = 200;  // rows: enough for all rules, and fast
   if (looks_like_samples(text)) {
     auto rows = parse_samples(text, "input");
     if (!rows) return ONE_LINE(rows);

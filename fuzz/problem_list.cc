@@ -1,7 +1,8 @@
-// Problem lists: what is accepted is valid, bounded, and reads back the same when it is written a label a line.
+// SPDX-License-Identifier: Apache-2.0
+// Fuzzes problem lists: accepted lists are valid, bounded, and survive a round trip.
 #include "ops/label.h"
-#include "tuner/workloads/weighted_problems.h"
 #include "property.h"
+#include "tuner/workloads/weighted_problems.h"
 
 using namespace metallic;
 
@@ -15,7 +16,7 @@ void run(std::string_view text) {
     PROPERTY(each.weight > 0);
     list += fmt::format("{} {} {}\n", label(each.problem), each.weight, each.typed ? name(each.problem.dtype) : "");
   }
-  if (problems->size() > 100) return;  // a range of thousands would only take time
+  if (problems->size() > 100) return;  // a range may have thousands
   const auto again = parse_problem_list(list, "again");
   PROPERTY(again.has_value());
   PROPERTY(again->size() == problems->size());

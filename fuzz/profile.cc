@@ -1,5 +1,7 @@
-// profile.json: what is accepted is written in a form that reads back the same.
+// SPDX-License-Identifier: Apache-2.0
+// Fuzzes profile.json: accepted profiles survive a round trip.
 #include "profile/profile.h"
+#include "ops/matmul/shape.h"
 
 #include "property.h"
 

@@ -1,4 +1,5 @@
-// What the fuzzers assert: a property that fails prints itself and aborts, which libFuzzer reports with the input.
+// SPDX-License-Identifier: Apache-2.0
+// Assertions of the fuzzers: a failed property is printed and aborts, and libFuzzer reports the input.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +17,7 @@ inline void check(bool holds, const char* property, int line) {
   std::abort();
 }
 
-/// An error fit for a log: one short line without control characters.
+/// Checks that an error message is one short line without control characters.
 inline void check_message(const Error& error, int line) {
   bool printable = true;
   for (const unsigned char c : error.message) printable = printable && c >= 0x20 && c != 0x7f;
@@ -28,7 +29,7 @@ inline void check_message(const Error& error, int line) {
 #define PROPERTY(condition) ::metallic::fuzz::check(condition, #condition, __LINE__)
 #define ONE_LINE(result) ::metallic::fuzz::check_message((result).error(), __LINE__)
 
-/// Each fuzzer defines this: one run on untrusted text.
+/// Each fuzzer defines this: one run on an untrusted text.
 void run(std::string_view text);
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {

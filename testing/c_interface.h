@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What tests of the C interface share: owners of handles, operands, scratch memory, an executor that counts.
 #pragma once
 
@@ -12,9 +13,9 @@
 #include <string>
 #include <vector>
 
+#include "metallic/metallic.h"
 #include "ops/problem.h"
 #include "tuner/verify/oracle.h"
-#include "metallic/metallic.h"
 
 namespace metallic {
 

@@ -1,27 +1,31 @@
-// Surfaces: the shapes that cost curves take, each with its truth, for softmax (vec, block) and matmul (gemv, gemm).
+// SPDX-License-Identifier: Apache-2.0
+// Cost surfaces of known truth, in the forms that cost curves take: softmax (vec, block) and matmul (gemv, gemm).
 #pragma once
 
 #include <cmath>
 #include <string>
 #include <vector>
 
+#include "ops/matmul/shape.h"
+#include "ops/softmax/shape.h"
 #include "testing/simulation.h"
 
 namespace metallic::tune {
 
-inline const Choice kVec = {"cpu_vec", "unroll=4"}, kBlock = {"cpu_block", "segment=1024"};
-inline const Choice kGemv = {"cpu_gemv", "rows=2"}, kGemm = {"cpu_gemm", "pack=0"}, kPacked = {"cpu_gemm", "pack=1"};
+inline const KernelConfig kVec = {"cpu_vec", "unroll=4"}, kBlock = {"cpu_block", "segment=1024"};
+inline const KernelConfig kGemv = {"cpu_gemv", "rows=2"}, kGemm = {"cpu_gemm", "pack=0"}, kPacked = {"cpu_gemm", "pack=1"};
 
-inline double keys(const Problem& p) { return static_cast<double>(p.softmax().seq_k); }
-inline double rows(const Problem& p) { return static_cast<double>(p.softmax().rows()); }
-inline double small(const Problem& p) { return static_cast<double>(p.matmul().small()); }
-inline double big(const Problem& p) { return static_cast<double>(p.matmul().big()); }
-inline double inner(const Problem& p) { return static_cast<double>(p.matmul().k); }
+inline double keys(const Problem& p) { return static_cast<double>(p.as<SoftmaxShape>().seq_k); }
+inline double rows(const Problem& p) { return static_cast<double>(p.as<SoftmaxShape>().rows()); }
+inline double small(const Problem& p) { return static_cast<double>(p.as<MatmulShape>().small()); }
+inline double big(const Problem& p) { return static_cast<double>(p.as<MatmulShape>().big()); }
+inline double inner(const Problem& p) { return static_cast<double>(p.as<MatmulShape>().k); }
 
 inline constexpr int64_t kLeastKeys = 64, kMostKeys = 65536;
 
 /// Softmax over powers of two of seq_k; judged at seq_k 5 % apart, and at twice each number of rows too.
-inline Surface softmax_surface(std::string name, std::vector<Candidate> candidates, const std::vector<int64_t>& rows = {64}) {
+inline Surface softmax_surface(std::string name, std::vector<SimulatedKernel> candidates,
+                               const std::vector<int64_t>& rows = {64}) {
   Surface surface{.name = std::move(name), .candidates = std::move(candidates)};
   const auto problem = [](int64_t rows, int64_t keys) {
     Problem p = softmax_problem(rows, keys);
@@ -35,7 +39,7 @@ inline Surface softmax_surface(std::string name, std::vector<Candidate> candidat
       for (double k = kLeastKeys; k <= kMostKeys; k *= 1.05) surface.dense.push_back(problem(near, static_cast<int64_t>(k)));
     }
   }
-  surface.default_choice = [](const Problem& p) { return p.softmax().seq_k <= 1024 ? kVec : kBlock; };
+  surface.default_choice = [](const Problem& p) { return p.as<SoftmaxShape>().seq_k <= 1024 ? kVec : kBlock; };
   surface.default_rules = [](const RuleKey&) -> std::vector<Rule> {
     return {{.when = {{.axis = Axis::seq_k, .high = 1024}}, .use = kVec.variant}, {.use = kBlock.variant}};
   };
@@ -43,7 +47,7 @@ inline Surface softmax_surface(std::string name, std::vector<Candidate> candidat
 }
 
 /// Matmul with small n on both sides of the weights; judged at every n, and at big and k between the tuned ones.
-inline Surface matmul_surface(std::string name, std::vector<Candidate> candidates) {
+inline Surface matmul_surface(std::string name, std::vector<SimulatedKernel> candidates) {
   Surface surface{.name = std::move(name), .candidates = std::move(candidates)};
   const auto add = [](std::vector<Problem>& to, int64_t big, int64_t k, int64_t n) {
     for (Problem p : {matmul_problem(big, k, n), matmul_problem(n, k, big)}) {
@@ -58,7 +62,7 @@ inline Surface matmul_surface(std::string name, std::vector<Candidate> candidate
     for (const int64_t k : {1024, 2048, 6000, 16384})
       for (int64_t n = 1; n <= 64; ++n) add(surface.dense, big, k, n);
   surface.default_choice = [](const Problem& p) {
-    const auto& s = p.matmul();
+    const auto& s = p.as<MatmulShape>();
     if (s.small() <= 16) return kGemv;
     return s.big() >= 64 ? kPacked : kGemm;
   };
@@ -130,7 +134,7 @@ inline Surface rows_shift() {
 
 /// Each family's best tuning grows with seq_k; the families cross near 3000, and which tuning is best changes there too.
 inline Surface softmax_tunings() {
-  std::vector<Candidate> candidates;
+  std::vector<SimulatedKernel> candidates;
   const auto off = [](const Problem& p, double best_at) {
     const double octaves = std::log2(keys(p) / best_at);
     return 1 + 0.02 * octaves * octaves / (1 + 0.1 * octaves * octaves);
@@ -147,10 +151,10 @@ inline Surface softmax_tunings() {
 
 /// Six candidates that cost the same everywhere.
 inline Surface flat_tunings() {
-  std::vector<Candidate> candidates;
-  for (const Choice& choice : {kVec, Choice{"cpu_vec", "unroll=1"}, Choice{"cpu_vec", "unroll=2"}, kBlock,
-                               Choice{"cpu_block", "segment=512"}, Choice{"cpu_block", "segment=4096"}})
-    candidates.push_back({choice, [](const Problem& p) { return 100 + keys(p); }});
+  std::vector<SimulatedKernel> candidates;
+  for (const KernelConfig& config : {kVec, KernelConfig{"cpu_vec", "unroll=1"}, KernelConfig{"cpu_vec", "unroll=2"}, kBlock,
+                                     KernelConfig{"cpu_block", "segment=512"}, KernelConfig{"cpu_block", "segment=4096"}})
+    candidates.push_back({config, [](const Problem& p) { return 100 + keys(p); }});
   return softmax_surface("flat tunings", std::move(candidates));
 }
 
@@ -158,16 +162,16 @@ inline Surface flat_tunings() {
 inline Surface default_best() {
   Surface surface = flat_tunings();
   surface.name = "default best";
-  for (Candidate& candidate : surface.candidates)
-    candidate.time = [choice = candidate.choice, built_in = surface.default_choice](const Problem& p) {
-      return (100 + keys(p)) * (choice == built_in(p) ? 1 : 1.01);
+  for (SimulatedKernel& candidate : surface.candidates)
+    candidate.time = [config = candidate.config, built_in = surface.default_choice](const Problem& p) {
+      return (100 + keys(p)) * (config == built_in(p) ? 1 : 1.01);
     };
   return surface;
 }
 
 /// GEMV pays for each column, GEMM for its start: they meet at n = 6 with the weights in A, 24 in B.
 inline Surface matmul_crossover() {
-  const auto limit = [](const Problem& p) { return p.matmul().weights_in_a() ? 6.0 : 24.0; };
+  const auto limit = [](const Problem& p) { return p.as<MatmulShape>().weights_in_a() ? 6.0 : 24.0; };
   const auto gemm = [=](const Problem& p) { return big(p) * inner(p) * (1 + limit(p)) * (1 + small(p) / 1000); };
   return matmul_surface("matmul crossover", {{kGemv, [](const Problem& p) { return big(p) * inner(p) * (1 + small(p)); }},
                                              {kPacked, gemm},

@@ -1,4 +1,5 @@
-// The program as its users run it: each test has a home of its own and looks at output, files and exit codes.
+// SPDX-License-Identifier: Apache-2.0
+// Fixture that runs the program `metallic` in a temporary home and checks its output, files and exit codes.
 #pragma once
 
 #include <fcntl.h>
@@ -9,13 +10,14 @@
 
 #include <filesystem>
 #include <map>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
-#include "device/cpu/cpu_info.h"
-#include "device/info.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "device/cpu/cpu_info.h"
+#include "device/info.h"
 
 namespace metallic::cli {
 
@@ -23,7 +25,7 @@ namespace fs = std::filesystem;
 using Words = std::vector<std::string>;
 using Variables = std::map<std::string, std::string>;
 
-struct Ended {
+struct ProgramResult {
   int code = -1;
   std::string out, err;
 };
@@ -45,7 +47,7 @@ class Program : public testing::Test {
   }
   void write(const std::string& name, std::string_view text) const { ASSERT_TRUE(write_file(path(name), text)); }
 
-  // Starts the program in the folder `work`; it sees two threads and, of the environment, only `variables`.
+  // Starts the program in the folder `work`, with two threads and an environment of only `variables`.
   pid_t start(const Words& words, const Variables& variables = {}) const {
     Variables environment = {{"HOME", root_ / "home"}, {"XDG_DATA_HOME", root_ / "data"}, {"METALLIC_NUM_THREADS", "2"}};
     for (const auto& [name, value] : variables) environment[name] = value;
@@ -62,24 +64,24 @@ class Program : public testing::Test {
     if (child == 0) {
       dup2(open(out.c_str(), O_CREAT | O_TRUNC | O_WRONLY, 0600), STDOUT_FILENO);
       dup2(open(err.c_str(), O_CREAT | O_TRUNC | O_WRONLY, 0600), STDERR_FILENO);
-      alarm(300);  // survives exec: what hangs is killed; sanitized and beside busy threads, a tune takes a minute
+      alarm(300);  // survives exec and kills a hanging program; with sanitizers and busy threads a tune takes a minute
       if (chdir(work.c_str()) == 0) execve(METALLIC_PROGRAM, arguments.data(), envp.data());
       _exit(127);
     }
     return child;
   }
 
-  Ended end(pid_t child) const {
+  ProgramResult end(pid_t child) const {
     int status = 0;
     waitpid(child, &status, 0);
     return {WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status), read(root_ / "out"), read(root_ / "err")};
   }
 
-  Ended run(const Words& words, const Variables& variables = {}) const { return end(start(words, variables)); }
+  ProgramResult run(const Words& words, const Variables& variables = {}) const { return end(start(words, variables)); }
 
-  // Runs it where it must end well, and gives its standard output.
+  // Expects success and returns the standard output.
   std::string good(const Words& words, const Variables& variables = {}) const {
-    const Ended ended = run(words, variables);
+    const ProgramResult ended = run(words, variables);
     EXPECT_EQ(ended.code, 0) << said(words, ended);
     return ended.out;
   }
@@ -89,7 +91,7 @@ class Program : public testing::Test {
     return parsed.value_or(Json());
   }
 
-  // All files below the test's folder, with what is in them; temporary files would show.
+  // All files of the test with their contents, so that leftover temporary files show.
   std::map<std::string, std::string> files() const {
     std::map<std::string, std::string> found;
     for (const auto& entry : fs::recursive_directory_iterator(root_))
@@ -98,10 +100,10 @@ class Program : public testing::Test {
     return found;
   }
 
-  // Bad input ends with 2 and one short printable line that has `fragment`, and changes no file.
+  // Expects exit code 2, one short printable line with `fragment`, and no changed file.
   void refuses(const Words& words, std::string_view fragment, const Variables& variables = {}) const {
     const auto before = files();
-    const Ended ended = run(words, variables);
+    const ProgramResult ended = run(words, variables);
     EXPECT_EQ(ended.code, 2) << said(words, ended);
     EXPECT_NE(ended.err.find(fragment), std::string::npos) << "wanted: " << fragment << '\n' << said(words, ended);
     EXPECT_TRUE(ended.err.starts_with("metallic: ")) << said(words, ended);
@@ -112,11 +114,11 @@ class Program : public testing::Test {
     EXPECT_TRUE(files() == before) << "files changed by: " << said(words, ended);
   }
 
-  static std::string said(const Words& words, const Ended& ended) {
+  static std::string said(const Words& words, const ProgramResult& ended) {
     return fmt::format("metallic {}\nexit {}\n{}{}", fmt::join(words, " "), ended.code, ended.out, ended.err);
   }
 
-  // Samples of a few small problems, as bench writes them, with device.json beside.
+  // Lets bench write samples of a few small problems, and device.json.
   void make_samples(const std::string& name = "D/samples.csv") const {
     good({"bench", "--budget", "0.05s", "--seed", "1", "--shapes", "rows4_seqk64..512", "4x128x64_tb", "--out", path(name)});
   }
@@ -128,7 +130,7 @@ class Program : public testing::Test {
   fs::path root_;
 };
 
-// Measurements of others: the five columns of the tuning guide, and a run of Google Benchmark.
+// Measurements of other programs: results.csv with five columns only, and a run of Google Benchmark.
 inline constexpr std::string_view kFiveColumns =
     "benchmark,variant,parameters,mean_time,throughput\n"
     "softmax_f32,cpu_vec,rows64_seqk256,1000,5e9\nsoftmax_f32,cpu_block,rows64_seqk256,2000,2.5e9\n"

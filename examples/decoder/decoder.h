@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The decoder itself: plain C++ around the two operations, with a cache of keys and values per layer.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Runs the decoder with loops and with Metallic side by side, and compares the logits of each step. Exits with 1 where they
 // differ by more than rounding explains.
 #include <algorithm>

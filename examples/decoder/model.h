@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A decoder of Llama's kind with seeded random weights.
 #pragma once
 

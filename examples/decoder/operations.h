@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The two operations in which a decoder spends its time, to be had in two ways: as loops and as Metallic's plans.
 #pragma once
 

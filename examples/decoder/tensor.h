@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Numbers as they are stored: f32 or bf16, one after the other.
 #pragma once
 

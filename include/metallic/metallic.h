@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Metallic's C interface: a context, plans for problems, runs of plans, and why each kernel was chosen.
  *
  * Every struct but metallic_strides begins with struct_size, which the caller sets to sizeof of what it was compiled with;
@@ -19,7 +20,7 @@
 
 /* The version of this header; a library with the same MAJOR and no smaller MINOR has all that it declares. */
 #define METALLIC_VERSION_MAJOR 0
-#define METALLIC_VERSION_MINOR 3
+#define METALLIC_VERSION_MINOR 4
 #define METALLIC_VERSION_PATCH 0
 
 #ifdef __cplusplus

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Metallic from C++ (17 or later): the C interface with owners, builders and exceptions; header-only.
 //
 //   mtl::Context context;

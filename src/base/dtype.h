@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Element types of tensors: how they are stored; arithmetic is done in f32 whatever the storage.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The executor: where a kernel's tasks run. The library has a default one; callers may inject their own.
 #pragma once
 

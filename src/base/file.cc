@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "base/file.h"
 
 #include <fcntl.h>
@@ -30,9 +31,9 @@ tl::unexpected<Error> failed(std::string_view action, const std::filesystem::pat
               in_quotes(path.native()), std::strerror(error));
 }
 
-// Opens a file beside `path` that is to take its place; `temporary` becomes its name.
+// Creates a temporary file beside `path`; `temporary` becomes its name.
 Result<int> open_beside(const std::filesystem::path& path, std::string& temporary) {
-  // What is renamed over a device, a pipe or a folder would remove it, or fail at the end.
+  // Renaming over a device or a pipe would remove it; over a folder it would fail only at the end.
   struct stat info {};
   if (stat(path.c_str(), &info) == 0 && !S_ISREG(info.st_mode))
     return fail(Code::io, "cannot write {}: not a regular file", in_quotes(path.native()));

@@ -1,4 +1,5 @@
-// Files: read whole within a bound, written whole or not at all.
+// SPDX-License-Identifier: Apache-2.0
+// Files: bounded reads and atomic writes.
 #pragma once
 
 #include <cstddef>
@@ -10,14 +11,14 @@
 
 namespace metallic {
 
-/// The content of a regular file of at most `most` bytes.
+/// Reads a regular file of at most `most` bytes.
 Result<std::string> read_file(const std::filesystem::path& path, size_t most);
 
-/// Makes the folder where it is missing, writes a temporary file in it, and renames it into place: whatever happens,
-/// the path holds either what was there before or all of `content`.
+/// Creates the folder if it is missing, writes a temporary file there and renames it into place. Whatever happens, the path holds
+/// either its old content or all of the new one.
 Status write_file(const std::filesystem::path& path, std::string_view content);
 
-/// Refuses a path that `write_file` could not write, before something long is computed for it. Makes the folder.
+/// Fails if `write_file` could not write the path, for use before a long computation. Creates the folder.
 Status check_writable(const std::filesystem::path& path);
 
 }  // namespace metallic

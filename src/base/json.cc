@@ -1,10 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "base/json.h"
 
 #include <cmath>
+#include <nlohmann/json.hpp>
 
 namespace metallic {
 namespace {
-constexpr int kDeepest = 16;
+constexpr int kMaxDepth = 16;
 }
 
 Result<Json> parse_json(std::string_view text, std::string_view where, size_t most) {
@@ -12,11 +14,11 @@ Result<Json> parse_json(std::string_view text, std::string_view where, size_t mo
   struct TooDeep {};
   try {
     return Json::parse(text, [](int depth, Json::parse_event_t, Json&) {
-      if (depth > kDeepest) throw TooDeep();
+      if (depth > kMaxDepth) throw TooDeep();
       return true;
     });
   } catch (const TooDeep&) {
-    return fail(Code::invalid_argument, "{}: nested deeper than {} levels", where, kDeepest);
+    return fail(Code::invalid_argument, "{}: nested deeper than {} levels", where, kMaxDepth);
   } catch (const Json::parse_error& error) {
     return fail(Code::invalid_argument, "{}: not valid JSON at byte {}: the file may be cut short or of another kind", where,
                 error.byte);
@@ -33,14 +35,14 @@ const Json* JsonObject::find(const char* key) const {
 
 tl::unexpected<Error> JsonObject::wrong(const char* key, std::string_view expected) const {
   const Json* found = find(key);
-  // Dumped with replacement, since the text may not be UTF-8.
+  // With replacement, because the text may not be UTF-8.
   const std::string got = found ? in_quotes(found->dump(-1, ' ', false, Json::error_handler_t::replace)) : "missing";
   return fail(Code::invalid_argument, "{}{}{} is {}: expected {}", path_, path_.ends_with(":") ? " " : ".", key, got, expected);
 }
 
 Result<std::string> JsonObject::text(const char* key, size_t longest) const {
   const Json* found = find(key);
-  // No file of ours can hold a zero byte, so that none may come in where it would be written later.
+  // Our files cannot hold zero bytes, and some texts that are read here are written there.
   const auto fits = [longest](const std::string& text) { return text.size() <= longest && text.find('\0') == std::string::npos; };
   if (!found || !found->is_string() || !fits(found->get_ref<const std::string&>()))
     return wrong(key, fmt::format("a text of at most {} bytes, none of them zero", longest));
@@ -54,6 +56,11 @@ Result<int64_t> JsonObject::integer(const char* key, int64_t low, int64_t high) 
     if (number >= low && number <= high) return number;
   }
   return wrong(key, fmt::format("a whole number from {} to {}", low, high));
+}
+
+Result<int> JsonObject::member(int*, const char* key, int low, int high) const {
+  METALLIC_TRY(const int64_t number, integer(key, low, high));
+  return static_cast<int>(number);
 }
 
 Result<double> JsonObject::number(const char* key) const {

@@ -1,8 +1,11 @@
-// Untrusted JSON: bounded in size and depth, its faults as one line that names the file and the field.
+// SPDX-License-Identifier: Apache-2.0
+// Untrusted JSON: bounded in size and depth, with errors of one line that name the file and the field.
+//
+// A source file that builds or takes apart a `Json` includes <nlohmann/json.hpp> itself: that header takes seconds to compile.
 #pragma once
 
 #include <cstdint>
-#include <nlohmann/json.hpp>
+#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -11,12 +14,13 @@
 
 namespace metallic {
 
-using Json = nlohmann::ordered_json;  // members stay in the order of the file
+using Json = nlohmann::ordered_json;  // keeps the order of members
 
-/// The value of a JSON text of at most `most` bytes and 16 levels. `where` is the file's name for errors.
+/// Parses a JSON text of at most `most` bytes and 16 levels. `where` is the name of the file in errors.
 Result<Json> parse_json(std::string_view text, std::string_view where, size_t most);
 
-/// Members of an object, checked for type. `path` names the object in errors: `profile.json: rules[0].op`.
+/// A JSON object whose members are checked for type and range. `path` names the object in errors: `profile.json: rules[0]`.
+/// The object must outlive the view.
 class JsonObject {
  public:
   JsonObject(const Json& value, std::string path) : value_(value), path_(std::move(path)) {}
@@ -29,21 +33,33 @@ class JsonObject {
   Result<const Json*> array(const char* key, size_t most) const;
   Result<JsonObject> object(const char* key) const;
 
-  /// The same for members that a file may leave out.
-  Result<std::string> text_or(const char* key, std::string absent) const { return has(key) ? text(key) : absent; }
-  Result<int64_t> integer_or(const char* key, int64_t low, int64_t high, int64_t absent) const {
-    return has(key) ? integer(key, low, high) : absent;
+  /// Reads a member that a file may leave out; then `to` stays as it is. `to` is a bool, a text, or an integer or number (or an
+  /// optional of these) with bounds if that type has them.
+  template <typename To, typename... Bounds>
+  Status read_optional(const char* key, To& to, Bounds... bounds) const {
+    if (!has(key)) return {};
+    METALLIC_TRY(to, member(static_cast<To*>(nullptr), key, bounds...));
+    return {};
   }
-  Result<double> number_or(const char* key, double low, double high, double absent) const {
-    return has(key) ? number(key, low, high) : absent;
-  }
-  Result<bool> boolean_or(const char* key, bool absent) const { return has(key) ? boolean(key) : absent; }
 
-  bool has(const char* key) const { return value_.is_object() && value_.contains(key); }
+  bool has(const char* key) const { return find(key) != nullptr; }
   const Json& value() const { return value_; }
   const std::string& path() const { return path_; }
 
  private:
+  Result<std::string> member(std::string*, const char* key) const { return text(key); }
+  Result<bool> member(bool*, const char* key) const { return boolean(key); }
+  Result<int64_t> member(int64_t*, const char* key, int64_t low, int64_t high) const { return integer(key, low, high); }
+  Result<int> member(int*, const char* key, int low, int high) const;
+  template <typename... Bounds>
+  Result<double> member(double*, const char* key, Bounds... bounds) const {
+    return number(key, bounds...);
+  }
+  template <typename To, typename... Bounds>
+  Result<To> member(std::optional<To>*, const char* key, Bounds... bounds) const {
+    return member(static_cast<To*>(nullptr), key, bounds...);
+  }
+
   tl::unexpected<Error> wrong(const char* key, std::string_view expected) const;
   const Json* find(const char* key) const;
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A logger: messages at or above a level, one line each, to stderr or to the caller's function.
 #pragma once
 

@@ -1,22 +1,25 @@
-// A shared library found at run time, and its functions by name.
+// SPDX-License-Identifier: Apache-2.0
+// Loads a shared library at run time and finds its functions by name.
 #pragma once
 
 #include <dlfcn.h>
-#include <fmt/format.h>
 
 #include <string>
-#include <type_traits>
 
-namespace metallic::cuda {
+namespace metallic {
 
-/// Kept until the process ends: what kernels call must not go.
+/// A library stays loaded until the process ends, because kernels call it, and because some do not survive the end of their
+/// threads.
 class SharedLibrary {
  public:
-  explicit SharedLibrary(const char* file) : handle_(dlopen(file, RTLD_NOW | RTLD_LOCAL)) {}
+  /// Loads `file`, a path or a name that the loader looks up. RTLD_LOCAL keeps equal symbols of two libraries apart;
+  /// RTLD_DEEPBIND would too, but AddressSanitizer refuses it.
+  explicit SharedLibrary(const std::string& file) : handle_(dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL)) {}
 
+  /// Whether it is loaded.
   explicit operator bool() const { return handle_ != nullptr; }
 
-  /// Whether the library has it; `function` is null where not.
+  /// Sets `function` to the library's function of that name, or to null. Returns whether the library has it.
   template <typename Function>
   bool find(const char* name, Function*& function) const {
     function = handle_ ? reinterpret_cast<Function*>(dlsym(handle_, name)) : nullptr;
@@ -27,7 +30,4 @@ class SharedLibrary {
   void* handle_;
 };
 
-/// The version that NVIDIA's libraries say as one number, 130100 for 13.1.0.
-inline std::string version_of(size_t number) { return fmt::format("{}.{}.{}", number / 10000, number / 100 % 100, number % 100); }
-
-}  // namespace metallic::cuda
+}  // namespace metallic

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Errors as values: a code that programs act on and one line that people read.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "device/info.h"
 
 #include <fmt/format.h>
@@ -21,10 +22,10 @@ std::string fingerprint(const DeviceInfo& device) {
                        llc_bytes >> 10);
   };
   // Multiprocessors and their memories take the places of cores and caches.
-  std::string text = device.is_cpu()
-                         ? with_caches(device.cpu().cores, device.cpu().l1d_bytes, device.cpu().l2_bytes, device.cpu().llc_bytes)
-                         : with_caches(device.cuda().num_sms, device.cuda().smem_per_block, device.cuda().l2_bytes,
-                                       device.cuda().l2_bytes);
+  std::string text =
+      device.is_cpu()
+          ? with_caches(device.cpu().cores, device.cpu().l1d_bytes, device.cpu().l2_bytes, device.cpu().llc_bytes)
+          : with_caches(device.cuda().num_sms, device.cuda().smem_per_block, device.cuda().l2_bytes, device.cuda().l2_bytes);
   for (char& c : text) {
     if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
     const bool kept = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_';

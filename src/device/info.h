@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Device info: what variants may reject a device for, and what a profile is valid for.
 #pragma once
 
@@ -36,9 +37,9 @@ struct CpuInfo {
 };
 
 struct CudaInfo {
-  int sm_version = 0;            ///< compute capability times ten: 90 is Hopper
-  int num_sms = 1;               ///< streaming multiprocessors
-  int64_t smem_per_block = 0;    ///< shared memory that a block may opt in to, bytes
+  int sm_version = 0;          ///< compute capability times ten: 90 is Hopper
+  int num_sms = 1;             ///< streaming multiprocessors
+  int64_t smem_per_block = 0;  ///< shared memory that a block may opt in to, bytes
   int64_t l2_bytes = 0;
   int64_t clock_mhz = 0;         ///< the highest; 0: unknown
   int64_t memory_clock_mhz = 0;  ///< 0: unknown

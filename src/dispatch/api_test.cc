@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The C++ header from a caller's side: nothing of the library but <metallic/metallic.hpp>.
 #include <gtest/gtest.h>
 

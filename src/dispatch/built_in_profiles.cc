@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "dispatch/built_in_profiles.h"
 
 #include <fmt/format.h>

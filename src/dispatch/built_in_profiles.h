@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Built-in profiles: rules measured beforehand, on this very kind of device or on another of its family.
 #pragma once
 

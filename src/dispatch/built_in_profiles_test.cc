@@ -1,12 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
 // Built-in profiles: those that are there can be used, and which apply to a device, for devices that need not be there.
 #include "dispatch/built_in_profiles.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "ops/label.h"
 #include "dispatch/context.h"
 #include "dispatch/profile_store.h"
+#include "ops/label.h"
+#include "ops/softmax/shape.h"
 
 namespace metallic {
 std::vector<std::pair<std::string_view, std::string_view>> built_in_profile_texts();
@@ -16,11 +18,12 @@ using testing::HasSubstr;
 using testing::StartsWith;
 
 DeviceInfo machine(std::string model, std::string isa, bool amx = false) {
-  return {.id = "cpu", .backend = "cpu", .model = std::move(model), .kind = CpuInfo{.isa = std::move(isa), .amx = amx, .cores = 8}};
+  return {
+      .id = "cpu", .backend = "cpu", .model = std::move(model), .kind = CpuInfo{.isa = std::move(isa), .amx = amx, .cores = 8}};
 }
 
 RuleList list(int threads, std::string use, std::string tuning = "", Numerics numerics = Numerics::fast) {
-  return {{.op = Op::softmax, .threads = threads, .numerics = numerics, .layout = "contiguous"},
+  return {{.op = kSoftmax, .threads = threads, .numerics = numerics, .layout = "contiguous"},
           {{.use = std::move(use), .tuning = std::move(tuning), .evidence = {.margin = 0.5}}}};
 }
 

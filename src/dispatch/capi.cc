@@ -1,19 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
 // The C interface: handles around a context and its plans, errors as statuses, and no exception past the boundary.
 #include <algorithm>
 #include <array>
 #include <cstring>
 #include <memory>
 #include <new>
+#include <nlohmann/json.hpp>
 #include <stdexcept>
 #include <string>
+#include <vector>
+
+#include <fmt/ranges.h>
 
 #include "device/cuda/cuda_devices.h"
-#include "ops/label.h"
-#include "ops/packed.h"
 #include "dispatch/context.h"
 #include "dispatch/decision_json.h"
-#include "ops/matmul/pack_weights.h"
 #include "metallic/metallic.h"
+#include "ops/label.h"
+#include "ops/matmul/pack_weights.h"
+#include "ops/matmul/packed.h"
+#include "ops/matmul/shape.h"
+#include "ops/operation.h"
+#include "ops/registry.h"
 
 namespace metallic {
 namespace {
@@ -135,65 +143,6 @@ int stored(const Enum& value) {
   return number;
 }
 
-Problem to_softmax(const metallic_problem& given) {
-  // batch 0 is a 2-D tensor; a mask makes it 3-D, since 2-D rows have no query position.
-  const bool masked = given.causal != 0;
-  return {.shape = SoftmaxShape{.rank = given.batch == 0 && !masked ? 2 : 3,
-                                .batch = given.batch == 0 ? 1 : given.batch,
-                                .seq_q = given.seq_q,
-                                .seq_k = given.seq_k,
-                                .causal = masked,
-                                .offset = masked ? given.offset : 0,
-                                .scale = given.scale == 0 ? 1 : given.scale,
-                                .in_stride = given.in_stride == 0 ? given.seq_k : given.in_stride,
-                                .out_stride = given.out_stride == 0 ? given.seq_k : given.out_stride}};
-}
-
-Problem to_matmul(const metallic_problem& given) {
-  const bool ta = given.transpose_a != 0, tb = given.transpose_b != 0;
-  Problem problem = matmul_problem(given.m, given.k, given.n, ta, tb, given.batch == 0 ? 1 : given.batch);
-  auto& s = std::get<MatmulShape>(problem.shape);
-  if (given.packed != 0) make_packed(s);
-  s.alpha = given.alpha;
-  s.beta = given.beta;
-  // The contiguous distance of matrices whose rows are padded includes the padding.
-  const auto set = [](int64_t row, int64_t matrix, int64_t rows, int64_t& ld, int64_t& batch_stride) {
-    if (row != 0) {
-      ld = row;
-      if (__builtin_mul_overflow(rows, row, &batch_stride)) batch_stride = INT64_MAX;
-    }
-    if (matrix != 0) batch_stride = matrix;
-  };
-  set(given.lda, given.batch_stride_a, ta ? s.k : s.m, s.lda, s.batch_stride_a);
-  if (!s.packed) set(given.ldb, given.batch_stride_b, tb ? s.n : s.k, s.ldb, s.batch_stride_b);
-  set(given.ldc, given.batch_stride_c, s.m, s.ldc, s.batch_stride_c);
-  return problem;
-}
-
-Problem to_sdpa(const metallic_problem& given) {
-  const int64_t kv_heads = given.kv_heads == 0 ? given.heads : given.kv_heads;
-  Problem problem =
-      sdpa_problem(given.batch == 0 ? 1 : given.batch, given.heads, kv_heads, given.seq_q, given.seq_k, given.head_dim);
-  auto& s = std::get<SdpaShape>(problem.shape);
-  if (given.causal != 0) make_causal(s, given.offset);
-  if (given.scale != 0) s.scale = given.scale;
-  const auto product = [](int64_t a, int64_t b) {
-    int64_t result = 0;
-    return __builtin_mul_overflow(a, b, &result) ? INT64_MAX : result;
-  };
-  // Contiguous distances include the padding of what lies inside, where that has any.
-  const auto set = [&](const metallic_strides& wanted, int64_t heads, int64_t rows, HeadStrides& strides) {
-    if (wanted.row != 0) strides.row = wanted.row;
-    strides.head = wanted.head != 0 ? wanted.head : product(rows, strides.row);
-    strides.batch = wanted.batch != 0 ? wanted.batch : product(heads, strides.head);
-  };
-  set(given.q_strides, s.heads, s.seq_q, s.q);
-  set(given.k_strides, s.kv_heads, s.seq_k, s.k);
-  set(given.v_strides, s.kv_heads, s.seq_k, s.v);
-  set(given.out_strides, s.heads, s.seq_q, s.out);
-  return problem;
-}
-
 Result<DType> to_dtype(const metallic_dtype& given, DType otherwise, std::string_view what) {
   switch (stored(given)) {
     case METALLIC_DTYPE_DEFAULT: return otherwise;
@@ -206,58 +155,38 @@ Result<DType> to_dtype(const metallic_dtype& given, DType otherwise, std::string
   }
 }
 
+// "METALLIC_SOFTMAX (0)"
+std::string c_name(Op op) {
+  std::string text = fmt::format("METALLIC_{} ({})", op->name, op->order);
+  std::ranges::transform(text, text.begin(), [](char c) { return c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c; });
+  return text;
+}
+
 Result<Problem> to_problem(const metallic_problem& given) {
-  Problem problem;
-  switch (stored(given.op)) {
-    case METALLIC_SOFTMAX: problem = to_softmax(given); break;
-    case METALLIC_MATMUL: problem = to_matmul(given); break;
-    case METALLIC_SDPA: problem = to_sdpa(given); break;
-    default:
-      return fail(Code::invalid_argument, "problem->op is {}: use METALLIC_SOFTMAX (0), METALLIC_MATMUL (1) or METALLIC_SDPA (2)",
-                  stored(given.op));
+  const int number = stored(given.op);
+  std::vector<std::string> allowed;
+  for (const Op op : operations()) {
+    if (!op->from_c) continue;
+    if (op->order == number) {
+      Problem problem = op->from_c(given);
+      METALLIC_TRY(problem.dtype, to_dtype(given.dtype, DType::f32, "dtype"));
+      METALLIC_TRY(problem.out_dtype, to_dtype(given.out_dtype, problem.dtype, "out_dtype"));
+      return problem;
+    }
+    allowed.push_back(c_name(op));
   }
-  METALLIC_TRY(problem.dtype, to_dtype(given.dtype, DType::f32, "dtype"));
-  METALLIC_TRY(problem.out_dtype, to_dtype(given.out_dtype, problem.dtype, "out_dtype"));
-  return problem;
+  const std::string last = std::move(allowed.back());
+  allowed.pop_back();
+  return fail(Code::invalid_argument, "problem->op is {}: use {} or {}", number, fmt::join(allowed, ", "), last);
 }
 
 // The inverse of to_problem for a label's problem, whose strides are contiguous and stay 0.
 Result<metallic_problem> from_problem(const Problem& problem) {
-  metallic_problem filled{};
-  if (problem.op() == Op::softmax) {
-    const auto& s = problem.softmax();
-    filled.op = METALLIC_SOFTMAX;
-    filled.batch = s.rank == 2 ? 0 : s.batch;
-    filled.seq_q = s.seq_q;
-    filled.seq_k = s.seq_k;
-    filled.causal = s.causal;
-    filled.offset = s.offset;
-    if (s.rank == 2) return filled;
-  } else if (problem.op() == Op::sdpa) {
-    const auto& s = problem.sdpa();
-    filled.op = METALLIC_SDPA;
-    filled.batch = s.batch;
-    filled.heads = s.heads;
-    filled.kv_heads = s.kv_heads;
-    filled.seq_q = s.seq_q;
-    filled.seq_k = s.seq_k;
-    filled.head_dim = s.head_dim;
-    filled.causal = s.causal;
-    filled.offset = s.offset;
-  } else {
-    const auto& s = problem.matmul();
-    filled.op = METALLIC_MATMUL;
-    filled.batch = s.batch;
-    filled.m = s.m;
-    filled.k = s.k;
-    filled.n = s.n;
-    filled.transpose_a = s.ta;
-    filled.transpose_b = s.tb;
-    filled.packed = s.packed;
-    filled.alpha = s.alpha;
-    filled.beta = s.beta;
-  }
-  if (filled.batch == 0)
+  if (!problem.op()->to_c)
+    return fail(Code::unsupported, "label {} is of {}, which the C interface does not have", label(problem), name(problem.op()));
+  const metallic_problem filled = problem.op()->to_c(problem);
+  // A batch of 0 means none there: it must not change what is asked for.
+  if (filled.batch == 0 && problem.op()->from_c(filled).shape != problem.shape)
     return fail(Code::invalid_argument, "label {} has batch 0, which here counts as 1: use 1 or more", label(problem));
   return filled;
 }
@@ -316,18 +245,10 @@ Status check_operand(const void* pointer, int64_t bytes, std::string_view what) 
 Status check_overlap(const metallic_plan& plan, const metallic_tensors& tensors) {
   const auto [a, b, c, out] = plan.operand_bytes;
   const Problem& problem = plan.plan.decision.problem;
-  if (problem.op() != Op::softmax) {
-    if (out > 0 &&
-        ((a > 0 && tensors.out == tensors.a) || (b > 0 && tensors.out == tensors.b) || (c > 0 && tensors.out == tensors.c)))
-      return fail(Code::invalid_argument, "tensors->out is an input: {} cannot run in place", name(problem.op()));
-  } else if (out > 0 && tensors.out == tensors.a) {
-    const auto& s = problem.softmax();
-    if (s.rows() > 1 && s.in_stride != s.out_stride)
-      return fail(Code::invalid_argument, "in place, a softmax needs equal strides, got {} and {}", s.in_stride, s.out_stride);
-    if (problem.dtype != problem.out_dtype)
-      return fail(Code::invalid_argument, "in place, a softmax needs equal types, got {} and {}", name(problem.dtype),
-                  name(problem.out_dtype));
-  }
+  if (out <= 0) return {};
+  if (tensors.out == tensors.a && problem.op()->check_in_place) return problem.op()->check_in_place(problem);
+  if ((a > 0 && tensors.out == tensors.a) || (b > 0 && tensors.out == tensors.b) || (c > 0 && tensors.out == tensors.c))
+    return fail(Code::invalid_argument, "tensors->out is an input: {} cannot run in place", name(problem.op()));
   return {};
 }
 

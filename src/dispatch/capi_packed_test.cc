@@ -1,7 +1,9 @@
+// SPDX-License-Identifier: Apache-2.0
 // Packed weights through the C interface and the C++ header: the same results as with the plain matrix, a stable name, refusals.
 #include <metallic/metallic.hpp>
 
 #include "ops/label.h"
+#include "ops/matmul/shape.h"
 #include "testing/c_interface.h"
 
 namespace metallic {
@@ -21,7 +23,7 @@ TEST_F(CApiPacked, ProductsAreThoseOfThePlainMatrix) {
       given.ldb = (given.transpose_b ? given.k : given.n) + 3;
       Problem plain = *parse_label(label);
       plain.dtype = dtype;
-      std::get<MatmulShape>(plain.shape).ldb = given.ldb;
+      plain.as<MatmulShape>().ldb = given.ldb;
       const auto bytes = operand_bytes(plain);
       std::vector<std::byte> a(static_cast<size_t>(bytes[0])), b(static_cast<size_t>(bytes[1])),
           out(static_cast<size_t>(bytes[kOut]));

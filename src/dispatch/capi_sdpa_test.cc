@@ -1,9 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
 // Attention and 16-bit types through the C interface: layouts of caches, defaults, types of inputs and output, refusals.
 #include <cmath>
 #include <cstring>
 #include <limits>
 
 #include "ops/label.h"
+#include "ops/sdpa/shape.h"
+#include "ops/softmax/shape.h"
 #include "testing/c_interface.h"
 
 namespace metallic {
@@ -80,7 +83,7 @@ TEST_F(CApiSdpa, ReadsACacheWhereItLies) {
                                     .v_strides = cache,
                                     .out_strides = tokens};
     Problem problem = sdpa_problem(kBatch, kHeads, kKvHeads, queries, kSeen, kDim);
-    auto& s = std::get<SdpaShape>(problem.shape);
+    auto& s = problem.as<SdpaShape>();
     make_causal(s);
     s.q = s.out = {tokens.batch, tokens.head, tokens.row};
     s.k = s.v = {cache.batch, cache.head, cache.row};
@@ -108,7 +111,7 @@ TEST_F(CApiSdpa, ImpliedStridesIncludeThePadding) {
   given.k_strides.head = 70;
   given.out_strides.batch = 200;
   Problem problem = *parse_label("batch2_h4kv2_seqq3_seqk5_d8");
-  auto& s = std::get<SdpaShape>(problem.shape);
+  auto& s = problem.as<SdpaShape>();
   s.q = {4 * 3 * 10, 3 * 10, 10};
   s.k = {2 * 70, 70, 8};
   s.out.batch = 200;
@@ -124,7 +127,7 @@ TEST_F(CApiSdpa, DefaultsAreThoseOfTheFormula) {
   expect_right(context.get(), given, sdpa_problem(1, 4, 4, 3, 7, 16), "that scale");
   given.scale = 3;
   Problem steeper = sdpa_problem(1, 4, 4, 3, 7, 16);
-  std::get<SdpaShape>(steeper.shape).scale = 3;
+  steeper.as<SdpaShape>().scale = 3;
   expect_right(context.get(), given, steeper, "another scale");
 }
 
@@ -155,7 +158,7 @@ TEST_F(CApiTypes, SoftmaxTakesAScale) {
   metallic_problem given = from_label("rows3_seqk50");
   given.scale = 0.125f;
   Problem problem = *parse_label("rows3_seqk50");
-  std::get<SoftmaxShape>(problem.shape).scale = 0.125f;
+  problem.as<SoftmaxShape>().scale = 0.125f;
   expect_right(context.get(), given, problem, "scaled");
 }
 

@@ -1,9 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
 // The C interface from outside: results, every error's status and message, executors.
 #include <cstring>
 #include <filesystem>
 #include <thread>
 
 #include "ops/label.h"
+#include "ops/matmul/shape.h"
+#include "ops/softmax/shape.h"
 #include "testing/c_interface.h"
 
 namespace metallic {
@@ -40,7 +43,7 @@ TEST_F(CApi, KeepsToStrides) {
   given.ldb = 12;
   given.ldc = 8;
   Problem problem = matmul_problem(4, 10, 6, false, true, 2);
-  auto& s = std::get<MatmulShape>(problem.shape);
+  auto& s = problem.as<MatmulShape>();
   s.ldb = 12;
   s.batch_stride_b = 6 * 12;
   s.ldc = 8;

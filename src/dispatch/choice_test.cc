@@ -1,15 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
 // Choices over random problems, profiles and environments: equal to the full decision, and to trying the rules one by one.
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <iterator>
 #include <map>
 #include <random>
 
-#include "ops/label.h"
 #include "dispatch/built_in_profiles.h"
 #include "dispatch/select.h"
+#include "ops/label.h"
+#include "ops/matmul/shape.h"
 #include "ops/registry.h"
+#include "ops/sdpa/shape.h"
+#include "ops/softmax/shape.h"
 
 namespace metallic {
 namespace {
@@ -30,35 +35,37 @@ class Dice {
   std::mt19937 random_;
 };
 
+Problem random_softmax(Dice& dice) {
+  Problem problem =
+      dice.one_in(2) ? softmax_problem(dice.size(), dice.size()) : softmax_problem(dice.upto(8), dice.size(), dice.size());
+  auto& s = problem.as<SoftmaxShape>();
+  if (s.rank == 3 && dice.one_in(2)) make_causal(s);
+  if (dice.one_in(4)) s.out_stride += dice.upto(8);
+  if (dice.one_in(4)) s.scale = 0.125f;
+  return problem;
+}
+
+Problem random_matmul(Dice& dice) {
+  Problem problem = matmul_problem(dice.size(), dice.size(), dice.size(), dice.one_in(3), dice.one_in(2), 1 + dice.upto(2));
+  auto& s = problem.as<MatmulShape>();
+  if (dice.one_in(4)) s.ldc += dice.upto(8);
+  if (dice.one_in(8)) s.alpha = 0;
+  return problem;
+}
+
+Problem random_sdpa(Dice& dice) {
+  const int64_t kv_heads = 1 + dice.upto(7);
+  Problem problem =
+      sdpa_problem(1 + dice.upto(2), kv_heads * (1 + dice.upto(3)), kv_heads, dice.size(), dice.size(), dice.upto(128));
+  auto& s = problem.as<SdpaShape>();
+  if (dice.one_in(2)) make_causal(s);
+  if (dice.one_in(4)) s.k.row += dice.upto(8);
+  return problem;
+}
+
 Problem random_shape(Dice& dice) {
-  switch (dice.of(kOps)) {
-    case Op::softmax: {
-      Problem problem =
-          dice.one_in(2) ? softmax_problem(dice.size(), dice.size()) : softmax_problem(dice.upto(8), dice.size(), dice.size());
-      auto& s = std::get<SoftmaxShape>(problem.shape);
-      if (s.rank == 3 && dice.one_in(2)) make_causal(s);
-      if (dice.one_in(4)) s.out_stride += dice.upto(8);
-      if (dice.one_in(4)) s.scale = 0.125f;
-      return problem;
-    }
-    case Op::matmul: {
-      Problem problem = matmul_problem(dice.size(), dice.size(), dice.size(), dice.one_in(3), dice.one_in(2), 1 + dice.upto(2));
-      auto& s = std::get<MatmulShape>(problem.shape);
-      if (dice.one_in(4)) s.ldc += dice.upto(8);
-      if (dice.one_in(8)) s.alpha = 0;
-      return problem;
-    }
-    case Op::sdpa: {
-      const int64_t kv_heads = 1 + dice.upto(7);
-      Problem problem =
-          sdpa_problem(1 + dice.upto(2), kv_heads * (1 + dice.upto(3)), kv_heads, dice.size(), dice.size(), dice.upto(128));
-      auto& s = std::get<SdpaShape>(problem.shape);
-      if (dice.one_in(2)) make_causal(s);
-      if (dice.one_in(4)) s.k.row += dice.upto(8);
-      return problem;
-    }
-  }
-  return {};
+  constexpr std::array kMakers = {random_softmax, random_matmul, random_sdpa};
+  return dice.of(kMakers)(dice);
 }
 
 Problem random_problem(Dice& dice, int threads) {
@@ -107,12 +114,12 @@ ProfileLevel random_profile(Dice& dice, Source source, int threads) {
 
 Environment random_environment(Dice& dice) {
   Environment e;
-  if (dice.one_in(6)) e.softmax_variant = dice.one_in(2) ? "block" : "cpu_onednn";
-  if (dice.one_in(6)) e.matmul_backend = dice.one_in(2) ? "mlx" : "gemv";
-  if (dice.one_in(6)) e.sdpa_variant = "cpu_reference";
-  if (dice.one_in(4)) e.softmax_vec_block_threshold = dice.size();
-  if (dice.one_in(4)) e.matmul_smalln_max_n = dice.upto(32);
-  if (dice.one_in(4)) e.matmul_simd_m_min = dice.size();
+  if (dice.one_in(6)) e.variants["softmax"] = dice.one_in(2) ? "block" : "cpu_onednn";
+  if (dice.one_in(6)) e.variants["matmul"] = dice.one_in(2) ? "mlx" : "gemv";
+  if (dice.one_in(6)) e.variants["sdpa"] = "cpu_reference";
+  if (dice.one_in(4)) e.limits["METALLIC_SOFTMAX_VEC_BLOCK_THRESHOLD"] = dice.size();
+  if (dice.one_in(4)) e.limits["METALLIC_MATMUL_SMALLN_MAX_N"] = dice.upto(32);
+  if (dice.one_in(4)) e.limits["METALLIC_MATMUL_SIMD_M_MIN"] = dice.size();
   e.numerics = dice.of(std::array{Numerics::fast, Numerics::fast, Numerics::run_to_run, Numerics::batch_invariant});
   return e;
 }

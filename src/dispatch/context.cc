@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "dispatch/context.h"
 
 #include <fmt/format.h>
@@ -5,14 +6,14 @@
 #include <algorithm>
 
 #include "device/cpu/cpu_info.h"
-#include "device/peers/cpu_libraries.h"
 #include "device/cpu/thread_pool.h"
 #include "device/cuda/cuda_devices.h"
+#include "device/peers/cpu_libraries.h"
 #include "device/peers/cuda_libraries.h"
-#include "ops/label.h"
 #include "dispatch/built_in_profiles.h"
 #include "dispatch/profile_store.h"
 #include "dispatch/run_log.h"
+#include "ops/label.h"
 #include "ops/registry.h"
 
 namespace metallic {
@@ -28,8 +29,7 @@ Result<DeviceInfo> device_info(const ContextOptions& wanted) {
 }
 
 bool names_library(const Environment& environment) {
-  return calls_library(environment.softmax_variant.value_or("")) || calls_library(environment.matmul_backend.value_or("")) ||
-         calls_library(environment.sdpa_variant.value_or(""));
+  return std::ranges::any_of(environment.variants, [](const auto& forced) { return calls_library(forced.second); });
 }
 
 bool names_library(const Profile& profile) {
@@ -77,7 +77,8 @@ Result<std::unique_ptr<Context>> Context::create(ContextOptions options) {
   } else if (wanted.executor) {
     context->executor_ = wanted.executor;
   } else {
-    const int threads = wanted.threads > 0 ? wanted.threads : context->environment_.threads.value_or(context->device_.cpu().cores);
+    const int threads =
+        wanted.threads > 0 ? wanted.threads : context->environment_.threads.value_or(context->device_.cpu().cores);
     context->own_executor_ = std::make_unique<cpu::Pool>(threads, wanted.patient);
     context->executor_ = context->own_executor_.get();
   }

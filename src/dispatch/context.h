@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A context: device, profiles and environment read once, and the plans made from them.
 #pragma once
 
@@ -9,9 +10,9 @@
 
 #include "base/log.h"
 #include "dispatch/environment.h"
-#include "ops/planner.h"
 #include "dispatch/plan_cache.h"
 #include "dispatch/select.h"
+#include "ops/planner.h"
 
 namespace metallic {
 
@@ -29,7 +30,7 @@ struct ContextOptions {
   bool libraries = false;        ///< load them; else only where a profile, the environment or `call` names a library's variant
   Lookup environment = process_environment();
   std::optional<DeviceInfo> device_info;  ///< for tests: in place of this machine's
-  Logger::Sink log;  ///< where messages go; unset: to stderr
+  Logger::Sink log;                       ///< where messages go; unset: to stderr
 };
 
 class Context final : public Planner {

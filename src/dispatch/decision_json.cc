@@ -1,4 +1,7 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "dispatch/decision_json.h"
+
+#include <nlohmann/json.hpp>
 
 #include "ops/label.h"
 #include "ops/variant.h"

@@ -1,9 +1,10 @@
+// SPDX-License-Identifier: Apache-2.0
 // A decision as JSON: what `metallic explain --json` and metallic_plan_explain give.
 #pragma once
 
-#include "ops/decision.h"
-#include "device/info.h"
 #include "base/json.h"
+#include "device/info.h"
+#include "ops/decision.h"
 
 namespace metallic {
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "dispatch/environment.h"
 
 #include <unistd.h>
@@ -6,6 +7,8 @@
 #include <array>
 #include <charconv>
 #include <cstdlib>
+
+#include "ops/registry.h"
 
 namespace metallic {
 namespace {
@@ -24,21 +27,14 @@ Result<int64_t> number(std::string_view name, std::string_view value, int64_t lo
   return parsed;
 }
 
-template <std::optional<int64_t> Environment::*field>
-Status read_threshold(std::string_view value, std::string_view name, Environment& environment) {
-  METALLIC_TRY(environment.*field, number(name, value, 0, kLargestThreshold));
-  return {};
-}
-
-template <std::optional<std::string> Environment::*field>
-Status read_text(std::string_view value, std::string_view, Environment& environment) {
-  if (value != "auto") environment.*field = std::string(value);
-  return {};
-}
-
 template <std::optional<std::string> Environment::*field>
 Status read_path(std::string_view value, std::string_view, Environment& environment) {
   environment.*field = std::string(value);
+  return {};
+}
+
+Status read_profile(std::string_view value, std::string_view, Environment& environment) {
+  if (value != "auto") environment.profile = std::string(value);
   return {};
 }
 
@@ -68,44 +64,67 @@ Status read_threads(std::string_view value, std::string_view name, Environment& 
   return {};
 }
 
-constexpr auto kTable = std::to_array<EnvironmentVariable>({
-    {"METALLIC_SOFTMAX_VARIANT", "auto, vec, block, or a variant's full name", "forces the softmax variant",
-     read_text<&Environment::softmax_variant>},
-    {"METALLIC_MATMUL_BACKEND", "auto, gemv, mlx, or a variant's full name",
-     "forces the matmul variant; mlx is the best-ranked of the GEMM family", read_text<&Environment::matmul_backend>},
-    {"METALLIC_SDPA_VARIANT", "auto, or a variant's full name", "forces the sdpa variant", read_text<&Environment::sdpa_variant>},
-    {"METALLIC_SOFTMAX_VEC_BLOCK_THRESHOLD", "a whole number", "softmax uses vec up to this seq_k, block beyond",
-     read_threshold<&Environment::softmax_vec_block_threshold>},
-    {"METALLIC_MATMUL_SMALLN_MAX_N", "a whole number", "matmul uses gemv up to this min(M, N)",
-     read_threshold<&Environment::matmul_smalln_max_n>},
-    {"METALLIC_MATMUL_SIMD_M_MIN", "a whole number", "matmul packs from this max(M, N) on",
-     read_threshold<&Environment::matmul_simd_m_min>},
-    {"METALLIC_MATMUL_SIMD_N_MIN", "a whole number", "matmul packs from this min(M, N) on",
-     read_threshold<&Environment::matmul_simd_n_min>},
-    {"METALLIC_PROFILE", "a path, or none", "a profile in place of the user's; none: no profile at all, built-in ones included",
-     read_text<&Environment::profile>},
-    {"METALLIC_DETERMINISM", "fast, run_to_run, batch_invariant", "what results may depend on besides their input",
-     read_numerics},
-    {"METALLIC_LOG_LEVEL", "error, warning, info, debug, trace", "what is logged; debug prints each new decision on one line",
-     read_log_level},
-    {"METALLIC_GPU_PROFILER", "true, false",
-     "times every run of a plan, on a GPU by its clock, on the CPU too; a summary on stderr", read_profiler},
-    {"METALLIC_TRACE", "a path", "the timed runs as Chrome trace JSON, for Perfetto; the context that ends last writes it",
-     read_path<&Environment::trace>},
-    {"METALLIC_RECORD", "a path", "the problems that ran with their counts, added to those in the file: a list for --shapes",
-     read_path<&Environment::record>},
-    {"METALLIC_NUM_THREADS", "a whole number from 1 to 1024", "CPU threads; unset: one per core", read_threads},
-});
+// "auto, vec, block": what a variable that forces a variant takes besides variants' full names.
+EnvironmentVariable variant_variable(Op op) {
+  return {op->variant_variable, short_words(op) + ", or a variant's full name", op->variant_variable_help,
+          [op](std::string_view value, std::string_view, Environment& environment) -> Status {
+            if (value != "auto") environment.variants.insert_or_assign(std::string(op->name), std::string(value));
+            return {};
+          }};
+}
+
+EnvironmentVariable limit_variable(const LimitVariable& limit) {
+  return {limit.variable, "a whole number", limit.help,
+          [](std::string_view value, std::string_view name, Environment& environment) -> Status {
+            METALLIC_TRY(const int64_t parsed, number(name, value, 0, kLargestThreshold));
+            environment.limits.insert_or_assign(std::string(name), parsed);
+            return {};
+          }};
+}
+
+std::vector<EnvironmentVariable> make_table() {
+  std::vector<EnvironmentVariable> table;
+  for (const Op op : operations()) table.push_back(variant_variable(op));
+  for (const Op op : operations())
+    for (const LimitVariable& limit : op->limits) table.push_back(limit_variable(limit));
+  const EnvironmentVariable others[] = {
+      {"METALLIC_PROFILE", "a path, or none",
+       "a profile to use instead of the installed one; none: no profile, not even a built-in one", read_profile},
+      {"METALLIC_DETERMINISM", "fast, run_to_run, batch_invariant",
+       "which guarantee results have: may vary, repeatable, or independent of the batch", read_numerics},
+      {"METALLIC_LOG_LEVEL", "error, warning, info, debug, trace", "least severe messages to log; debug logs each new decision",
+       read_log_level},
+      {"METALLIC_GPU_PROFILER", "true, false",
+       "times each run of a plan, on a GPU by its own clock, and prints a summary on stderr", read_profiler},
+      {"METALLIC_TRACE", "a path", "file for the timed runs as Chrome trace JSON (Perfetto); the last context writes it",
+       read_path<&Environment::trace>},
+      {"METALLIC_RECORD", "a path", "file to which the problems that ran are added with their counts: a list for --shapes",
+       read_path<&Environment::record>},
+      {"METALLIC_NUM_THREADS", "a whole number from 1 to 1024", "CPU threads; unset: one for each core", read_threads},
+  };
+  table.insert(table.end(), std::begin(others), std::end(others));
+  return table;
+}
 
 }  // namespace
 
-std::span<const EnvironmentVariable> environment_table() { return kTable; }
+std::string short_words(Op op) {
+  std::string words = "auto";
+  for (const ShortName& name : op->short_names) words += fmt::format(", {}", name.word);
+  return words;
+}
+
+std::span<const EnvironmentVariable> environment_table() {
+  static const std::vector<EnvironmentVariable> table = make_table();
+  return table;
+}
 
 std::vector<std::string> unknown_variables() {
   std::vector<std::string> unknown;
   for (char** entry = environ; entry && *entry; ++entry) {
     const std::string_view name = std::string_view(*entry).substr(0, std::string_view(*entry).find('='));
-    if (name.starts_with("METALLIC_") && std::ranges::find(kTable, name, &EnvironmentVariable::name) == kTable.end())
+    if (name.starts_with("METALLIC_") &&
+        std::ranges::find(environment_table(), name, &EnvironmentVariable::name) == environment_table().end())
       unknown.emplace_back(name);
   }
   return unknown;
@@ -120,7 +139,7 @@ Lookup process_environment() {
 
 Result<Environment> read_environment(const Lookup& lookup) {
   Environment environment;
-  for (const auto& variable : kTable)
+  for (const auto& variable : environment_table())
     if (const auto value = lookup(variable.name); value && !value->empty())
       METALLIC_CHECK(variable.read(*value, variable.name, environment));
   return environment;

@@ -1,28 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
 // The environment: every variable that Metallic reads, in one table, checked when a context is made.
 #pragma once
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "profile/rule.h"
 #include "base/log.h"
 #include "base/status.h"
+#include "ops/operation.h"
+#include "ops/rule.h"
 
 namespace metallic {
 
 struct Environment {
-  std::optional<std::string> softmax_variant;  ///< "vec", "block" or a variant's full name; never "auto"
-  std::optional<std::string> matmul_backend;   ///< "gemv", "mlx" or a variant's full name; never "auto"
-  std::optional<std::string> sdpa_variant;     ///< a variant's full name; never "auto"
-  std::optional<int64_t> softmax_vec_block_threshold;
-  std::optional<int64_t> matmul_smalln_max_n;
-  std::optional<int64_t> matmul_simd_m_min;
-  std::optional<int64_t> matmul_simd_n_min;
+  /// The variant that is forced, by its operation's name: a short name or a variant's full name; never "auto".
+  std::map<std::string, std::string, std::less<>> variants;
+  Limits limits;                       ///< of the built-in rules
   std::optional<std::string> profile;  ///< a path, or "none"
   Numerics numerics = Numerics::fast;
   LogLevel log_level = LogLevel::warning;
@@ -35,12 +34,15 @@ struct Environment {
 /// One row of the table.
 struct EnvironmentVariable {
   std::string_view name;
-  std::string_view values;  ///< what is allowed, for people
+  std::string values;  ///< what is allowed, for people
   std::string_view meaning;
-  Status (*read)(std::string_view value, std::string_view name, Environment& environment);
+  std::function<Status(std::string_view value, std::string_view name, Environment& environment)> read;
 };
 
 std::span<const EnvironmentVariable> environment_table();
+
+/// "auto, vec, block": the values of the variable that forces a variant of the operation, besides variants' full names.
+std::string short_words(Op op);
 
 /// Gives a variable's value, or nothing where it is unset. `std::getenv` in programs, a map in tests.
 using Lookup = std::function<std::optional<std::string>(std::string_view name)>;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "dispatch/environment.h"
 
 #include <gtest/gtest.h>
@@ -17,7 +18,7 @@ Lookup fake(std::map<std::string, std::string> values) {
 TEST(Environment, IsAtItsDefaultsWhereNothingIsSet) {
   const auto environment = read_environment(fake({}));
   ASSERT_TRUE(environment);
-  EXPECT_FALSE(environment->softmax_variant);
+  EXPECT_FALSE(environment->variants.contains("softmax"));
   EXPECT_FALSE(environment->profile);
   EXPECT_EQ(environment->numerics, Numerics::fast);
   EXPECT_EQ(environment->log_level, LogLevel::warning);
@@ -39,13 +40,13 @@ TEST(Environment, ReadsEveryVariableOfTheTable) {
                                                   {"METALLIC_RECORD", "auto"},
                                                   {"METALLIC_NUM_THREADS", "3"}}));
   ASSERT_TRUE(environment) << environment.error().message;
-  EXPECT_EQ(environment->softmax_variant, "block");
-  EXPECT_EQ(environment->matmul_backend, "mlx");
-  EXPECT_EQ(environment->sdpa_variant, "cpu_materialized");
-  EXPECT_EQ(environment->softmax_vec_block_threshold, 100);
-  EXPECT_EQ(environment->matmul_smalln_max_n, 8);
-  EXPECT_EQ(environment->matmul_simd_m_min, 128);
-  EXPECT_EQ(environment->matmul_simd_n_min, 32);
+  EXPECT_EQ(environment->variants.at("softmax"), "block");
+  EXPECT_EQ(environment->variants.at("matmul"), "mlx");
+  EXPECT_EQ(environment->variants.at("sdpa"), "cpu_materialized");
+  EXPECT_EQ(environment->limits.at("METALLIC_SOFTMAX_VEC_BLOCK_THRESHOLD"), 100);
+  EXPECT_EQ(environment->limits.at("METALLIC_MATMUL_SMALLN_MAX_N"), 8);
+  EXPECT_EQ(environment->limits.at("METALLIC_MATMUL_SIMD_M_MIN"), 128);
+  EXPECT_EQ(environment->limits.at("METALLIC_MATMUL_SIMD_N_MIN"), 32);
   EXPECT_EQ(environment->profile, "none");
   EXPECT_EQ(environment->numerics, Numerics::batch_invariant);
   EXPECT_EQ(environment->log_level, LogLevel::debug);
@@ -59,7 +60,7 @@ TEST(Environment, ReadsEveryVariableOfTheTable) {
 TEST(Environment, AutoAndEmptyAreTheSameAsUnset) {
   const auto environment = read_environment(fake({{"METALLIC_SOFTMAX_VARIANT", "auto"}, {"METALLIC_NUM_THREADS", ""}}));
   ASSERT_TRUE(environment);
-  EXPECT_FALSE(environment->softmax_variant);
+  EXPECT_FALSE(environment->variants.contains("softmax"));
   EXPECT_FALSE(environment->threads);
 }
 

@@ -1,49 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "dispatch/levels.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 
-#include "dispatch/defaults.h"
+#include "ops/operation.h"
 #include "ops/registry.h"
 
 namespace metallic {
 namespace {
 
-// The variable that forces an operation's variant, its value, and the short names it takes besides variants' full ones.
-struct Forcing {
-  std::string_view variable;
-  const std::optional<std::string> Environment::*value;
-  std::string_view words;
-};
-Forcing forcing(Op op) {
-  switch (op) {
-    case Op::softmax: return {"METALLIC_SOFTMAX_VARIANT", &Environment::softmax_variant, "auto, vec, block"};
-    case Op::matmul: return {"METALLIC_MATMUL_BACKEND", &Environment::matmul_backend, "auto, gemv, mlx"};
-    case Op::sdpa: break;
-  }
-  return {"METALLIC_SDPA_VARIANT", &Environment::sdpa_variant, "auto"};
-}
-
-std::vector<Level> threshold_levels(const RuleKey& key, const SelectionInputs& in) {
-  const Environment& e = in.environment;
-  Thresholds thresholds(in.device, key.dtype);
+// The built-in rules with the limits that the environment overrides, if it overrides any of the operation.
+std::vector<Level> limit_levels(const RuleKey& key, const SelectionInputs& in) {
   std::string set;
-  const auto apply = [&](std::string_view variable, const std::optional<int64_t>& value, int64_t& threshold) {
-    if (!value) return;
-    threshold = *value;
-    set += fmt::format("{}{}={}", set.empty() ? "" : " ", variable, *value);
-  };
-  if (key.op == Op::softmax) {
-    apply("METALLIC_SOFTMAX_VEC_BLOCK_THRESHOLD", e.softmax_vec_block_threshold, thresholds.softmax_vec_block);
-  } else if (key.op == Op::matmul) {
-    apply("METALLIC_MATMUL_SMALLN_MAX_N", e.matmul_smalln_max_n, thresholds.smalln_max_n);
-    if (e.matmul_smalln_max_n) thresholds.smalln_across_max_n = thresholds.smalln_most_n = *e.matmul_smalln_max_n;
-    apply("METALLIC_MATMUL_SIMD_M_MIN", e.matmul_simd_m_min, thresholds.simd_m_min);
-    apply("METALLIC_MATMUL_SIMD_N_MIN", e.matmul_simd_n_min, thresholds.simd_n_min);
-  }
+  for (const LimitVariable& limit : key.op->limits)
+    if (const auto found = in.environment.limits.find(limit.variable); found != in.environment.limits.end())
+      set += fmt::format("{}{}={}", set.empty() ? "" : " ", limit.variable, found->second);
   if (set.empty()) return {};
-  return {{.source = Source::environment, .origin = set, .rules = default_rules(key, thresholds, in.device)}};
+  return {{.source = Source::environment, .origin = set, .rules = key.op->default_rules(key, in.device, in.environment.limits)}};
 }
 
 double times_apart(int a, int b) { return static_cast<double>(std::max(a, b)) / std::min(a, b); }
@@ -63,7 +38,7 @@ const RuleList* find_list(const ProfileLevel& level, const RuleKey& key) {
 
 // All levels from the highest precedence down, without the forced ones.
 std::vector<Level> unforced_levels(const RuleKey& key, const SelectionInputs& in) {
-  std::vector<Level> levels = threshold_levels(key, in);
+  std::vector<Level> levels = limit_levels(key, in);
   RuleKey fastest = key;
   fastest.numerics = Numerics::fast;
   std::vector<std::pair<double, Level>> family;
@@ -83,8 +58,7 @@ std::vector<Level> unforced_levels(const RuleKey& key, const SelectionInputs& in
   // Of several machines of the family, the one with the nearest number of threads comes first.
   std::ranges::stable_sort(family, {}, &std::pair<double, Level>::first);
   for (auto& [distance, level] : family) levels.push_back(std::move(level));
-  levels.push_back(
-      {.source = Source::defaults, .origin = "built-in", .rules = default_rules(key, Thresholds(in.device, key.dtype), in.device)});
+  levels.push_back({.source = Source::defaults, .origin = "built-in", .rules = key.op->default_rules(key, in.device, {})});
   return levels;
 }
 
@@ -93,43 +67,24 @@ std::vector<Level> unforced_levels(const RuleKey& key, const SelectionInputs& in
 Level last_level(const RuleKey& key, std::string_view backend) {
   Level level{.source = Source::defaults, .origin = "built-in: all others reject"};
   if (key.numerics == Numerics::batch_invariant)
-    for (const Canonical& each : canonical(key.op, backend)) level.rules.push_back({.use = std::string(each.variant)});
+    for (const CanonicalOrder& each : key.op->canonical_orders(backend))
+      level.rules.push_back({.use = std::string(each.variant)});
   if (backend == "cpu") level.rules.push_back({.use = "cpu_reference"});  // a GPU's variants take all there is
   return level;
 }
 
 }  // namespace
 
-std::span<const Canonical> canonical(Op op, std::string_view backend) {
-  // A row in the registers of part of a warp up to a cluster, as long as it is; longer ones, and those that begin anywhere, in
-  // the order of one block.
-  static constexpr Canonical kCudaSoftmax[] = {{"cuda_vec", "block=512;chunks=4"}, {"cuda_block", "fixed=1;threads=256"}};
-  // Hopper's tensor cores, for one row as for thousands, where its copy engine serves them.
-  static constexpr Canonical kCudaMatmul[] = {{"cuda_wgmma", "columns=64;rows=128;split=1", true},
-                                              {"cuda_gemm", "split=1;tile=64"},
-                                              {"cuda_gemm", "split=1;tile=16"}};  // the same order, of any number of rows
-  static constexpr Canonical kSoftmax[] = {{"cpu_vec", "unroll=4"}};
-  static constexpr Canonical kMatmul[] = {{"cpu_gemm", "pack=1"}};
-  static constexpr Canonical kSdpa[] = {{"cpu_materialized", "heads=0"}};
-  const bool cuda = backend == "cuda";
-  switch (op) {
-    case Op::softmax: return cuda ? kCudaSoftmax : std::span<const Canonical>(kSoftmax);
-    case Op::matmul: return cuda ? std::span<const Canonical>(kCudaMatmul) : kMatmul;
-    case Op::sdpa: return cuda ? std::span<const Canonical>() : kSdpa;
-  }
-  return {};
-}
-
 Result<std::vector<Level>> rule_levels(const RuleKey& key, const SelectionInputs& in) {
-  const auto [variable, value, words] = forcing(key.op);
-  const auto& forced = in.environment.*value;
+  const auto forced = in.environment.variants.find(key.op->name);
   std::vector<Level> levels;
   std::vector<Level> rules = unforced_levels(key, in);
-  if (forced) {
-    METALLIC_TRY(const std::string variant, resolve_variant(key.op, *forced, in.device, variable));
-    Level level{.source = Source::environment, .origin = fmt::format("{}={}", variable, *forced), .forced = true};
+  if (forced != in.environment.variants.end()) {
+    const std::string& text = forced->second;
+    METALLIC_TRY(const std::string variant, resolve_variant(key.op, text, in.device, key.op->variant_variable));
+    Level level{.source = Source::environment, .origin = fmt::format("{}={}", key.op->variant_variable, text), .forced = true};
     if (variant.empty()) {
-      level.family = "gemm";
+      level.family = std::ranges::find(key.op->short_names, text, &ShortName::word)->family;
       for (const Level& lower : rules) level.rules.insert(level.rules.end(), lower.rules.begin(), lower.rules.end());
     } else {
       level.rules = {{.use = variant}};
@@ -153,11 +108,12 @@ Result<std::vector<Level>> rule_levels(const RuleKey& key, const SelectionInputs
 }
 
 Result<std::string> resolve_variant(Op op, std::string_view text, const DeviceInfo& device, std::string_view where) {
-  if (op == Op::matmul && text == "mlx") return std::string();
-  std::string allowed(forcing(op).words);
+  const auto short_name = std::ranges::find(op->short_names, text, &ShortName::word);
+  const bool is_short = short_name != op->short_names.end();
+  if (is_short && !short_name->family.empty()) return std::string();
+  std::string allowed = short_words(op);
   for (const Variant& variant : variants(op)) {
-    const bool short_name = op == Op::softmax ? (text == "vec" || text == "block") : op == Op::matmul && text == "gemv";
-    if (text == variant.name || (short_name && variant.name == fmt::format("{}_{}", device.backend, text)))
+    if (text == variant.name || (is_short && variant.name == fmt::format("{}_{}", device.backend, text)))
       return std::string(variant.name);
     allowed += fmt::format(", {}", variant.name);
   }
@@ -165,11 +121,9 @@ Result<std::string> resolve_variant(Op op, std::string_view text, const DeviceIn
 }
 
 Status check_names(const Environment& environment, const DeviceInfo& device) {
-  for (const Op op : kOps) {
-    const auto [variable, value, words] = forcing(op);
-    if (const auto& name = environment.*value)
-      METALLIC_CHECK(resolve_variant(op, *name, device, fmt::format("environment variable {}", variable)));
-  }
+  for (const Op op : operations())
+    if (const auto forced = environment.variants.find(op->name); forced != environment.variants.end())
+      METALLIC_CHECK(resolve_variant(op, forced->second, device, fmt::format("environment variable {}", op->variant_variable)));
   return {};
 }
 

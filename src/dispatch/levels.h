@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Levels: whose rules count for problems of one key, from the highest precedence down.
 #pragma once
 
@@ -8,11 +9,12 @@
 #include <utility>
 #include <vector>
 
-#include "ops/decision.h"
+#include "base/status.h"
 #include "device/info.h"
 #include "dispatch/environment.h"
-#include "profile/rule.h"
-#include "base/status.h"
+#include "ops/decision.h"
+#include "ops/operation.h"
+#include "ops/rule.h"
 #include "profile/profile.h"
 
 namespace metallic {
@@ -57,14 +59,5 @@ struct Level {
 
 /// All levels of a key: environment › options › profiles › built-in rules › what runs where all others reject.
 Result<std::vector<Level>> rule_levels(const RuleKey& key, const SelectionInputs& in);
-
-/// The variants and tunings that every batch-invariant plan must agree with: of them the first that takes a problem and has an
-/// order of its own. Whether it does depends on K, types and strides alone, and so does its order of summation; where
-/// none does, only a reference runs.
-struct Canonical {
-  std::string_view variant, tuning;
-  bool aligned = false;  ///< only where all rows begin at multiples of 16 bytes
-};
-std::span<const Canonical> canonical(Op op, std::string_view backend);
 
 }  // namespace metallic

@@ -1,6 +1,7 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "dispatch/plan_cache.h"
 
-#include <bit>
+#include "ops/operation.h"
 
 namespace metallic {
 namespace {
@@ -8,24 +9,6 @@ namespace {
 constexpr size_t kFirstSize = 64;
 
 bool same(const Problem& a, const Problem& b) { return a.dtype == b.dtype && a.out_dtype == b.out_dtype && a.shape == b.shape; }
-
-// The sum of the values, each times an odd number of its own: products do not wait for one another as rounds of mixing do.
-template <typename... Values>
-uint64_t mixed(Values... values) {
-  uint64_t factor = 0x9e3779b97f4a7c15u, sum = 0;
-  ((sum += static_cast<uint64_t>(values) * factor, factor = std::rotl(factor, 23) | 1), ...);
-  sum ^= sum >> 32;
-  return sum * 0xd6e8feb86659fd93u;
-}
-
-// Dimensions and flags tell problems apart; strides seldom do and are left to the comparison.
-uint64_t mixed(uint64_t type, const SoftmaxShape& s) { return mixed(type, s.batch, s.seq_q, s.seq_k, s.causal, s.offset); }
-uint64_t mixed(uint64_t type, const MatmulShape& s) {
-  return mixed(type + 8, s.batch, s.m, s.k, s.n, s.ta + 2 * s.tb + 4 * s.packed);
-}
-uint64_t mixed(uint64_t type, const SdpaShape& s) {
-  return mixed(type + 16, s.batch, s.heads, s.kv_heads, s.seq_q, s.seq_k, s.head_dim, s.causal, s.offset);
-}
 
 }  // namespace
 
@@ -36,15 +19,7 @@ PlanCache::PlanCache() {
 
 PlanCache::~PlanCache() = default;
 
-uint64_t PlanCache::hash_of(const Problem& problem) {
-  const auto type = static_cast<uint64_t>(problem.dtype);
-  switch (problem.op()) {
-    case Op::softmax: return mixed(type, problem.softmax());
-    case Op::matmul: return mixed(type, problem.matmul());
-    case Op::sdpa: return mixed(type, problem.sdpa());
-  }
-  return 0;
-}
+uint64_t PlanCache::hash_of(const Problem& problem) { return problem.op()->hash(problem); }
 
 const PlanCache::Node* PlanCache::search(const Table& table, uint64_t hash, const Problem& problem) {
   const size_t mask = table.slots.size() - 1;

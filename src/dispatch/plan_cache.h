@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The plan cache: one plan for each problem, found without a lock and kept until the cache ends.
 #pragma once
 

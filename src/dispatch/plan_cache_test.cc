@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The plan cache while it is filled by several threads, and as it grows.
 #include "dispatch/plan_cache.h"
 
@@ -8,8 +9,10 @@
 #include <thread>
 #include <vector>
 
-#include "ops/label.h"
 #include "dispatch/context.h"
+#include "ops/label.h"
+#include "ops/matmul/shape.h"
+#include "ops/softmax/shape.h"
 
 namespace metallic {
 namespace {
@@ -27,10 +30,10 @@ TEST(PlanCache, TellsProblemsApartByAllButThreads) {
   other.threads = 7;
   EXPECT_EQ(cache.find(other), &kept);
   other = problem;
-  std::get<SoftmaxShape>(other.shape).out_stride = 128;  // no part of the hash
+  other.as<SoftmaxShape>().out_stride = 128;  // no part of the hash
   EXPECT_EQ(cache.find(other), nullptr);
   other = problem;
-  std::get<SoftmaxShape>(other.shape).scale = 0.5f;
+  other.as<SoftmaxShape>().scale = 0.5f;
   EXPECT_EQ(cache.find(other), nullptr);
   for (const Problem& typed : {with_dtype(problem, DType::f16), with_dtype(problem, DType::bf16)})
     EXPECT_EQ(cache.find(typed), nullptr);

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Where profiles live: $XDG_DATA_HOME/metallic/<fingerprint>/<model>.json, and any.json for contexts that name no model.
 #pragma once
 
@@ -6,9 +7,9 @@
 #include <string>
 #include <string_view>
 
+#include "base/status.h"
 #include "device/info.h"
 #include "dispatch/environment.h"
-#include "base/status.h"
 #include "profile/profile.h"
 
 namespace metallic {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Installed profiles: each install keeps what it replaces, and rollbacks go back and forth.
 #include "dispatch/profile_store.h"
 
@@ -5,6 +6,9 @@
 #include <stdlib.h>
 
 #include "base/file.h"
+#include "ops/matmul/shape.h"
+#include "ops/sdpa/shape.h"
+#include "ops/softmax/shape.h"
 
 namespace metallic {
 namespace {
@@ -73,17 +77,17 @@ TEST_F(ProfileStore, WhatAProfileSaysNothingAboutStays) {
     return RuleList{{.op = op, .dtype = dtype, .layout = "contiguous"}, {{.use = use}}};
   };
   const auto threshold = [](DType dtype, int64_t value) {
-    return Threshold{.op = Op::softmax, .dtype = dtype, .layout = "contiguous", .name = "softmax_vec_block", .value = value};
+    return Threshold{.op = kSoftmax, .dtype = dtype, .layout = "contiguous", .name = "softmax_vec_block", .value = value};
   };
   Profile first{.device = device_, .fingerprint = fingerprint(device_), .model = "a"};
   first.device.libraries = {{"blis", "0.9.0"}};
-  first.lists = {list(Op::softmax, DType::f32, "cpu_vec"), list(Op::softmax, DType::bf16, "cpu_vec"),
-                 list(Op::sdpa, DType::f32, "cpu_materialized"), list(Op::matmul, DType::f32, "cpu_gone")};
+  first.lists = {list(kSoftmax, DType::f32, "cpu_vec"), list(kSoftmax, DType::bf16, "cpu_vec"),
+                 list(kSdpa, DType::f32, "cpu_materialized"), list(kMatmul, DType::f32, "cpu_gone")};
   first.thresholds = {threshold(DType::f32, 1), threshold(DType::bf16, 2)};
   ASSERT_TRUE(install_profile(first, device_, lookup()));
   Profile second = first;
   second.device.libraries.clear();
-  second.lists = {list(Op::softmax, DType::f32, "cpu_block")};
+  second.lists = {list(kSoftmax, DType::f32, "cpu_block")};
   second.thresholds = {threshold(DType::f32, 3)};
   ASSERT_TRUE(install_profile(second, device_, lookup()));
   for (const char* model : {"a", "any"}) {

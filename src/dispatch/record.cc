@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "dispatch/record.h"
 
 #include <fmt/format.h>
@@ -8,55 +9,13 @@
 #include <vector>
 
 #include "ops/label.h"
+#include "ops/operation.h"
 
 namespace metallic {
 namespace {
 
 constexpr std::string_view kHeader = "# Recorded by metallic: label, number of runs, type; behind # what these leave out.";
 constexpr size_t kMostLines = 10'000;
-
-// The members of a shape that differ from those of the contiguous one with the same label.
-class Differences {
- public:
-  template <typename T>
-  void add(std::string_view what, const T& is, const T& usual) {
-    if (is != usual) text_ += fmt::format("{}{}={}", text_.empty() ? "" : " ", what, is);
-  }
-  void add(std::string_view what, const HeadStrides& is, const HeadStrides& usual) {
-    if (is != usual) text_ += fmt::format("{}{}={}/{}/{}", text_.empty() ? "" : " ", what, is.batch, is.head, is.row);
-  }
-  const std::string& text() const { return text_; }
-
- private:
-  std::string text_;
-};
-
-void compare(const SoftmaxShape& s, Differences& differences) {
-  differences.add("in_stride", s.in_stride, s.seq_k);
-  differences.add("out_stride", s.out_stride, s.seq_k);
-  differences.add("scale", s.scale, 1.0f);
-}
-
-void compare(const MatmulShape& s, Differences& differences) {
-  MatmulShape usual = matmul_problem(s.m, s.k, s.n, s.ta, s.tb, s.batch).matmul();
-  if (s.packed) make_packed(usual);
-  differences.add("lda", s.lda, usual.lda);
-  differences.add("ldb", s.ldb, usual.ldb);
-  differences.add("ldc", s.ldc, usual.ldc);
-  if (s.batch == 1) return;
-  differences.add("batch_stride_a", s.batch_stride_a, usual.batch_stride_a);
-  differences.add("batch_stride_b", s.batch_stride_b, usual.batch_stride_b);
-  differences.add("batch_stride_c", s.batch_stride_c, usual.batch_stride_c);
-}
-
-void compare(const SdpaShape& s, Differences& differences) {
-  const SdpaShape usual = sdpa_problem(s.batch, s.heads, s.kv_heads, s.seq_q, s.seq_k, s.head_dim).sdpa();
-  differences.add("q", s.q, usual.q);
-  differences.add("k", s.k, usual.k);
-  differences.add("v", s.v, usual.v);
-  differences.add("out", s.out, usual.out);
-  differences.add("scale", s.scale, usual.scale);
-}
 
 std::string_view take_word(std::string_view& rest) {
   rest.remove_prefix(std::min(rest.size(), rest.find_first_not_of(' ')));
@@ -68,10 +27,9 @@ std::string_view take_word(std::string_view& rest) {
 }  // namespace
 
 RecordKey record_key(const Problem& problem) {
-  Differences differences;
-  std::visit([&](const auto& shape) { compare(shape, differences); }, problem.shape);
-  differences.add("out_dtype", name(problem.out_dtype), name(problem.dtype));
-  return {label(problem), problem.dtype, differences.text()};
+  std::string rest = problem.op()->unusual(problem);
+  if (problem.out_dtype != problem.dtype) rest += fmt::format("{}out_dtype={}", rest.empty() ? "" : " ", name(problem.out_dtype));
+  return {label(problem), problem.dtype, std::move(rest)};
 }
 
 std::string to_text(const Record& record) {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The record: the problems that an application ran and how often, as a list that `--shapes` takes with counts as weights.
 #pragma once
 
@@ -7,8 +8,8 @@
 #include <string>
 #include <string_view>
 
-#include "ops/problem.h"
 #include "base/status.h"
+#include "ops/problem.h"
 
 namespace metallic {
 

@@ -1,19 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "dispatch/record.h"
 
 #include <gtest/gtest.h>
 
 #include "ops/label.h"
+#include "ops/sdpa/shape.h"
+#include "ops/softmax/shape.h"
 
 namespace metallic {
 namespace {
 
 TEST(Record, RoundTripsMostRunsFirst) {
   Problem strided = softmax_problem(64, 512);
-  std::get<SoftmaxShape>(strided.shape).in_stride = 1024;
+  strided.as<SoftmaxShape>().in_stride = 1024;
   Problem typed = with_dtype(*parse_label("4x128x64_tb"), DType::bf16);
   typed.out_dtype = DType::f32;
   Problem scaled = *parse_label("batch1_h8kv2_seqq1_seqk64_d16");
-  std::get<SdpaShape>(scaled.shape).scale = 0.5f;
+  scaled.as<SdpaShape>().scale = 0.5f;
   const Record record = {{record_key(softmax_problem(64, 512)), 3},
                          {record_key(strided), 5},
                          {record_key(typed), UINT64_MAX},

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A rule table: the levels of one key with every name looked up, so that finding the rules of a shape compares integers only.
 #pragma once
 
@@ -9,8 +10,9 @@
 #include <string>
 #include <vector>
 
-#include "ops/variant.h"
 #include "dispatch/levels.h"
+#include "ops/operation.h"
+#include "ops/variant.h"
 
 namespace metallic {
 
@@ -101,13 +103,13 @@ class RuleTables {
 
  private:
   std::atomic<const RuleTable*>& slot_of(const Problem& problem) {
-    const size_t kind = problem.shape.index() * kDTypes.size() + static_cast<size_t>(problem.dtype);
-    return tables_[kind * kLayouts + layout_index(problem)];
+    const size_t kind = static_cast<size_t>(problem.op()->order) * kDTypes.size() + static_cast<size_t>(problem.dtype);
+    return tables_[kind * kMostLayouts + layout_index(problem)];
   }
   Result<const RuleTable*> compile(const Problem& problem, std::atomic<const RuleTable*>& slot) const;
 
   SelectionInputs in_;
-  std::array<std::atomic<const RuleTable*>, kOps.size() * kDTypes.size() * kLayouts> tables_{};
+  std::array<std::atomic<const RuleTable*>, kMostOperations * kDTypes.size() * kMostLayouts> tables_{};
 };
 
 }  // namespace metallic

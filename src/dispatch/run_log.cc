@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "dispatch/run_log.h"
 
 #include <fmt/format.h>
@@ -7,10 +8,11 @@
 #include <cstdio>
 #include <exception>
 #include <filesystem>
+#include <nlohmann/json.hpp>
 
-#include "ops/variant.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "ops/variant.h"
 
 namespace metallic {
 namespace {
@@ -98,7 +100,7 @@ Result<std::shared_ptr<RunLog>> RunLog::create(const Environment& environment, c
   }
   auto log = std::make_shared<RunLog>(environment, device);
   if (log->timed_ && executor.stream()) {
-    METALLIC_TRY(log->stopwatch_, cuda::Stopwatch::create(executor, RunLog::ran, log.get()));
+    METALLIC_TRY(log->stopwatch_, cuda::EventTimer::create(executor, RunLog::ran, log.get()));
   }
   return log;
 }
@@ -198,10 +200,10 @@ std::string RunLog::summary() const {
   }
   if (more > 0) text += fmt::format("and {} more\n", more);
   if (unwatched_ > 0) text += fmt::format("{} plans of further problems were not watched\n", unwatched_);
-  const auto untimed = stopwatch_ ? stopwatch_->untimed() : cuda::Stopwatch::Untimed();
+  const auto untimed = stopwatch_ ? stopwatch_->untimed() : cuda::EventTimer::Untimed();
   if (untimed.captured > 0)
     text += fmt::format("{} runs were captured in graphs, whose replays are not seen\n", untimed.captured);
-  if (untimed.beyond > 0) text += fmt::format("{} runs were not timed: too many were on their way\n", untimed.beyond);
+  if (untimed.dropped > 0) text += fmt::format("{} runs were not timed: too many were on their way\n", untimed.dropped);
   return text;
 }
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The run log: how often plans run and how long that takes, as METALLIC_GPU_PROFILER, METALLIC_TRACE and METALLIC_RECORD ask.
 #pragma once
 
@@ -13,8 +14,8 @@
 #include "device/cuda/event_timer.h"
 #include "device/info.h"
 #include "dispatch/environment.h"
-#include "ops/planner.h"
 #include "dispatch/record.h"
+#include "ops/planner.h"
 
 namespace metallic {
 
@@ -77,7 +78,7 @@ class RunLog {
   uint64_t unwatched_ = 0;         // plans that found entries_ full
   std::vector<Event> events_;      // all there from the beginning; runs claim them by index
   std::atomic<uint64_t> claimed_{0};
-  std::unique_ptr<cuda::Stopwatch> stopwatch_;  // null where runs are not launched on a stream, or not timed
+  std::unique_ptr<cuda::EventTimer> stopwatch_;  // null where runs are not launched on a stream, or not timed
 };
 
 /// A kernel that counts, and where asked for times, the runs of `kernel`. Its runs allocate nothing and take no lock.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The run log through the C interface: what is counted, timed, traced and recorded, and that it is written once all is over.
 #include "dispatch/run_log.h"
 
@@ -6,16 +7,17 @@
 
 #include <cstdlib>
 #include <filesystem>
+#include <nlohmann/json.hpp>
 #include <set>
 #include <thread>
 
-#include "device/cpu/thread_pool.h"
-#include "device/cuda/cuda_devices.h"
-#include "ops/label.h"
-#include "dispatch/context.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "device/cpu/thread_pool.h"
+#include "device/cuda/cuda_devices.h"
+#include "dispatch/context.h"
 #include "metallic/metallic.hpp"
+#include "ops/label.h"
 
 #ifdef METALLIC_WITH_CUDA
 #include "device/cuda/memory.h"

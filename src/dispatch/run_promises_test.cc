@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What a run promises besides its result: it allocates nothing and takes no lock. The program's own malloc and locks count.
 #include <dlfcn.h>
 #include <pthread.h>
@@ -6,9 +7,10 @@
 #include <mutex>
 #include <shared_mutex>
 
-#include "ops/label.h"
-#include "testing/c_interface.h"
 #include "dispatch/context.h"
+#include "ops/label.h"
+#include "ops/softmax/shape.h"
+#include "testing/c_interface.h"
 
 static std::atomic<size_t> allocations{0}, locks{0};
 

@@ -1,18 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "dispatch/select.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 
+#include "ops/matmul/shape.h"
+#include "ops/operation.h"
 #include "ops/registry.h"
 
 namespace metallic {
 namespace {
-
-// For canonical orders of matmul alone: whether the copy engines, which want multiples of 16 bytes, can take the operands.
-bool rows_are_aligned(const Problem& problem) {
-  return problem.op() == Op::matmul && problem.matmul().rows_begin_evenly(static_cast<int64_t>(16 / size_of(problem.dtype)));
-}
 
 // Why a candidate of the device's backend may not run the problem, or nothing.
 class Admission {
@@ -20,10 +18,10 @@ class Admission {
   Admission(const Problem& problem, const DeviceInfo& device, Numerics numerics)
       : problem_(problem), device_(device), numerics_(numerics) {
     if (numerics != Numerics::batch_invariant) return;
-    for (const Canonical& each : canonical(problem.op(), device.backend)) {
+    for (const CanonicalOrder& each : problem.op()->canonical_orders(device.backend)) {
       const Variant* variant = find_variant(problem.op(), each.variant);
       const auto tuning = variant ? find_tuning(*variant, each.tuning) : std::nullopt;
-      if (!tuning || variant->rejects(problem, *tuning, device) || (each.aligned && !rows_are_aligned(problem))) continue;
+      if (!tuning || variant->rejects(problem, *tuning, device) || (each.applies && !each.applies(problem))) continue;
       wanted_ = variant->reduction_id(problem, *tuning, device);
       wanted_name_ = to_string(*variant, *tuning);
       if (wanted_) return;

@@ -1,9 +1,10 @@
+// SPDX-License-Identifier: Apache-2.0
 // Selection: problem × device × profiles × environment → decision, a pure function.
 #pragma once
 
+#include "dispatch/rule_table.h"
 #include "ops/decision.h"
 #include "ops/variant.h"
-#include "dispatch/rule_table.h"
 
 namespace metallic {
 

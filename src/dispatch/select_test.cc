@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Selection as a pure function: precedence, refusals and records, for devices that need not be there.
 #include "dispatch/select.h"
 
@@ -8,10 +9,12 @@
 #include <set>
 
 #include "device/peers/cpu_libraries.h"
-#include "ops/label.h"
 #include "dispatch/context.h"
 #include "dispatch/profile_store.h"
+#include "ops/label.h"
+#include "ops/matmul/shape.h"
 #include "ops/registry.h"
+#include "ops/softmax/shape.h"
 
 namespace metallic {
 namespace {
@@ -39,7 +42,7 @@ struct Case {
   }
 };
 
-ProfileLevel level(Source source, std::vector<Rule> rules, std::string layout = "contiguous", Op op = Op::softmax) {
+ProfileLevel level(Source source, std::vector<Rule> rules, std::string layout = "contiguous", Op op = kSoftmax) {
   ProfileLevel level{.source = source, .path = "/p.json", .profile = {}};
   level.profile.lists = {{{.op = op, .threads = 2, .layout = std::move(layout)}, std::move(rules)}};
   return level;
@@ -60,22 +63,22 @@ TEST(Select, FollowsTheGuidesDefaults) {
 
 TEST(Select, EnvironmentForcesAVariant) {
   Case situation;
-  situation.environment.softmax_variant = "block";
+  situation.environment.variants["softmax"] = "block";
   const Decision decision = situation.decide("rows64_seqk256");
   EXPECT_EQ(decision.variant->name, "cpu_block");
   EXPECT_EQ(decision.source, Source::environment);
   EXPECT_EQ(decision.rule, "forced by METALLIC_SOFTMAX_VARIANT=block");
-  situation.environment.softmax_variant = "cpu_vec";
+  situation.environment.variants["softmax"] = "cpu_vec";
   EXPECT_EQ(situation.decide("rows64_seqk9999").variant->name, "cpu_vec");
-  situation.environment.matmul_backend = "mlx";
+  situation.environment.variants["matmul"] = "mlx";
   EXPECT_EQ(situation.decide("4096x4096x1").variant->name, "cpu_gemm");
-  situation.environment.matmul_backend = "gemv";
+  situation.environment.variants["matmul"] = "gemv";
   EXPECT_EQ(situation.decide("4096x4096x8").variant->name, "cpu_gemv");
 }
 
 TEST(Select, AForcedVariantThatRejectsIsRefusedWithItsReason) {
   Case situation;
-  situation.environment.matmul_backend = "gemv";
+  situation.environment.variants["matmul"] = "gemv";
   const Decision decision = situation.decide("512x512x64");
   EXPECT_EQ(decision.variant->name, "cpu_gemm");
   EXPECT_EQ(decision.source, Source::defaults);
@@ -88,14 +91,14 @@ TEST(Select, AThresholdReplacesTheRulesOfItsOperation) {
   Case situation;
   situation.profiles = {level(Source::user, {{.use = "cpu_vec"}})};
   EXPECT_EQ(situation.decide("rows64_seqk256").variant->name, "cpu_vec");
-  situation.environment.softmax_vec_block_threshold = 100;
+  situation.environment.limits["METALLIC_SOFTMAX_VEC_BLOCK_THRESHOLD"] = 100;
   const Decision decision = situation.decide("rows64_seqk256");
   EXPECT_EQ(decision.variant->name, "cpu_block");
   EXPECT_EQ(decision.source, Source::environment);
   EXPECT_NE(decision.rule.find("METALLIC_SOFTMAX_VEC_BLOCK_THRESHOLD=100"), std::string::npos);
-  situation.environment.softmax_variant = "vec";
+  situation.environment.variants["softmax"] = "vec";
   EXPECT_EQ(situation.decide("rows64_seqk256").variant->name, "cpu_vec") << "a forced variant beats a threshold";
-  situation.environment.matmul_smalln_max_n = 4;
+  situation.environment.limits["METALLIC_MATMUL_SMALLN_MAX_N"] = 4;
   EXPECT_EQ(situation.decide("4096x4096x4").variant->name, "cpu_gemv");
   EXPECT_EQ(situation.decide("4096x4096x5").variant->name, "cpu_gemm");
 }
@@ -108,7 +111,7 @@ TEST(Select, LevelsComeInOrderOfPrecedence) {
   EXPECT_EQ(situation.decide("rows64_seqk64").source, Source::caller);
   situation.options.variant = "cpu_vec";
   EXPECT_EQ(situation.decide("rows64_seqk64").source, Source::options);
-  situation.environment.softmax_variant = "block";
+  situation.environment.variants["softmax"] = "block";
   EXPECT_EQ(situation.decide("rows64_seqk64").source, Source::environment);
   EXPECT_EQ(Case{.profiles = {level(Source::user, {{.use = "cpu_block"}}, "contiguous_causal")}}.decide("rows64_seqk64").source,
             Source::defaults)
@@ -120,11 +123,11 @@ TEST(Select, LevelsComeInOrderOfPrecedence) {
 TEST(Select, WhatIsPassedOverByDesignIsExpected) {
   Case situation;
   const Rule kept{.use = "cpu_gemm", .tuning = "pack=0", .evidence = {.note = "not measured"}};
-  situation.profiles = {level(Source::user, {kept}, "nt", Op::matmul)};
+  situation.profiles = {level(Source::user, {kept}, "nt", kMatmul)};
   const Decision without = situation.decide("40x50x40_tb");
   EXPECT_FALSE(without.refused.empty()) << "pack=0 reads rows of B";
   for (const Refusal& refused : without.refused) EXPECT_FALSE(refused.unexpected) << refused.what;
-  situation.profiles = {level(Source::user, {{.use = "cpu_gemv", .evidence = {.samples = 9}}}, "nn", Op::matmul)};
+  situation.profiles = {level(Source::user, {{.use = "cpu_gemv", .evidence = {.samples = 9}}}, "nn", kMatmul)};
   situation.environment.numerics = Numerics::batch_invariant;
   const Decision invariant = situation.decide("64x64x8");
   EXPECT_EQ(invariant.variant->name, "cpu_gemm");
@@ -148,7 +151,7 @@ TEST(Select, StaleRulesAreSkippedOneByOne) {
 TEST(Select, EveryCandidateIsThereAndAllButOneHaveAReason) {
   const Decision decision = Case{}.decide("4096x4096x64_tb");
   size_t points = 0, chosen = 0;
-  for (const Variant& variant : variants(Op::matmul))
+  for (const Variant& variant : variants(kMatmul))
     if (variant.backend() == "cpu") points += variant.tunings.size();
   EXPECT_EQ(decision.candidates.size(), points);
   for (const Candidate& candidate : decision.candidates) chosen += candidate.rejected.empty();
@@ -188,7 +191,7 @@ TEST(Select, AttentionGoesByItsQueries) {
 
 TEST(Select, UnknownNamesListTheAllowedOnes) {
   Environment environment;
-  environment.softmax_variant = "fast";
+  environment.variants["softmax"] = "fast";
   const auto status = check_names(environment, device());
   ASSERT_FALSE(status);
   EXPECT_NE(status.error().message.find("use auto, vec, block, cpu_block"), std::string::npos) << status.error().message;
@@ -247,7 +250,7 @@ TEST(Context, KeepsPlans) {
 
 TEST(Select, LibrariesRunOnlyWhereTheyAreLoadedAndNothingIsPromised) {
   Case situation;
-  situation.profiles = {level(Source::user, {{.use = "cpu_openblas"}}, "nn", Op::matmul)};
+  situation.profiles = {level(Source::user, {{.use = "cpu_openblas"}}, "nn", kMatmul)};
   const Decision without = situation.decide("64x64x64");
   EXPECT_EQ(without.variant->name, "cpu_gemm");
   ASSERT_FALSE(without.refused.empty());
@@ -265,7 +268,7 @@ TEST(Select, RulesOfALibrarysOtherVersionAreStale) {
                                    {.when = {{.axis = Axis::n, .high = 16}}, .use = "cpu_gemv"},
                                    {.when = {{.axis = Axis::n, .high = 64}}, .use = "cpu_openblas"},
                                    {.use = "cpu_blis"}};
-  Profile measured = level(Source::user, rules, "nn", Op::matmul).profile;
+  Profile measured = level(Source::user, rules, "nn", kMatmul).profile;
   measured.device.libraries = {{"blis", "0.9.0"}, {"openblas", "0.3.21"}};
   const auto dropped = [&](std::vector<Library> now, size_t left) {
     DeviceInfo here = device();
@@ -301,11 +304,11 @@ TEST(Context, LoadsLibrariesOnlyWhenAsked) {
 
 // A GPU is chosen for like any device, on machines without one too.
 TEST(Select, KnowsWhatAGpuRuns) {
-  if (!find_variant(Op::matmul, "cuda_gemv")) GTEST_SKIP() << "this build has no CUDA";
+  if (!find_variant(kMatmul, "cuda_gemv")) GTEST_SKIP() << "this build has no CUDA";
   const DeviceInfo h200{.id = "cuda:0",
-                         .backend = "cuda",
-                         .model = "NVIDIA H200",
-                         .kind = CudaInfo{.sm_version = 90, .num_sms = 132, .smem_per_block = 227 << 10, .l2_bytes = 60 << 20}};
+                        .backend = "cuda",
+                        .model = "NVIDIA H200",
+                        .kind = CudaInfo{.sm_version = 90, .num_sms = 132, .smem_per_block = 227 << 10, .l2_bytes = 60 << 20}};
   std::map<std::pair<Op, int64_t>, std::set<std::string>> orders;  // of each K, batch_invariant
   const auto chosen = [&](const char* text, const CallOptions& options = {}) {
     Problem problem = with_dtype(*parse_label(text), DType::bf16);
@@ -314,7 +317,8 @@ TEST(Select, KnowsWhatAGpuRuns) {
     if (options.numerics == Numerics::batch_invariant) {
       const auto id = decision->variant->reduction_id(decision->problem, decision->tuning, h200);
       EXPECT_TRUE(id) << text;
-      orders[{problem.op(), problem.op() == Op::matmul ? problem.matmul().k : problem.softmax().seq_k}].insert(id.value_or(""));
+      orders[{problem.op(), problem.op() == kMatmul ? problem.as<MatmulShape>().k : problem.as<SoftmaxShape>().seq_k}].insert(
+          id.value_or(""));
     }
     for (const Candidate& candidate : decision->candidates) EXPECT_EQ(candidate.variant->backend(), "cuda");
     return std::string(decision->variant->name);

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A decision: which variant runs a problem, which rule said so, and why every other candidate does not.
 #pragma once
 

@@ -1,4 +1,5 @@
-// Elements of tensors one at a time: what a stored f32, f16 or bf16 is as a number, and how a number is stored.
+// SPDX-License-Identifier: Apache-2.0
+// Converts single elements of tensors between f32, f16 or bf16 storage and numbers.
 #pragma once
 
 #include <hwy/base.h>
@@ -15,8 +16,8 @@ using hwy::bfloat16_t;
 using hwy::float16_t;
 
 inline float to_float(float x) { return x; }
-/// Without F16C, the compiler's own conversion is a call that takes ten times as long. Shifted into place the number is 2¹¹²
-/// times too small, whether it is normal or not; infinities and NaN get their exponent.
+/// Without F16C, the compiler's own conversion is a call that takes ten times as long. Shifted into place, normal and denormal
+/// numbers are 2¹¹² times too small; infinities and NaN get their exponent.
 inline float to_float(float16_t x) {
   const uint32_t magnitude = x.bits & 0x7fffu, sign = (x.bits & 0x8000u) << 16;
   const float finite = std::bit_cast<float>(magnitude << 13) * 0x1p112f;
@@ -25,7 +26,7 @@ inline float to_float(float16_t x) {
 }
 inline float to_float(bfloat16_t x) { return std::bit_cast<float>(static_cast<uint32_t>(x.bits) << 16); }
 
-/// Rounds to nearest, ties to even; what is too large becomes infinite. Highway's own conversion to bfloat16_t truncates.
+/// Rounds to nearest, ties to even; numbers too large become infinite. Highway's conversion to bfloat16_t truncates instead.
 template <typename T>
 T from_double(double x) {
   return static_cast<T>(x);
@@ -37,7 +38,7 @@ inline float16_t from_double<float16_t>(double x) {
 template <>
 inline bfloat16_t from_double<bfloat16_t>(double x) {
   const auto bits = std::bit_cast<uint32_t>(static_cast<float>(x));
-  if (x != x) return {static_cast<uint16_t>(bits >> 16 | 0x40)};  // stays a NaN, made quiet
+  if (x != x) return {static_cast<uint16_t>(bits >> 16 | 0x40)};  // a quiet NaN
   return {static_cast<uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16)};
 }
 
@@ -51,7 +52,7 @@ decltype(auto) with_type(DType dtype, const Function& function) {
   }
 }
 
-/// Calls function(In{}, Out{}) with the types of input and output, which are the same or one of them f32, as in a valid Problem.
+/// Calls function(In{}, Out{}) with the types of input and output. In a valid Problem they are equal, or one of them is f32.
 template <typename Function>
 decltype(auto) with_types(DType dtype, DType out_dtype, const Function& function) {
   return with_type(dtype, [&]<typename In>(In in) -> decltype(auto) {

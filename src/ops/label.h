@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Labels: the one-word names of problems that benchmarks, files and people share.
 //
 //   softmax   rows{R}_seqk{K} | batch{B}_seqq{Q}_seqk{K}[_causal][_offset{O}]
@@ -9,8 +10,8 @@
 #include <string_view>
 #include <vector>
 
-#include "ops/problem.h"
 #include "base/status.h"
+#include "ops/problem.h"
 
 namespace metallic {
 

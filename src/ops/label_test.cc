@@ -1,4 +1,7 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "ops/label.h"
+#include "ops/matmul/shape.h"
+#include "ops/softmax/shape.h"
 
 #include <gtest/gtest.h>
 
@@ -19,11 +22,11 @@ TEST(Label, RoundTrips) {
 }
 
 TEST(Label, MeansWhatItSays) {
-  const auto softmax = parse_label("batch2_seqq3_seqk5_causal")->softmax();
+  const auto softmax = parse_label("batch2_seqq3_seqk5_causal")->as<SoftmaxShape>();
   EXPECT_EQ(softmax.rows(), 6);
   EXPECT_TRUE(softmax.causal);
   EXPECT_EQ(softmax.offset, 2);  // seq_k − seq_q
-  const auto matmul = parse_label("2x3x4_ta_tb")->matmul();
+  const auto matmul = parse_label("2x3x4_ta_tb")->as<MatmulShape>();
   EXPECT_EQ(matmul.m, 2);
   EXPECT_EQ(matmul.k, 3);
   EXPECT_EQ(matmul.n, 4);
@@ -40,12 +43,12 @@ TEST(Label, RandomProblemsRoundTrip) {
     Problem problem;
     if (i % 2) {
       problem = matmul_problem(any(70000), any(70000), any(70000), any(1), any(1), 1 + any(9));
-      if (auto& matmul = std::get<MatmulShape>(problem.shape); matmul.batch == 1 && any(1)) make_packed(matmul);
+      if (auto& matmul = problem.as<MatmulShape>(); matmul.batch == 1 && any(1)) make_packed(matmul);
     } else if (i % 4) {
       problem = softmax_problem(any(1 << 20), any(1 << 20));
     } else {
       problem = softmax_problem(any(99), any(999), any(9999));
-      if (any(1)) make_causal(std::get<SoftmaxShape>(problem.shape), any(1) ? std::optional(any(100) - 50) : std::nullopt);
+      if (any(1)) make_causal(problem.as<SoftmaxShape>(), any(1) ? std::optional(any(100) - 50) : std::nullopt);
     }
     const auto parsed = parse_label(label(problem));
     ASSERT_TRUE(parsed) << parsed.error().message;

@@ -1,11 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
 // The planner: how a variant composed of other operations gets their plans, without knowing who decides.
 #pragma once
 
 #include <memory>
 
+#include "base/status.h"
 #include "ops/decision.h"
 #include "ops/problem.h"
-#include "base/status.h"
 #include "ops/variant.h"
 
 namespace metallic {

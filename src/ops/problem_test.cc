@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "ops/problem.h"
 
 #include <gtest/gtest.h>
@@ -5,7 +6,10 @@
 #include <map>
 #include <set>
 
-#include "profile/rule.h"
+#include "ops/matmul/shape.h"
+#include "ops/rule.h"
+#include "ops/sdpa/shape.h"
+#include "ops/softmax/shape.h"
 
 namespace metallic {
 namespace {
@@ -38,18 +42,18 @@ TEST(Problem, WorkFollowsTheGuide) {
 TEST(Problem, LayoutNamesTransposesStridesAndMasks) {
   EXPECT_EQ(layout(softmax_problem(4, 8)), "contiguous");
   Problem causal = softmax_problem(1, 4, 8);
-  make_causal(std::get<SoftmaxShape>(causal.shape));
+  make_causal(causal.as<SoftmaxShape>());
   EXPECT_EQ(layout(causal), "contiguous_causal");
   Problem strided = matmul_problem(4, 8, 4, false, true);
   EXPECT_EQ(layout(strided), "nt");
-  std::get<MatmulShape>(strided.shape).ldc += 1;
+  strided.as<MatmulShape>().ldc += 1;
   EXPECT_EQ(layout(strided), "nt_strided");
 }
 
 TEST(Problem, LayoutIndexesAreThoseOfDistinctNames) {
   std::map<std::pair<Op, size_t>, std::string> seen;
   const auto see = [&](const Problem& problem) {
-    ASSERT_LT(layout_index(problem), kLayouts);
+    ASSERT_LT(layout_index(problem), kMostLayouts);
     EXPECT_EQ(seen.try_emplace({problem.op(), layout_index(problem)}, layout(problem)).first->second, layout(problem));
   };
   for (const bool strided : {false, true})
@@ -57,12 +61,12 @@ TEST(Problem, LayoutIndexesAreThoseOfDistinctNames) {
       for (const bool second : {false, true}) {
         Problem softmax = softmax_problem(2, 4, 8), matmul = matmul_problem(4, 6, 8, first, second),
                 sdpa = sdpa_problem(2, 4, 2, 4, 8, 16);
-        if (first) make_causal(std::get<SoftmaxShape>(softmax.shape));
-        if (first) make_causal(std::get<SdpaShape>(sdpa.shape));
+        if (first) make_causal(softmax.as<SoftmaxShape>());
+        if (first) make_causal(sdpa.as<SdpaShape>());
         if (strided) {
-          ++std::get<SoftmaxShape>(softmax.shape).in_stride;
-          ++std::get<MatmulShape>(matmul.shape).lda;
-          ++(second ? std::get<SdpaShape>(sdpa.shape).out : std::get<SdpaShape>(sdpa.shape).k).batch;
+          ++softmax.as<SoftmaxShape>().in_stride;
+          ++matmul.as<MatmulShape>().lda;
+          ++(second ? sdpa.as<SdpaShape>().out : sdpa.as<SdpaShape>().k).batch;
         }
         for (const Problem& problem : {softmax, matmul, sdpa}) see(problem);
       }
@@ -76,16 +80,16 @@ TEST(Problem, ValidationRefusesNonsense) {
   EXPECT_TRUE(validate(matmul_problem(0, 0, 0)));
   EXPECT_FALSE(validate(matmul_problem(-1, 2, 3)));
   Problem overlapping = softmax_problem(4, 8);
-  std::get<SoftmaxShape>(overlapping.shape).out_stride = 7;
+  overlapping.as<SoftmaxShape>().out_stride = 7;
   EXPECT_FALSE(validate(overlapping));
   Problem causal = softmax_problem(4, 8);
-  std::get<SoftmaxShape>(causal.shape).causal = true;
+  causal.as<SoftmaxShape>().causal = true;
   EXPECT_FALSE(validate(causal)) << "2-D labels cannot be causal";
 }
 
 TEST(Problem, PackedWeightsAreOneMatrixInPanels) {
   Problem packed = matmul_problem(100, 33, 40, false, true);
-  auto& shape = std::get<MatmulShape>(packed.shape);
+  auto& shape = packed.as<MatmulShape>();
   make_packed(shape);
   EXPECT_TRUE(validate(packed));
   EXPECT_FALSE(shape.weights_in_a()) << "what is packed are weights, however many rows they meet";
@@ -98,8 +102,8 @@ TEST(Problem, PackedWeightsAreOneMatrixInPanels) {
   for (const auto& change : {+[](MatmulShape& s) { s.batch = 2; }, +[](MatmulShape& s) { s.tb = true; },
                              +[](MatmulShape& s) { s.ldb = 40; }, +[](MatmulShape& s) { s.k = int64_t{1} << 58; }}) {
     Problem wrong = matmul_problem(100, 33, 40);
-    make_packed(std::get<MatmulShape>(wrong.shape));
-    change(std::get<MatmulShape>(wrong.shape));
+    make_packed(wrong.as<MatmulShape>());
+    change(wrong.as<MatmulShape>());
     EXPECT_FALSE(validate(wrong));
   }
 }

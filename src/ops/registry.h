@@ -1,12 +1,21 @@
-// The variant tables, one per operation, generated from the files src/ops/<op>/<backend>_<what>.cc.
+// SPDX-License-Identifier: Apache-2.0
+// The registry: all operations, and the variants of each, from tables that are generated from the folders under src/ops.
 #pragma once
 
 #include <span>
 #include <string_view>
 
+#include "base/status.h"
+#include "ops/shape.h"
 #include "ops/variant.h"
 
 namespace metallic {
+
+/// All operations, by order.
+std::span<const Op> operations();
+
+/// The operation of that name. Errors name all operations.
+Result<Op> parse_op(std::string_view text);
 
 /// All variants of an operation, sorted by name.
 std::span<const Variant> variants(Op op);

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What variants promise besides what validation/ tries: equal ids mean equal bits, names and tunings are unique.
 #include "ops/registry.h"
 
@@ -13,7 +14,10 @@
 #include "device/cpu/cpu_info.h"
 #include "device/cpu/thread_pool.h"
 #include "ops/label.h"
+#include "ops/matmul/shape.h"
 #include "ops/planner.h"
+#include "ops/sdpa/shape.h"
+#include "ops/softmax/shape.h"
 #include "tuner/verify/oracle.h"
 
 namespace metallic {
@@ -30,9 +34,9 @@ void check_bits(const Problem& problem, const Args& args, std::vector<std::byte>
   NoPlanner planner;
   const DeviceInfo device = cpu::device();
   cpu::Pool pool(problem.threads);
-  const MatmulShape& s = problem.matmul();
+  const MatmulShape& s = problem.as<MatmulShape>();
   const size_t size = size_of(problem.out_dtype);
-  for (const Variant& variant : variants(Op::matmul))
+  for (const Variant& variant : variants(kMatmul))
     for (const Tuning& tuning : variant.tunings) {
       const auto id = variant.reduction_id(problem, tuning, device);
       if (!id || variant.rejects(problem, tuning, device)) continue;
@@ -65,7 +69,7 @@ TEST(Variants, EqualIdsGiveEqualBits) {
         Problem part = whole;
         part.threads = threads;
         // The same matrices, fewer columns or rows; C is as wide as of the whole.
-        if (threads == 2) (m > n ? std::get<MatmulShape>(part.shape).n : std::get<MatmulShape>(part.shape).m) = 5;
+        if (threads == 2) (m > n ? part.as<MatmulShape>().n : part.as<MatmulShape>().m) = 5;
         ASSERT_NO_FATAL_FAILURE(check_bits(part, {.in = {a.data(), b.data()}}, out, seen));
       }
     }
@@ -86,10 +90,10 @@ TEST(Variants, AQueryGetsTheSameBitsAloneAndAmongOthers) {
   for (const DType dtype : kDTypes)
     for (const int64_t seen : {3, 90, 300, 1500}) {
       Problem among = with_dtype(sdpa_problem(1, 6, 2, 7, 2000, 40), dtype), alone = among;
-      auto& one = std::get<SdpaShape>(alone.shape);
+      auto& one = alone.as<SdpaShape>();
       one.seq_q = 1;
       make_causal(one, seen - 1);
-      make_causal(std::get<SdpaShape>(among.shape), seen - 1);
+      make_causal(among.as<SdpaShape>(), seen - 1);
       const auto bytes = operand_bytes(among);
       std::vector<std::byte> in[3], out(static_cast<size_t>(bytes[kOut])), again(out.size());
       for (size_t i = 0; i < 3; ++i) {
@@ -97,13 +101,13 @@ TEST(Variants, AQueryGetsTheSameBitsAloneAndAmongOthers) {
         fill_random(dtype, in[i].data(), in[i].size() / size_of(dtype), i);
       }
       const Args args{.in = {in[0].data(), in[1].data(), in[2].data()}, .out = out.data()};
-      for (const Variant& variant : variants(Op::sdpa))
+      for (const Variant& variant : variants(kSdpa))
         for (const Tuning& tuning : variant.tunings) {
           if (variant.family != "decode" && variant.family != "flash") continue;
           ASSERT_EQ(variant.reduction_id(among, tuning, device), variant.reduction_id(alone, tuning, device));
           ASSERT_NO_FATAL_FAILURE(run(variant, tuning, among, args));
           ASSERT_NO_FATAL_FAILURE(run(variant, tuning, alone, {.in = {args.in[0], args.in[1], args.in[2]}, .out = again.data()}));
-          const SdpaShape& s = among.sdpa();
+          const SdpaShape& s = among.as<SdpaShape>();
           for (int64_t head = 0; head < s.heads; ++head) {
             const auto at = static_cast<size_t>(head * s.out.head) * size_of(dtype);
             ASSERT_EQ(0, std::memcmp(out.data() + at, again.data() + at, static_cast<size_t>(s.head_dim) * size_of(dtype)))
@@ -115,7 +119,10 @@ TEST(Variants, AQueryGetsTheSameBitsAloneAndAmongOthers) {
 
 TEST(Variants, HaveUniqueNamesTuningsAndPreferOneOfThem) {
   const DeviceInfo device = cpu::device();
-  for (const Op op : kOps) {
+  const DeviceInfo gpu{.id = "cuda:0",
+                       .backend = "cuda",
+                       .kind = CudaInfo{.sm_version = 90, .num_sms = 132, .smem_per_block = 227 << 10, .l2_bytes = 60 << 20}};
+  for (const Op op : operations()) {
     std::set<std::string> seen;
     ASSERT_GE(variants(op).size(), 2u);
     for (const Variant& variant : variants(op)) {
@@ -125,10 +132,10 @@ TEST(Variants, HaveUniqueNamesTuningsAndPreferOneOfThem) {
         EXPECT_TRUE(seen.insert(to_string(variant, tuning)).second);
         EXPECT_EQ(find_tuning(variant, to_string(tuning)), tuning);
       }
-      const Problem problem = op == Op::softmax  ? softmax_problem(4, 100)
-                              : op == Op::matmul ? matmul_problem(64, 64, 4)
-                                                 : sdpa_problem(1, 4, 2, 3, 50, 16);
-      const Tuning& preferred = variant.prefer(problem, device);
+      const Problem problem = op == kSoftmax  ? softmax_problem(4, 100)
+                              : op == kMatmul ? matmul_problem(64, 64, 4)
+                                              : sdpa_problem(1, 4, 2, 3, 50, 16);
+      const Tuning& preferred = variant.prefer(problem, variant.backend() == "cuda" ? gpu : device);
       EXPECT_TRUE(std::ranges::any_of(variant.tunings, [&](const Tuning& tuning) { return &tuning == &preferred; }));
     }
   }

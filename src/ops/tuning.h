@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A tuning point: up to eight named integers that select one instance of a variant.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A variant: one way to run an operation. One file under src/ops/<op>/ defines one.
 #pragma once
 
@@ -9,10 +10,10 @@
 #include <string>
 #include <string_view>
 
-#include "device/info.h"
 #include "base/executor.h"
-#include "ops/problem.h"
 #include "base/status.h"
+#include "device/info.h"
+#include "ops/problem.h"
 #include "ops/tuning.h"
 
 namespace metallic {

@@ -1,7 +1,10 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "profile/device_json.h"
+#include "ops/operation.h"
 
 #include <algorithm>
 #include <charconv>
+#include <nlohmann/json.hpp>
 
 namespace metallic {
 
@@ -11,7 +14,8 @@ constexpr size_t kMostLibraries = 16;
 
 }  // namespace
 
-// The file has one set of keys: multiprocessors, their shared memory and the L2 cache stand for cores and caches.
+// The file has one set of keys for all devices. For a GPU, its multiprocessors are the cores, their shared memory is L1d, and the
+// L2 cache is the last level too.
 Json device_info_json(const DeviceInfo& device) {
   auto libraries = Json::array();
   for (const Library& library : device.libraries) libraries.push_back({{"name", library.name}, {"version", library.version}});
@@ -43,16 +47,15 @@ constexpr int64_t kMostBytes = int64_t{1} << 50;
 Result<CpuInfo> parse_cpu(const JsonObject& object) {
   CpuInfo cpu;
   METALLIC_TRY(cpu.isa, object.text("isa"));
-  METALLIC_TRY(cpu.amx, object.boolean_or("amx", cpu.amx));
-  METALLIC_TRY(cpu.bf16_dots, object.boolean_or("bf16_dots", cpu.bf16_dots));
+  METALLIC_CHECK(object.read_optional("amx", cpu.amx));
+  METALLIC_CHECK(object.read_optional("bf16_dots", cpu.bf16_dots));
   METALLIC_TRY(const int64_t cores, object.integer("cores", 1, 1 << 20));
   cpu.cores = static_cast<int>(cores);
   METALLIC_TRY(cpu.l1d_bytes, object.integer("l1d_bytes", 0, kMostBytes));
   METALLIC_TRY(cpu.l2_bytes, object.integer("l2_bytes", 0, kMostBytes));
   METALLIC_TRY(cpu.llc_bytes, object.integer("llc_bytes", 0, kMostBytes));
-  METALLIC_TRY(cpu.join_ns, object.number_or("join_ns", 0, 1e9, cpu.join_ns));
-  METALLIC_TRY(const int64_t threads, object.integer_or("join_threads", 0, 1024, cpu.join_threads));
-  cpu.join_threads = static_cast<int>(threads);
+  METALLIC_CHECK(object.read_optional("join_ns", cpu.join_ns, 0, 1e9));
+  METALLIC_CHECK(object.read_optional("join_threads", cpu.join_threads, 0, 1024));
   return cpu;
 }
 
@@ -64,9 +67,9 @@ Result<CudaInfo> parse_cuda(const JsonObject& object) {
   cuda.num_sms = static_cast<int>(num_sms);
   METALLIC_TRY(cuda.smem_per_block, object.integer("l1d_bytes", 0, kMostBytes));
   METALLIC_TRY(cuda.l2_bytes, object.integer("l2_bytes", 0, kMostBytes));
-  METALLIC_TRY(cuda.clock_mhz, object.integer_or("clock_mhz", 0, 1 << 20, 0));
-  METALLIC_TRY(cuda.memory_clock_mhz, object.integer_or("memory_clock_mhz", 0, 1 << 20, 0));
-  METALLIC_TRY(cuda.driver, object.text_or("driver", ""));
+  METALLIC_CHECK(object.read_optional("clock_mhz", cuda.clock_mhz, 0, 1 << 20));
+  METALLIC_CHECK(object.read_optional("memory_clock_mhz", cuda.memory_clock_mhz, 0, 1 << 20));
+  METALLIC_CHECK(object.read_optional("driver", cuda.driver));
   return cuda;
 }
 
@@ -94,22 +97,22 @@ Result<DeviceInfo> parse_device_info(const JsonObject& object) {
   return device;
 }
 
-std::optional<double> floor_ns(const Problem& problem, const DeviceRecord& device) {
-  const Ceilings& ceilings = device.ceilings;
-  const double bandwidth = problem.op() == Op::softmax ? ceilings.copy_bytes_per_s : ceilings.read_bytes_per_s;
-  if (bandwidth <= 0 || ceilings.flops_per_s <= 0 || problem.threads != device.threads) return std::nullopt;
+std::optional<double> roofline_ns(const Problem& problem, const DeviceRecord& device) {
+  const Roofline& roofline = device.roofline;
+  const double bandwidth = problem.op()->writes_as_much_as_it_reads ? roofline.copy_bytes_per_s : roofline.read_bytes_per_s;
+  if (bandwidth <= 0 || roofline.flops_per_s <= 0 || problem.threads != device.threads) return std::nullopt;
   const Work needed = work(problem);
-  return 1e9 * std::max(needed.bytes / bandwidth, needed.flops / ceilings.flops_per_s);
+  return 1e9 * std::max(needed.bytes / bandwidth, needed.flops / roofline.flops_per_s);
 }
 
 std::string to_json(const DeviceRecord& record) {
   Json json = {{"schema", 1},
                {"fingerprint", fingerprint(record.device)},
-               {"device", device_info_json(record.device)},
+               {"facts", device_info_json(record.device)},
                {"ceilings",
-                {{"read_bytes_per_s", record.ceilings.read_bytes_per_s},
-                 {"copy_bytes_per_s", record.ceilings.copy_bytes_per_s},
-                 {"flops_per_s", record.ceilings.flops_per_s}}},
+                {{"read_bytes_per_s", record.roofline.read_bytes_per_s},
+                 {"copy_bytes_per_s", record.roofline.copy_bytes_per_s},
+                 {"flops_per_s", record.roofline.flops_per_s}}},
                {"threads", record.threads},
                {"model", record.model},
                {"build", record.build},
@@ -124,12 +127,12 @@ Result<DeviceRecord> parse_device_record(std::string_view text, std::string_view
   const JsonObject root(json, fmt::format("{}:", where));
   METALLIC_CHECK(root.integer("schema", 1, 1));
   DeviceRecord record;
-  METALLIC_TRY(const JsonObject device, root.object("device"));
+  METALLIC_TRY(const JsonObject device, root.object("facts"));
   METALLIC_TRY(record.device, parse_device_info(device));
   METALLIC_TRY(const JsonObject ceilings, root.object("ceilings"));
-  METALLIC_TRY(record.ceilings.read_bytes_per_s, ceilings.number("read_bytes_per_s"));
-  METALLIC_TRY(record.ceilings.copy_bytes_per_s, ceilings.number("copy_bytes_per_s"));
-  METALLIC_TRY(record.ceilings.flops_per_s, ceilings.number("flops_per_s"));
+  METALLIC_TRY(record.roofline.read_bytes_per_s, ceilings.number("read_bytes_per_s"));
+  METALLIC_TRY(record.roofline.copy_bytes_per_s, ceilings.number("copy_bytes_per_s"));
+  METALLIC_TRY(record.roofline.flops_per_s, ceilings.number("flops_per_s"));
   METALLIC_TRY(const int64_t threads, root.integer("threads", 1, 1024));
   record.threads = static_cast<int>(threads);
   METALLIC_TRY(record.model, root.text("model"));

@@ -1,33 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+// Judges a noise record: thresholds for disturbed and busy machines, and the line that says why.
 #include "profile/noise.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <cmath>
+#include <nlohmann/json.hpp>
 
 namespace metallic {
 namespace {
 
-// Shared virtual machines jitter though hardly anything runs on them: on one with two cores 18 to 28 % of an anchor's readings
-// were disturbed while other programs used a tenth of a core (factors of 1.2 to 1.5, under 1 % above 2). Paired blocks bear that,
-// and it will not pass, so that refusing would be crying wolf. CPU time lost to programs on the same machine is another matter:
-// two threads there with one busy loop beside them had 7 to 16 % of their readings take more than twice as long, with two loops
-// 50 to 80 % (compilers ran beside both). Arms are longer than the anchor, so more of them are hit.
-constexpr double kDisturbed = 0.10;      // of readings disturbed, before anything is said
-constexpr double kBusyDisturbed = 0.25;  // of readings disturbed, where others are seen to run: waiting helps
-constexpr double kLost = 0.04;           // of readings lost: a median of few blocks is no longer safe
-constexpr double kOthers = 0.15;         // of the CPUs' time: a desktop at rest takes a few percent
-constexpr double kBusyOthers = 0.50;     // of the CPUs' time: caches and memory are shared even where no thread is preempted
+// Shared virtual machines jitter even when idle. On one with two cores 18 to 28 % of the readings were disturbed, by factors
+// of 1.2 to 1.5, while other programs used a tenth of a core. Paired blocks tolerate that, and waiting does not help, so it is
+// not busy. Programs on the same machine cost whole time slices: with one busy loop beside two threads 7 to 16 % of the readings
+// took more than twice as long, with two loops 50 to 80 %. Samples are longer than a reading, so more of them are hit.
+constexpr double kDisturbed = 0.10;      // of readings disturbed, from which a machine is not quiet
+constexpr double kBusyDisturbed = 0.25;  // of readings disturbed, if other programs run: waiting helps
+constexpr double kLost = 0.04;           // of readings lost, from which a median of few blocks is unsafe
+constexpr double kOthers = 0.15;         // of the CPUs' time; an idle desktop uses a few percent
+constexpr double kBusyOthers = 0.50;     // of the CPUs' time; they share caches and memory even if no thread is preempted
 constexpr double kSteal = 0.02, kBusySteal = 0.10;
-// A clock that falls from its boost to what the cooling bears loses 20 to 30 % on a laptop. Paired arms see the same clock; only
-// their ratio's dependence on it remains.
+// A laptop that leaves its boost clock becomes 20 to 30 % slower. Paired samples see the same clock, so a ratio changes less.
 constexpr double kDrift = 0.05, kBusyDrift = 0.5;
-// A card that is held down by heat or hardware becomes slower than it will be; the power cap belongs to it and to what runs.
+// Heat and hardware limits are temporary, so measurements under them mislead; the power cap belongs to the card and the workload.
 constexpr double kHeld = 0.05, kPowerCap = 0.10;  // of the readings
-constexpr double kSpread = 0.03;  // below, successive readings may go together as they like: there is nothing to widen
+constexpr double kSpread = 0.03;                  // below this spread correlated readings need no wider intervals
 constexpr double kMostCorrelation = 0.9;
 
-// The least share that is plausible (Wilson's one-sided bound of 95 %), so that few readings accuse nobody.
+// The lower bound of a share (Wilson, one-sided, 95 %): a few readings prove nothing.
 double at_least(double share, int64_t readings) {
   if (readings <= 0) return 0;
   constexpr double z = 1.645;
@@ -37,7 +38,7 @@ double at_least(double share, int64_t readings) {
 }
 
 double factor_of(double autocorrelation, int64_t readings) {
-  // Beyond what independent readings show by chance; neighbours that repel each other narrow nothing.
+  // Only if above what independent readings show by chance; negative correlation narrows nothing.
   const double by_chance = 2 / std::sqrt(static_cast<double>(std::max<int64_t>(readings, 1)));
   const double rho = std::min(autocorrelation, kMostCorrelation);
   return rho > by_chance ? std::sqrt((1 + rho) / (1 - rho)) : 1;
@@ -47,7 +48,7 @@ double factor_of(double autocorrelation, int64_t readings) {
 
 std::string_view name(Trust trust) {
   switch (trust) {
-    case Trust::calm: return "calm";
+    case Trust::quiet: return "calm";
     case Trust::disturbed: return "disturbed";
     case Trust::busy: return "busy";
   }
@@ -59,8 +60,8 @@ Judgement judge(const NoiseRecord& noise) {
   const double others = noise.others_share.value_or(0), steal = noise.steal_share.value_or(0), drift = std::abs(noise.drift);
   Judgement judgement;
   if (noise.spread > kSpread) judgement.widening = factor_of(noise.autocorrelation, noise.readings);
-  // Half of it: a ratio follows the clock at most as the clock itself, if one arm waits for memory and the other does not, and
-  // the mean over the run lies between its ends.
+  // Half of it: a ratio changes at most as much as the clock, if one candidate is bound by memory and the other by compute, and
+  // the mean of a run is halfway between its ends.
   judgement.shift = std::max(0.0, drift - kDrift) / 2;
 
   const GpuNoise gpu = noise.gpu.value_or(GpuNoise());
@@ -84,23 +85,23 @@ Judgement judge(const NoiseRecord& noise) {
     fmt::format_to(std::back_inserter(why), format, std::forward<Args>(args)...);
   };
   if (disturbed > kDisturbed || lost > kLost)
-    add("{:.0f} % of {} readings of a fixed piece of work took over 1.15 times as long as they can", 100 * noise.disturbed_share,
-        noise.readings);
+    add("{:.0f} % of {} readings of the reference workload took over 1.15 times the undisturbed time",
+        100 * noise.disturbed_share, noise.readings);
   if (lost > kLost) add("{:.0f} % over twice", 100 * noise.lost_share);
   if (others > kOthers) add("other programs used {:.1f} of {} cores", others * static_cast<double>(noise.cpus), noise.cpus);
   if (steal > kSteal) add("the hypervisor took {:.0f} % of the CPU time", 100 * steal);
   const auto held_down = [&](std::string_view what, double share) {
-    add("{} held the clock down in {:.0f} % of {} readings, to {} of {} MHz", what, 100 * share, noise.readings, gpu.least_mhz,
+    add("{} limited the clock in {:.0f} % of {} readings, to {} of {} MHz", what, 100 * share, noise.readings, gpu.least_mhz,
         gpu.most_mhz);
   };
   if (capped > kPowerCap) held_down("the power cap", gpu.power_cap_share);
   if (held > kHeld && gpu.heat_share > 0) held_down(fmt::format("heat of {} °C", gpu.most_celsius), gpu.heat_share);
   if (held > kHeld && gpu.hardware_share > 0) held_down("the hardware", gpu.hardware_share);
-  if (drift > kDrift) add("the same work became {:.0f} % {}", 100 * std::expm1(drift), noise.drift > 0 ? "slower" : "faster");
-  if (judgement.widening > 1 && !busy)
-    add("slow readings come together: a mean of those in a row is {:.1f} times as wide", judgement.widening);
+  if (drift > kDrift)
+    add("the reference workload became {:.0f} % {}", 100 * std::expm1(drift), noise.drift > 0 ? "slower" : "faster");
+  if (judgement.widening > 1 && !busy) add("slow readings cluster: intervals are {:.1f} times as wide", judgement.widening);
   if (busy)
-    why = fmt::format("the machine was busy: {}: {}", why, contended ? "wait until it is idle" : "let it cool or settle");
+    why = fmt::format("the machine was busy: {}: {}", why, contended ? "wait until it is idle" : "let it cool down or settle");
   else
     why = fmt::format("the machine was disturbed: {}", why);
   return judgement;
@@ -135,12 +136,8 @@ Result<NoiseRecord> parse_noise(const JsonObject& object) {
   METALLIC_TRY(noise.autocorrelation, object.number("autocorrelation", -1, 1));
   METALLIC_TRY(noise.spread, object.number("spread", 0, kMostLog));
   METALLIC_TRY(noise.cpus, object.integer("cpus", 1, 1 << 20));
-  if (object.has("steal_share")) {
-    METALLIC_TRY(noise.steal_share, object.number("steal_share", 0, 1));
-  }
-  if (object.has("others_share")) {
-    METALLIC_TRY(noise.others_share, object.number("others_share", 0, 1));
-  }
+  METALLIC_CHECK(object.read_optional("steal_share", noise.steal_share, 0, 1));
+  METALLIC_CHECK(object.read_optional("others_share", noise.others_share, 0, 1));
   if (object.has("gpu")) {
     constexpr int64_t kMostMhz = 1 << 20, kMostCelsius = 1000;
     METALLIC_TRY(const JsonObject gpu, object.object("gpu"));

@@ -1,7 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "profile/profile.h"
 
-#include "profile/device_json.h"
+#include <nlohmann/json.hpp>
+
 #include "base/json.h"
+#include "ops/registry.h"
+#include "profile/device_json.h"
 
 namespace metallic {
 namespace {
@@ -24,7 +28,7 @@ Json rule_json(const Rule& rule) {
   return {{"when", when}, {"use", rule.use}, {"tuning", rule.tuning}, {"evidence", evidence}};
 }
 
-// [low, high] under a name; null is an open end.
+// A member [low, high]; null is an open end.
 Result<Range> parse_ends(Axis axis, const std::string& axis_name, const Json& ends, const std::string& path) {
   const auto wrong = [&] {
     return fail(Code::invalid_argument, "{}.{} is {}: expected [low, high], whole numbers or null", path, axis_name,
@@ -60,25 +64,15 @@ Result<Rule> parse_rule(const JsonObject& object) {
   METALLIC_TRY(rule.tuning, object.text("tuning"));
   if (!object.has("evidence")) return rule;
   METALLIC_TRY(const JsonObject evidence, object.object("evidence"));
-  if (evidence.has("regret")) {
-    METALLIC_TRY(rule.evidence.regret, evidence.number("regret"));
-  }
-  if (evidence.has("default_regret")) {
-    METALLIC_TRY(rule.evidence.default_regret, evidence.number("default_regret"));
-  }
-  if (evidence.has("margin")) {
-    METALLIC_TRY(rule.evidence.margin, evidence.number("margin"));
-  }
-  if (evidence.has("samples")) {
-    METALLIC_TRY(rule.evidence.samples, evidence.integer("samples", 0, kLargest));
-  }
-  if (evidence.has("note")) {
-    METALLIC_TRY(rule.evidence.note, evidence.text("note"));
-  }
+  METALLIC_CHECK(evidence.read_optional("regret", rule.evidence.regret));
+  METALLIC_CHECK(evidence.read_optional("default_regret", rule.evidence.default_regret));
+  METALLIC_CHECK(evidence.read_optional("margin", rule.evidence.margin));
+  METALLIC_CHECK(evidence.read_optional("samples", rule.evidence.samples, 0, kLargest));
+  METALLIC_CHECK(evidence.read_optional("note", rule.evidence.note));
   return rule;
 }
 
-// The fields that a rule list and a threshold share.
+// The members that a rule list and a threshold share.
 template <typename Keyed>
 Status parse_key(const JsonObject& object, Keyed& key) {
   METALLIC_TRY(const std::string op, object.text("op"));
@@ -112,7 +106,7 @@ Result<RuleList> parse_list(const JsonObject& object) {
 }
 
 Result<Threshold> parse_threshold(const JsonObject& object) {
-  Threshold threshold{.op = Op::softmax};
+  Threshold threshold;
   METALLIC_CHECK(parse_key(object, threshold));
   METALLIC_TRY(threshold.name, object.text("name"));
   METALLIC_TRY(threshold.where, object.text("where"));
@@ -181,9 +175,7 @@ Result<Profile> parse_profile(std::string_view text, std::string_view where) {
   METALLIC_TRY(profile.build, root.text("build"));
   METALLIC_TRY(profile.date, root.text("date"));
   METALLIC_TRY(profile.paired, root.boolean("paired"));
-  if (root.has("busy")) {  // profiles from before noise was recorded do not say
-    METALLIC_TRY(profile.busy, root.boolean("busy"));
-  }
+  METALLIC_CHECK(root.read_optional("busy", profile.busy));
   METALLIC_TRY(const Json* thresholds, root.array("thresholds", kMostLists * 8));
   for (size_t i = 0; i < thresholds->size(); ++i) {
     METALLIC_TRY(Threshold threshold, parse_threshold(JsonObject((*thresholds)[i], fmt::format("{}: thresholds[{}]", where, i))));

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A program in C11 that knows nothing but the installed header: one run of each operation, checked by hand-made numbers. */
 #include <math.h>
 #include <metallic/metallic.h>

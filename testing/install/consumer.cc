@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A program in C++17 and C++20 that knows nothing but the installed headers: one run of each operation, in f32 and bf16.
 #include <cmath>
 #include <cstdint>

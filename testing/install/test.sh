@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # What is installed works for a stranger: the tree is moved after its installation, and programs are built against it that see
 # nothing of the sources. Usage: test.sh <tree> <check> [argument...]
 set -euo pipefail
@@ -127,7 +128,7 @@ check_versions() {
 
 # <name> <cmake> <c++>: an example of the repository builds outside of it.
 check_example() {
-  cp -r "$here/../examples/$1" "$work/source"
+  cp -r "$here/../../examples/$1" "$work/source"
   quietly configure "$work/source" "$2" "$3" -DCMAKE_BUILD_TYPE=Release
   quietly "$2" --build "$work/build"
   METALLIC_PROFILE=none METALLIC_NUM_THREADS=1 "$work/build/$1"
@@ -139,7 +140,7 @@ check_add_subdirectory() {
   cat > "$work/CMakeLists.txt" <<END
 cmake_minimum_required(VERSION 3.25)
 project(around LANGUAGES C CXX)
-add_subdirectory($here/.. metallic EXCLUDE_FROM_ALL)
+add_subdirectory($here/../.. metallic EXCLUDE_FROM_ALL)
 add_executable(consumer consumer.cc)
 target_link_libraries(consumer metallic::metallic)
 END
@@ -147,6 +148,24 @@ END
   "$1" --build "$work/build" -- -t inputs consumer > "$work/steps"
   grep -q 'libmetallic\.so' "$work/steps" || fail "the library is not part of the program"
   ! grep -qE '_test|_bench' "$work/steps" || fail "tests or benchmarks are part of the program"
+}
+
+# <cmake> <c++>: an engine builds and links the library where only its own few packages can be found.
+check_engine() {
+  cp "$here/consumer.cc" "$work"
+  cat > "$work/CMakeLists.txt" <<END
+cmake_minimum_required(VERSION 3.25)
+project(engine LANGUAGES C CXX)
+add_subdirectory($here/../.. metallic EXCLUDE_FROM_ALL)
+add_executable(consumer consumer.cc)
+target_link_libraries(consumer metallic::metallic)
+END
+  local hidden=()
+  for package in GTest benchmark Boost CLI11 spdlog CUDAToolkit; do hidden+=("-DCMAKE_DISABLE_FIND_PACKAGE_$package=ON"); done
+  quietly configure "$work" "$1" "$2" "${hidden[@]}" -DONEDNN_INCLUDE= \
+    -DMETALLIC_CUDA=OFF -DCMAKE_BUILD_TYPE=Debug
+  quietly "$1" --build "$work/build" --target consumer
+  METALLIC_NUM_THREADS=1 "$work/build/consumer" 17
 }
 
 "check_$check" "$@"

@@ -1,9 +1,11 @@
-// metallic analyze and metallic report: samples or results → thresholds, rules, regret, profile.json and report.html.
+// SPDX-License-Identifier: Apache-2.0
+// metallic analyze and metallic report: from samples or results to thresholds, rules, regret, profile.json and report.html.
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
+#include "dispatch/profile_store.h"
 #include "tools/metallic/command.h"
 #include "tools/metallic/pipeline.h"
-#include "dispatch/profile_store.h"
 
 namespace metallic::cli {
 namespace {
@@ -19,16 +21,16 @@ Result<Exit> analyze(const AnalyzeOptions& options) {
   METALLIC_TRY(const auto ctx, context(""));
   const std::string model = model_name(options.model);
   if (!model.empty()) METALLIC_CHECK(check_model_name(model));
-  METALLIC_TRY(Loaded loaded, load_measurements(options.file, ctx->device(), ctx->threads()));
+  METALLIC_TRY(LoadedMeasurements loaded, load_measurements(options.file, ctx->device(), ctx->threads()));
   if (!model.empty()) loaded.device.model = model;
-  const Analyzed analyzed = run_analysis(loaded);
+  const AnalyzedProfile analyzed = run_analysis(loaded);
   METALLIC_CHECK(write_analysis(loaded, analyzed, options.folder));
   if (options.json) {
     fmt::print("{}\n", summary_json(analyzed).dump(2, ' ', false, Json::error_handler_t::replace));
     return Exit::done;
   }
   fmt::print("{}", summary(analyzed));
-  if (!analyzed.profile.paired) fmt::print("unpaired results: intervals are wide, and apply wants --force\n");
+  if (!analyzed.profile.paired) fmt::print("unpaired results: intervals are wide, and apply needs --force\n");
   const std::filesystem::path folder = options.folder;
   fmt::print("profile {}\nreport  {}\n", (folder / kProfile).native(), (folder / kReport).native());
   return Exit::done;
@@ -43,7 +45,7 @@ Result<Exit> report(const ReportOptions& options) {
   const std::filesystem::path folder = options.folder;
   std::error_code ignored;
   const auto file = std::filesystem::exists(folder / kSamples, ignored) ? folder / kSamples : folder / kResults;
-  METALLIC_TRY(const Loaded loaded, load_measurements(file, ctx->device(), ctx->threads()));
+  METALLIC_TRY(const LoadedMeasurements loaded, load_measurements(file, ctx->device(), ctx->threads()));
   METALLIC_CHECK(write_report(loaded, run_analysis(loaded), folder));
   fmt::print("{}\n", (folder / kReport).native());
   return Exit::done;
@@ -53,14 +55,13 @@ Result<Exit> report(const ReportOptions& options) {
 
 void add_analyze(CLI::App& app, Action& action) {
   add_command<AnalyzeOptions>(
-      app, action, "analyze", "thresholds, rules and regret from samples.csv or results.csv",
+      app, action, "analyze", "find thresholds and rules from samples.csv or results.csv",
       [](CLI::App& command, AnalyzeOptions& options) {
         command.add_option("file", options.file, "samples.csv or results.csv")->required()->type_name("FILE");
-        command.add_option("--output-dir", options.folder, "where profile.json and report.html go")
+        command.add_option("--output-dir", options.folder, "folder for profile.json and report.html")
             ->type_name("DIR")
             ->capture_default_str();
-        command.add_option("--model", options.model, "the name that the profile is installed under [that of device.json]")
-            ->type_name("MODEL");
+        command.add_option("--model", options.model, "model that the profile is for [as in device.json]")->type_name("MODEL");
         command.add_flag("--json", options.json, "print JSON");
       },
       analyze);
@@ -68,9 +69,9 @@ void add_analyze(CLI::App& app, Action& action) {
 
 void add_report(CLI::App& app, Action& action) {
   add_command<ReportOptions>(
-      app, action, "report", "analyse a tuning folder again and write its report.html anew",
+      app, action, "report", "analyse a tuning folder again and rewrite its report.html",
       [](CLI::App& command, ReportOptions& options) {
-        command.add_option("folder", options.folder, "a folder with samples.csv or results.csv")->required()->type_name("DIR");
+        command.add_option("folder", options.folder, "folder with samples.csv or results.csv")->required()->type_name("DIR");
       },
       report);
 }

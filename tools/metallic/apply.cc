@@ -1,10 +1,12 @@
-// metallic apply: installs a profile for this device, takes the last install back, or writes thresholds as constants.
+// SPDX-License-Identifier: Apache-2.0
+// metallic apply: installs a profile for this device, rolls it back, or writes its thresholds as constants.
 #include <fmt/format.h>
 
-#include "tools/metallic/command.h"
-#include "tools/metallic/pipeline.h"
-#include "tuner/io/threshold_header.h"
 #include "base/file.h"
+#include "tools/metallic/command.h"
+#include "tools/metallic/inputs.h"
+#include "tools/metallic/install.h"
+#include "tuner/io/threshold_header.h"
 
 namespace metallic::cli {
 namespace {
@@ -46,7 +48,7 @@ Result<Exit> roll_back(const Options& options) {
 
 Result<Exit> run(const Options& options) {
   if (options.rollback) return roll_back(options);
-  if (options.file.empty()) return fail(Code::invalid_argument, "apply needs a file: a profile.json that analyze or tune wrote");
+  if (options.file.empty()) return fail(Code::invalid_argument, "apply needs a file: a profile.json from tune or analyze");
   if (!options.constants.empty()) return write_constants(options);
   METALLIC_TRY(const auto ctx, context("", "", false, options.device));
   METALLIC_TRY(Profile profile, profile_of(options));
@@ -60,17 +62,18 @@ Result<Exit> run(const Options& options) {
 
 void add_apply(CLI::App& app, Action& action) {
   add_command<Options>(
-      app, action, "apply", "install a profile, undo that, or write its thresholds as constants",
+      app, action, "apply", "install a profile, roll it back, or write its thresholds as constants",
       [](CLI::App& command, Options& options) {
-        command.add_option("file", options.file, "a profile.json; --rollback needs none")->type_name("FILE");
-        auto* dry_run = command.add_flag("--dry-run", options.dry_run, "only print what would change");
+        command.add_option("file", options.file, "profile.json to install; optional with --rollback")->type_name("FILE");
+        auto* dry_run = command.add_flag("--dry-run", options.dry_run, "print the changes without writing anything");
         auto* force = command.add_flag("--force", options.force,
-                                       "install although unpaired, of an unknown device, or naming what this build lacks");
+                                       "install even if the machine was busy, the results are unpaired, the device is unknown, "
+                                       "or this build lacks a variant");
         auto* rollback = command.add_flag("--rollback", options.rollback,
-                                          "go back to the profile that the last one replaced; twice: forth again");
+                                          "restore the previously installed profile; a second rollback undoes the first");
         auto* constants = command
                               .add_option("--defaults", options.constants,
-                                          "install nothing: write the thresholds to this C and C++ header, as constants")
+                                          "write the thresholds as constants to this C and C++ header instead of installing")
                               ->type_name("FILE");
         add_device_option(command, options.device);
         rollback->excludes(force, constants);

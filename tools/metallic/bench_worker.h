@@ -1,4 +1,5 @@
-// The dispatcher as the source of arms: what metallic arms serves.
+// SPDX-License-Identifier: Apache-2.0
+// The dispatcher as the kernel source of the bench worker.
 #pragma once
 
 #include "dispatch/context.h"
@@ -6,9 +7,9 @@
 
 namespace metallic::cli {
 
-class ContextArms : public ArmSource {
+class ContextKernels : public KernelSource {
  public:
-  explicit ContextArms(Context& context) : context_(context) {}
+  explicit ContextKernels(Context& context) : context_(context) {}
   Result<std::pair<const Variant*, Tuning>> choose(const Problem& problem) override;
   Result<std::unique_ptr<const Kernel>> prepare(const Problem& problem, const Variant& variant, const Tuning& tuning) override;
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+// A CSV file of samples, written so that an incomplete block at its end is recognised.
 #include "tools/metallic/checkpoint.h"
 
 #include <fcntl.h>
@@ -8,8 +10,8 @@
 #include <cstring>
 #include <functional>
 
-#include "tuner/io/csv.h"
 #include "base/file.h"
+#include "tuner/io/csv.h"
 
 namespace metallic::cli {
 namespace {
@@ -20,37 +22,37 @@ std::string header() { return to_csv(sample_columns(), std::span<const SampleRow
 
 }  // namespace
 
-// Blocks are written with their first place last: what ends in a place 0 ends in a whole block.
-Result<Journal> Journal::open(std::filesystem::path path) {
-  Journal journal(std::move(path));
-  METALLIC_CHECK(check_writable(journal.path_));
+// Blocks are written in reverse order, so a file that ends with order 0 ends with a complete block.
+Result<Checkpoint> Checkpoint::open(std::filesystem::path path) {
+  Checkpoint checkpoint(std::move(path));
+  METALLIC_CHECK(check_writable(checkpoint.path_));
   std::error_code ignored;
-  if (!std::filesystem::exists(journal.path_, ignored)) return journal;
-  const std::string& name = journal.path_.native();
-  METALLIC_TRY(std::string text, read_file(journal.path_, kMostBytes));
+  if (!std::filesystem::exists(checkpoint.path_, ignored)) return checkpoint;
+  const std::string& name = checkpoint.path_.native();
+  METALLIC_TRY(std::string text, read_file(checkpoint.path_, kMostBytes));
   const std::string first = header();
   if (!text.starts_with(first) && !first.starts_with(text))
-    return fail(Code::invalid_argument, "{} does not begin as samples of this version do: move or delete it", name);
-  text.resize(text.rfind('\n') + 1);  // to nothing where there is no line at all
-  if (text.empty()) return journal;
-  METALLIC_TRY(journal.earlier_, parse_samples(text, name));
-  while (!journal.earlier_.empty() && journal.earlier_.back().order != 0) journal.earlier_.pop_back();
-  return journal;
+    return fail(Code::invalid_argument, "{} does not have the header of samples of this version: move or delete it", name);
+  text.resize(text.rfind('\n') + 1);  // drops an incomplete line
+  if (text.empty()) return checkpoint;
+  METALLIC_TRY(checkpoint.earlier_, parse_samples(text, name));
+  while (!checkpoint.earlier_.empty() && checkpoint.earlier_.back().order != 0) checkpoint.earlier_.pop_back();
+  return checkpoint;
 }
 
-Journal::~Journal() {
+Checkpoint::~Checkpoint() {
   if (file_ >= 0) ::close(file_);
 }
 
-// What a kill left of a block goes when the first whole one comes: until then the file may be another run's.
-Status Journal::begin() {
+// Rewrites the file without an incomplete block. Not earlier than the first append: until then it may belong to another run.
+Status Checkpoint::begin() {
   METALLIC_CHECK(write_file(path_, to_csv(sample_columns(), std::span<const SampleRow>(earlier_))));
   file_ = ::open(path_.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC);
   if (file_ < 0) return fail(Code::invalid_argument, "{}: {}: choose another --output-dir", path_.native(), std::strerror(errno));
   return {};
 }
 
-Status Journal::append(std::span<const SampleRow> block) {
+Status Checkpoint::append(std::span<const SampleRow> block) {
   if (file_ < 0) METALLIC_CHECK(begin());
   std::vector<SampleRow> rows(block.begin(), block.end());
   std::ranges::sort(rows, std::greater(), &SampleRow::order);
@@ -59,14 +61,14 @@ Status Journal::append(std::span<const SampleRow> block) {
     const ssize_t written = ::write(file_, text.data() + done, text.size() - done);
     if (written < 0 && errno == EINTR) continue;
     if (written < 0)
-      return fail(Code::invalid_argument, "{}: {}: make room and run it again, it goes on from there", path_.native(),
-                  std::strerror(errno));
+      return fail(Code::invalid_argument, "{}: {}: free some space and run the same command again, it continues from there",
+                  path_.native(), std::strerror(errno));
     done += static_cast<size_t>(written);
   }
   return {};
 }
 
-void Journal::remove() {
+void Checkpoint::remove() {
   std::error_code ignored;
   std::filesystem::remove(path_, ignored);
 }

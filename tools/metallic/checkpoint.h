@@ -1,4 +1,5 @@
-// The journal: raw samples on disk, block by block, while a run goes on; what is killed goes on from there.
+// SPDX-License-Identifier: Apache-2.0
+// Checkpoint: stores the samples of a tuning run block by block, so that an interrupted run can continue.
 #pragma once
 
 #include <filesystem>
@@ -10,28 +11,29 @@
 
 namespace metallic::cli {
 
-class Journal {
+class Checkpoint {
  public:
-  /// Reads the file where there is one; a last block that was not written whole is passed over. Nothing is written before the
-  /// first `append`. Errors: a file that is not a journal of this version, or cannot be written.
-  static Result<Journal> open(std::filesystem::path path);
-  Journal(Journal&& other) noexcept : path_(std::move(other.path_)), earlier_(std::move(other.earlier_)), file_(other.file_) {
+  /// Reads the file if it exists, without a last block that is incomplete. Writes nothing before the first `append`. Errors: a
+  /// file that is not a checkpoint of this version, or that cannot be written.
+  static Result<Checkpoint> open(std::filesystem::path path);
+  Checkpoint(Checkpoint&& other) noexcept
+      : path_(std::move(other.path_)), earlier_(std::move(other.earlier_)), file_(other.file_) {
     other.file_ = -1;
   }
-  ~Journal();
+  ~Checkpoint();
 
-  /// The samples of whole blocks that were there.
+  /// The samples of complete blocks in the file when it was opened.
   const std::vector<SampleRow>& earlier() const { return earlier_; }
   const std::filesystem::path& path() const { return path_; }
 
-  /// Appends the rows of one block, with their places in it from 0.
+  /// Appends the rows of one block; their `order` counts from 0.
   Status append(std::span<const SampleRow> block);
 
-  /// Removes the file: its samples are elsewhere now.
+  /// Deletes the file.
   void remove();
 
  private:
-  explicit Journal(std::filesystem::path path) : path_(std::move(path)) {}
+  explicit Checkpoint(std::filesystem::path path) : path_(std::move(path)) {}
   Status begin();
 
   std::filesystem::path path_;

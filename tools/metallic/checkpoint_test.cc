@@ -1,4 +1,5 @@
-// The journal: whatever a kill leaves of it, every whole block is there again, and nobody else's file is touched.
+// SPDX-License-Identifier: Apache-2.0
+// Checkpoint: all complete blocks survive a kill at any byte, and files of others are not touched.
 #include "tools/metallic/checkpoint.h"
 
 #include <gtest/gtest.h>
@@ -13,18 +14,18 @@ namespace {
 
 namespace fs = std::filesystem;
 
-class JournalTest : public testing::Test {
+class CheckpointTest : public testing::Test {
  protected:
-  JournalTest() {
-    std::string name = (fs::temp_directory_path() / "metallic_journal_test.XXXXXX").native();
+  CheckpointTest() {
+    std::string name = (fs::temp_directory_path() / "metallic_checkpoint_test.XXXXXX").native();
     root_ = mkdtemp(name.data());
     path_ = root_ / "samples.partial.csv";
   }
-  ~JournalTest() override { fs::remove_all(root_); }
+  ~CheckpointTest() override { fs::remove_all(root_); }
 
-  static std::vector<SampleRow> block(int64_t number, int64_t arms, const std::string& label = "rows4_seqk64") {
+  static std::vector<SampleRow> block(int64_t number, int64_t count, const std::string& label = "rows4_seqk64") {
     std::vector<SampleRow> rows;
-    for (int64_t order = 0; order < arms; ++order) {
+    for (int64_t order = 0; order < count; ++order) {
       SampleRow row;
       row.parameters = label;
       row.variant = "cpu_vec";
@@ -40,10 +41,10 @@ class JournalTest : public testing::Test {
     return rows;
   }
 
-  Journal open() const {
-    auto journal = Journal::open(path_);
-    EXPECT_TRUE(journal) << journal.error().message;
-    return std::move(*journal);
+  Checkpoint open() const {
+    auto checkpoint = Checkpoint::open(path_);
+    EXPECT_TRUE(checkpoint) << checkpoint.error().message;
+    return std::move(*checkpoint);
   }
   std::string text() const { return read_file(path_, 1 << 20).value_or("unreadable"); }
 
@@ -61,40 +62,40 @@ class JournalTest : public testing::Test {
   fs::path root_, path_;
 };
 
-TEST_F(JournalTest, GivesBackWhatWasAppended) {
+TEST_F(CheckpointTest, ReturnsAppendedBlocks) {
   {
-    Journal journal = open();
-    EXPECT_TRUE(journal.earlier().empty());
+    Checkpoint checkpoint = open();
+    EXPECT_TRUE(checkpoint.earlier().empty());
     EXPECT_FALSE(fs::exists(path_)) << "nothing to keep yet";
-    ASSERT_TRUE(journal.append(block(0, 3)));
-    ASSERT_TRUE(journal.append(block(0, 2, "64x64x4")));
+    ASSERT_TRUE(checkpoint.append(block(0, 3)));
+    ASSERT_TRUE(checkpoint.append(block(0, 2, "64x64x4")));
   }
   {
-    Journal journal = open();
-    EXPECT_EQ(journal.earlier().size(), 5u);
-    ASSERT_TRUE(journal.append(block(1, 1)));
+    Checkpoint checkpoint = open();
+    EXPECT_EQ(checkpoint.earlier().size(), 5u);
+    ASSERT_TRUE(checkpoint.append(block(1, 1)));
   }
-  Journal journal = open();
+  Checkpoint checkpoint = open();
   const auto expected =
       std::vector<std::tuple<std::string, int64_t, int>>{{"rows4_seqk64", 0, 3}, {"64x64x4", 0, 2}, {"rows4_seqk64", 1, 1}};
-  EXPECT_EQ(blocks(journal.earlier()), expected);
-  const SampleRow& last = journal.earlier().back();
+  EXPECT_EQ(blocks(checkpoint.earlier()), expected);
+  const SampleRow& last = checkpoint.earlier().back();
   EXPECT_EQ(last.tuning, "unroll=0");
   EXPECT_EQ(last.iterations, 3);
   EXPECT_EQ(last.time_ns, 101.5);
   EXPECT_EQ(last.at_s, 0.25);
-  journal.remove();
+  checkpoint.remove();
   EXPECT_FALSE(fs::exists(path_));
 }
 
-TEST_F(JournalTest, KeepsWholeBlocksWhereverItWasCut) {
+TEST_F(CheckpointTest, KeepsCompleteBlocksIfCutAnywhere) {
   std::string two;
   {
-    Journal journal = open();
-    ASSERT_TRUE(journal.append(block(0, 3)));
-    ASSERT_TRUE(journal.append(block(1, 2)));
+    Checkpoint checkpoint = open();
+    ASSERT_TRUE(checkpoint.append(block(0, 3)));
+    ASSERT_TRUE(checkpoint.append(block(1, 2)));
     two = text();
-    ASSERT_TRUE(journal.append(block(2, 4)));
+    ASSERT_TRUE(checkpoint.append(block(2, 4)));
   }
   const std::string all = text();
   ASSERT_TRUE(all.starts_with(two));
@@ -102,9 +103,9 @@ TEST_F(JournalTest, KeepsWholeBlocksWhereverItWasCut) {
   const Blocks kept = {{"rows4_seqk64", 0, 3}, {"rows4_seqk64", 1, 2}};
   for (size_t size = two.size(); size < all.size(); ++size) {
     ASSERT_TRUE(write_file(path_, all.substr(0, size)));
-    Journal journal = open();
-    EXPECT_EQ(blocks(journal.earlier()), kept) << "cut at byte " << size << " of " << all.size();
-    ASSERT_TRUE(journal.append(block(2, 1)));
+    Checkpoint checkpoint = open();
+    EXPECT_EQ(blocks(checkpoint.earlier()), kept) << "cut at byte " << size << " of " << all.size();
+    ASSERT_TRUE(checkpoint.append(block(2, 1)));
     Blocks more = kept;
     more.emplace_back("rows4_seqk64", 2, 1);
     ASSERT_EQ(blocks(open().earlier()), more) << "cut at byte " << size;
@@ -117,22 +118,22 @@ TEST_F(JournalTest, KeepsWholeBlocksWhereverItWasCut) {
   }
 }
 
-TEST_F(JournalTest, RefusesWhatIsNotItsOwn) {
+TEST_F(CheckpointTest, RefusesOtherFiles) {
   { ASSERT_TRUE(open().append(block(0, 2))); }
   const std::string mine = text();
   for (const std::string& foreign :
        {std::string("hello"), std::string("hello\n"), std::string("variant,parameters,dtype,block,time_ns\n"), "x" + mine,
         mine + "1,2\n", mine + std::string(100, '\0') + "\n"}) {
     ASSERT_TRUE(write_file(path_, foreign));
-    const auto journal = Journal::open(path_);
-    ASSERT_FALSE(journal) << foreign;
-    EXPECT_NE(journal.error().message.find("samples.partial.csv"), std::string::npos) << journal.error().message;
-    EXPECT_EQ(journal.error().message.find('\n'), std::string::npos) << journal.error().message;
+    const auto checkpoint = Checkpoint::open(path_);
+    ASSERT_FALSE(checkpoint) << foreign;
+    EXPECT_NE(checkpoint.error().message.find("samples.partial.csv"), std::string::npos) << checkpoint.error().message;
+    EXPECT_EQ(checkpoint.error().message.find('\n'), std::string::npos) << checkpoint.error().message;
     EXPECT_EQ(text(), foreign) << "it is left as it was";
   }
   fs::remove(path_);
   fs::create_directory(path_);
-  EXPECT_FALSE(Journal::open(path_));
+  EXPECT_FALSE(Checkpoint::open(path_));
 }
 
 }  // namespace

@@ -1,10 +1,12 @@
-// The subcommands: what they print and write.
+// SPDX-License-Identifier: Apache-2.0
+// The subcommands: their output and files.
+#include <nlohmann/json.hpp>
 #include <set>
 
-#include "testing/program.h"
-#include "profile/profile.h"
-#include "tuner/io/records.h"
 #include "ops/registry.h"
+#include "profile/profile.h"
+#include "testing/program.h"
+#include "tuner/io/records.h"
 
 namespace metallic::cli {
 namespace {
@@ -17,8 +19,8 @@ TEST_F(Program, TunesInstallsAndExplains) {
   EXPECT_TRUE(has(out, "softmax_vec_block")) << out;
   EXPECT_TRUE(has(out, "smalln_max_n")) << out;
   EXPECT_TRUE(has(out, "regret over ")) << out;
-  EXPECT_TRUE(has(out, "rules made without the shape")) << out;
-  EXPECT_TRUE(has(out, "expected residual regret of what was measured: ")) << out;
+  EXPECT_TRUE(has(out, "these rules, held-out shapes")) << out;
+  EXPECT_TRUE(has(out, "expected residual regret of the measured problems: ")) << out;
   EXPECT_TRUE(has(out, "installed " + installed().native())) << out;
   EXPECT_TRUE(has(out, "report    " + path("D/report.html").native())) << out;
   EXPECT_EQ(read(installed()), read(path("D/profile.json")));
@@ -40,7 +42,7 @@ TEST_F(Program, TunesInstallsAndExplains) {
     labels.insert(shape["label"]);
   }
   EXPECT_EQ(labels.size(), 8u);
-  EXPECT_TRUE(has(good({"regret", "--samples", "D/samples.csv"}), "where most is lost"));
+  EXPECT_TRUE(has(good({"regret", "--samples", "D/samples.csv"}), "largest regret"));
 
   fs::remove(path("D/report.html"));
   good({"report", "D"});
@@ -94,7 +96,7 @@ TEST_F(Program, AnalyzesSamplesAndResults) {
   EXPECT_TRUE(fs::exists(path("R/report.html")));
 }
 
-TEST_F(Program, TheGuidesFiveColumnsSuffice) {
+TEST_F(Program, FiveColumnsSuffice) {
   write("results.csv", kFiveColumns);
   good({"analyze", "results.csv", "--output-dir", "out"});
   const Json profile = Json::parse(read(path("out/profile.json")));
@@ -199,7 +201,7 @@ TEST_F(Program, JsonForPrograms) {
     EXPECT_TRUE(row["variant"].get<std::string>().starts_with(row["backend"].get<std::string>() + "_")) << row;
   }
   std::set<std::string> table;
-  for (const Op op : kOps)
+  for (const Op op : operations())
     for (const Variant& variant : variants(op)) table.insert(fmt::format("{}/{}", name(op), variant.name));
   EXPECT_EQ(listed, table);
   for (const Json& row : json({"list", "--op", "matmul", "--json"})) EXPECT_EQ(row["op"], "matmul");
@@ -213,9 +215,9 @@ TEST_F(Program, JsonForPrograms) {
   EXPECT_EQ(environment["METALLIC_LOG_LEVEL"], "info");
   EXPECT_EQ(environment["METALLIC_NUM_THREADS"], "2");
   EXPECT_TRUE(environment["METALLIC_PROFILE"].is_null());
-  const Ended wrong = run({"env"}, {{"METALLIC_LOG_LEVEL", "loud"}});
+  const ProgramResult wrong = run({"env"}, {{"METALLIC_LOG_LEVEL", "loud"}});
   EXPECT_EQ(wrong.code, 2);
-  EXPECT_TRUE(has(wrong.out, "METALLIC_DETERMINISM")) << "the table comes also where it is wrong";
+  EXPECT_TRUE(has(wrong.out, "METALLIC_DETERMINISM")) << "the table is printed even if a value is wrong";
   EXPECT_TRUE(has(wrong.err, "METALLIC_LOG_LEVEL is \"loud\"")) << wrong.err;
 }
 
@@ -247,13 +249,13 @@ TEST_F(Program, TimesALayerOfAModel) {
   refuses({"bench", "--layer", "--dtype", "f32,bf16"}, "--layer takes one --dtype");
 }
 
-TEST_F(Program, ScoresAims) {
+TEST_F(Program, ScoresPerformanceTargets) {
   write("aims.json", R"({"schema": 1, "aims": [
     {"name": "floor", "shapes": ["rows4_seqk64"], "dtypes": ["f32"], "cache": "warm", "against": "floor", "figure": 1e-6, "source": "s"},
     {"name": "types", "shapes": ["8x64x64"], "dtypes": ["f32", "bf16"], "cache": "warm", "against": "f32", "figure": 1000, "source": "s"},
     {"name": "causal", "shapes": ["batch2_seqq16_seqk16_causal"], "dtypes": ["f32"], "cache": "warm", "against": "full", "figure": 1000, "source": "s"}]})");
-  const Ended ended = run({"bench", "--aims", "aims.json", "--budget", "0.3s", "--json"});
-  EXPECT_EQ(ended.code, 1) << "one aim is out of reach: " << ended.err;
+  const ProgramResult ended = run({"bench", "--aims", "aims.json", "--budget", "0.3s", "--json"});
+  EXPECT_EQ(ended.code, 1) << "one target is out of reach: " << ended.err;
   const Json aims = Json::parse(ended.out)["aims"];
   ASSERT_EQ(aims.size(), 3u);
   for (const Json& aim : aims) {
@@ -261,8 +263,8 @@ TEST_F(Program, ScoresAims) {
     EXPECT_GT(aim["figure"], 0.0);
     EXPECT_EQ(aim["met"], aim["name"] != "types");
   }
-  EXPECT_TRUE(has(good({"bench", "--aims", "aims.json", "--only", "floor", "--budget", "0.1s"}), "1 of 1 aims met"));
-  refuses({"bench", "--aims", "aims.json", "--only", "gpu"}, "no aim's name contains \"gpu\"");
+  EXPECT_TRUE(has(good({"bench", "--aims", "aims.json", "--only", "floor", "--budget", "0.1s"}), "1 of 1 targets met"));
+  refuses({"bench", "--aims", "aims.json", "--only", "gpu"}, "no target has a name with \"gpu\"");
   write(
       "bad.json",
       R"({"schema": 1, "aims": [{"name": "n", "source": "s", "shapes": ["8x8x8"], "dtypes": [], "cache": "hot", "figure": 1, "against": "floor"}]})");

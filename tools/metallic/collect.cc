@@ -1,9 +1,11 @@
-// metallic collect: Google Benchmark's JSON files → the guide's results.csv.
+// SPDX-License-Identifier: Apache-2.0
+// metallic collect: converts JSON files of Google Benchmark to results.csv.
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
+#include "base/file.h"
 #include "tools/metallic/command.h"
 #include "tools/metallic/inputs.h"
-#include "base/file.h"
 #include "tuner/io/google_benchmark.h"
 
 namespace metallic::cli {
@@ -20,7 +22,7 @@ Result<Exit> run(const Options& options) {
   for (const std::string& file : options.files) {
     METALLIC_TRY(const std::string text, read_file(file, size_t{256} << 20));
     METALLIC_TRY(auto found, parse_google_benchmark(text, file));
-    if (found.empty()) return fail(Code::invalid_argument, "{}: no benchmark run in it", file);
+    if (found.empty()) return fail(Code::invalid_argument, "{}: it has no benchmark run", file);
     rows.insert(rows.end(), std::make_move_iterator(found.begin()), std::make_move_iterator(found.end()));
   }
   METALLIC_CHECK(write_file(options.out, to_csv(result_columns(), std::span<const ResultRow>(rows))));
@@ -39,11 +41,11 @@ Result<Exit> run(const Options& options) {
 
 void add_collect(CLI::App& app, Action& action) {
   add_command<Options>(
-      app, action, "collect", "Google Benchmark JSON to results.csv",
+      app, action, "collect", "convert JSON of Google Benchmark to results.csv",
       [](CLI::App& command, Options& options) {
-        command.add_option("files", options.files, "files that --benchmark_out wrote")->required()->type_name("FILE");
-        command.add_option("--out", options.out, "the CSV to write")->required()->type_name("FILE");
-        command.add_flag("--json", options.json, "print the rows for programs");
+        command.add_option("files", options.files, "files from --benchmark_out")->required()->type_name("FILE");
+        command.add_option("--out", options.out, "CSV file to write")->required()->type_name("FILE");
+        command.add_flag("--json", options.json, "print the rows as JSON");
       },
       run);
 }

@@ -1,21 +1,19 @@
-// What all subcommands share: how they register themselves and how they end.
+// SPDX-License-Identifier: Apache-2.0
+// Subcommands: each adds itself to the command line.
 #pragma once
 
 #include <CLI/CLI.hpp>
 #include <functional>
 
 #include "base/status.h"
+#include "tools/metallic/exit.h"
 
 namespace metallic::cli {
 
-/// Exit codes of the program; bad usage and bad input (2) are errors that a command returns.
-/// `inconclusive`: measured, but not well enough to say or to install; `interrupted`: by Ctrl-C, as shells have it.
-enum class Exit : int { done = 0, check_failed = 1, bad_input = 2, inconclusive = 3, interrupted = 130 };
-
-/// What the command line asked for, to be run once parsing is done.
+/// The chosen subcommand, to run after parsing.
 using Action = std::function<Result<Exit>()>;
 
-/// Each adds one subcommand, which sets `action` when it is chosen.
+/// Each adds one subcommand, which sets `action` if it is chosen.
 void add_devices(CLI::App& app, Action& action);
 void add_list(CLI::App& app, Action& action);
 void add_models(CLI::App& app, Action& action);
@@ -29,11 +27,11 @@ void add_explain(CLI::App& app, Action& action);
 void add_regret(CLI::App& app, Action& action);
 void add_validate(CLI::App& app, Action& action);
 void add_gate(CLI::App& app, Action& action);
-void add_arms(CLI::App& app, Action& action);
+void add_bench_worker(CLI::App& app, Action& action);
 void add_report(CLI::App& app, Action& action);
 void add_completion(CLI::App& app, Action& action);
 
-/// A subcommand whose options live in a struct: `setup` binds them, `run` gets them.
+/// Adds a subcommand with its options in a struct: `setup` binds them, `run` receives them.
 template <typename Options, typename Setup, typename Run>
 CLI::App* add_command(CLI::App& app, Action& action, const char* name, const char* description, Setup setup, Run run) {
   CLI::App* command = app.add_subcommand(name, description);

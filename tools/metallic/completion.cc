@@ -1,12 +1,13 @@
-// metallic completion and metallic complete: the shells' scripts, and what they ask: which words may come next. The answers are
-// read off the command line's own definition, so that they cannot differ from it.
+// SPDX-License-Identifier: Apache-2.0
+// metallic completion and metallic complete: scripts for shells, and the words that they offer, from the definition of the
+// options.
 #include <fmt/format.h>
 
 #include <algorithm>
 
-#include "tools/metallic/command.h"
 #include "base/dtype.h"
 #include "ops/registry.h"
+#include "tools/metallic/command.h"
 #include "tuner/workloads/model.h"
 
 extern "C" const char metallic_completion_bash[], metallic_completion_bash_end[];
@@ -18,7 +19,7 @@ namespace {
 
 using Words = std::vector<std::string>;
 
-// The values that --help shows in braces, as in TEXT:{table,md,csv,json}.
+// The values that --help lists in braces, as in TEXT:{table,md,csv,json}.
 Words listed_values(const CLI::Option& option) {
   const std::string type = option.get_type_name();
   const size_t open = type.find('{'), close = type.rfind('}');
@@ -26,7 +27,7 @@ Words listed_values(const CLI::Option& option) {
   return CLI::detail::split(type.substr(open + 1, close - open - 1), ',');
 }
 
-// What an option's value may be; nothing where it is a file, a number or a label. Options of one name mean the same everywhere.
+// The values of an option; nothing for files, numbers and labels. Options with the same name have the same meaning everywhere.
 Words values(const CLI::Option& option) {
   const std::string name = option.get_single_name();
   Words found = listed_values(option);
@@ -34,20 +35,20 @@ Words values(const CLI::Option& option) {
     if (std::ranges::find(found, value) == found.end()) found.emplace_back(value);
   };
   if (name == "op" || name == "problem")
-    for (const Op op : kOps) add(metallic::name(op));
+    for (const Op op : operations()) add(metallic::name(op));
   if (name == "dtype")
     for (const DType dtype : kDTypes) add(metallic::name(dtype));
   if (name == "model")
     for (const std::string& model : model_names()) add(model);
   if (name == "variant")
-    for (const Op op : kOps)
+    for (const Op op : operations())
       for (const Variant& variant : variants(op)) add(variant.name);
   return found;
 }
 
 bool is_option(const std::string& word) { return word.starts_with("-"); }
 
-// The option whose value stands after `words`, or null: the last one, while it still takes values.
+// The option that takes a value after `words`: the last one, while it accepts more values; or null.
 const CLI::Option* open_option(const CLI::App& command, const Words& words) {
   const auto last = std::find_if(words.rbegin(), words.rend(), is_option);
   if (last == words.rend()) return nullptr;
@@ -56,7 +57,7 @@ const CLI::Option* open_option(const CLI::App& command, const Words& words) {
   return option && given < option->get_items_expected_max() ? option : nullptr;
 }
 
-// What may stand after `before` in a subcommand where `current` has been begun.
+// The words that may follow `before` in a subcommand; `current` is the beginning of the word.
 Words next_words(const CLI::App& command, const Words& before, const std::string& current) {
   const CLI::Option* open = open_option(command, before);
   if (open && !is_option(current)) return values(*open);
@@ -72,15 +73,15 @@ Words next_words(const CLI::App& command, const Words& before, const std::string
   return found;
 }
 
-// `words` are those of the command line after the program's name; the last is the one to complete, which may be empty.
+// `words` are the words after the name of the program; the last one, which may be empty, is to be completed.
 Words complete(const CLI::App& app, Words words) {
-  // bash cuts --op=softmax into three words.
+  // bash splits --op=softmax into three words.
   const bool after_sign = !words.empty() && words.back() == "=";
   std::erase(words, "=");
   if (words.empty() || after_sign) words.emplace_back();
   std::string current = words.back();
   words.pop_back();
-  // The other shells leave it whole.
+  // Other shells pass it as one word.
   std::string whole;
   if (const size_t sign = current.find('='); is_option(current) && sign != std::string::npos) {
     words.push_back(current.substr(0, sign));
@@ -114,16 +115,16 @@ Result<Exit> print_script(const Script& script) {
 
 void add_completion(CLI::App& app, Action& action) {
   add_command<Script>(
-      app, action, "completion", "a script that completes metallic's words in a shell",
+      app, action, "completion", "print a completion script for a shell",
       [](CLI::App& command, Script& script) {
-        command.add_option("shell", script.shell, "whose script")->required()->check(CLI::IsMember({"bash", "zsh", "fish"}));
+        command.add_option("shell", script.shell, "the shell")->required()->check(CLI::IsMember({"bash", "zsh", "fish"}));
       },
       print_script);
   add_command<Words>(
-      app, action, "complete", "what the scripts ask: the words that may end the given ones",
+      app, action, "complete", "internal: words that complete the command line",
       [](CLI::App& command, Words& words) {
-        command.group("");  // not for people
-        command.add_option("words", words, "the words after metallic; the last is the one to complete");
+        command.group("");  // hidden
+        command.add_option("words", words, "the words after metallic; the last one is completed");
       },
       [&app](const Words& words) -> Result<Exit> {
         for (const std::string& word : complete(app, words)) fmt::print("{}\n", word);

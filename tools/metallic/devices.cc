@@ -1,11 +1,13 @@
-// metallic devices: what this machine has, and which profiles are installed for it.
+// SPDX-License-Identifier: Apache-2.0
+// metallic devices: the devices of this machine, its libraries, and the profiles for them.
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
-#include "device/peers/cpu_libraries.h"
 #include "device/cuda/cuda_devices.h"
+#include "device/peers/cpu_libraries.h"
+#include "dispatch/profile_store.h"
 #include "tools/metallic/command.h"
 #include "tools/metallic/inputs.h"
-#include "dispatch/profile_store.h"
 
 namespace metallic::cli {
 namespace {
@@ -14,7 +16,7 @@ struct Options {
   bool json = false;
 };
 
-// All that kernels are written for: a missing one has no version.
+// All libraries that kernels can call; a missing one has no version.
 Json libraries_json(const DeviceInfo& device) {
   auto libraries = Json::array();
   for (const auto& [name, package] : cpu::known_libraries()) {
@@ -42,11 +44,12 @@ void print(const Context& ctx, const std::string& profile, const std::vector<std
   const bool cpu = device.is_cpu();
   if (cpu)
     fmt::print("{}  {}, {} cores, {}, L1d {} KiB, L2 {} KiB, last level {} KiB, memory {:.1f} GiB\n", device.id, device.model,
-               device.cpu().cores, device.isa(), device.cpu().l1d_bytes >> 10, device.cpu().l2_bytes >> 10, device.cpu().llc_bytes >> 10, memory);
+               device.cpu().cores, device.isa(), device.cpu().l1d_bytes >> 10, device.cpu().l2_bytes >> 10,
+               device.cpu().llc_bytes >> 10, memory);
   else
-    fmt::print("{}  {}, {} multiprocessors, {}, shared memory {} KiB, L2 {} KiB, memory {:.1f} GiB, up to {} MHz, {}\n", device.id,
-               device.model, device.cuda().num_sms, device.isa(), device.cuda().smem_per_block >> 10, device.cuda().l2_bytes >> 10,
-               memory, device.cuda().clock_mhz, device.cuda().driver);
+    fmt::print("{}  {}, {} multiprocessors, {}, shared memory {} KiB, L2 {} KiB, memory {:.1f} GiB, up to {} MHz, {}\n",
+               device.id, device.model, device.cuda().num_sms, device.isa(), device.cuda().smem_per_block >> 10,
+               device.cuda().l2_bytes >> 10, memory, device.cuda().clock_mhz, device.cuda().driver);
   fmt::print("     fingerprint {}\n     family {}\n     threads {}\n     profile {}\n", fingerprint(device), family(device),
              ctx.threads(),
              !profile.empty()            ? profile
@@ -60,7 +63,7 @@ void print(const Context& ctx, const std::string& profile, const std::vector<std
   for (const auto& [name, package] : cpu::known_libraries()) {
     const Library* library = find_library(device.libraries, name);
     fmt::print("     library {} {}\n", name,
-               library ? library->version : fmt::format("is missing: install Debian's {} to compare with it", package));
+               library ? library->version : fmt::format("is missing: install the Debian package {} to compare with it", package));
   }
 }
 
@@ -70,12 +73,12 @@ Result<Exit> run(const Options& options) {
   auto all = Json::array();
   for (const std::string& id : ids) {
     METALLIC_TRY(const auto ctx, context("", "", /*libraries=*/true, id));
-    // In place of the user's is what the environment says, if it does.
+    // METALLIC_PROFILE replaces the installed profile.
     const auto named = ctx->environment().profile;
     const auto path = named ? std::filesystem::path(*named) : profile_path(ctx->device(), "any", ctx->lookup()).value_or("");
     std::error_code ignored;
     const std::string profile = std::filesystem::exists(path, ignored) ? path.native() : "";
-    // Of several of the family the one with the nearest number of threads counts, operation by operation.
+    // Of several profiles of the family, the one with the nearest number of threads applies, for each operation.
     std::vector<std::string> built_in;
     for (const ProfileLevel& level : ctx->profiles())
       if (level.source == Source::device || level.source == Source::family) built_in.push_back(level.path);
@@ -92,7 +95,7 @@ Result<Exit> run(const Options& options) {
 
 void add_devices(CLI::App& app, Action& action) {
   add_command<Options>(
-      app, action, "devices", "the devices of this machine and their profiles",
+      app, action, "devices", "list the devices of this machine and their profiles",
       [](CLI::App& command, Options& options) { command.add_flag("--json", options.json, "print JSON"); }, run);
 }
 

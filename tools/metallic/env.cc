@@ -1,5 +1,7 @@
-// metallic env: every environment variable that is read, with its allowed values and what it is set to.
+// SPDX-License-Identifier: Apache-2.0
+// metallic env: the environment variables, their allowed values and their settings.
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include "tools/metallic/command.h"
 #include "tools/metallic/inputs.h"
@@ -26,7 +28,7 @@ Result<Exit> run(const Options& options) {
                  variable.values);
   }
   if (options.json) fmt::print("{}\n", json.dump(2, ' ', false, Json::error_handler_t::replace));
-  METALLIC_CHECK(context(""));  // the table first, then what is wrong in it
+  METALLIC_CHECK(context(""));  // reports invalid settings after the table
   return Exit::done;
 }
 
@@ -34,7 +36,7 @@ Result<Exit> run(const Options& options) {
 
 void add_env(CLI::App& app, Action& action) {
   add_command<Options>(
-      app, action, "env", "the environment variables, their allowed values and what they are set to",
+      app, action, "env", "list the environment variables, their allowed values and their settings",
       [](CLI::App& command, Options& options) { command.add_flag("--json", options.json, "print JSON"); }, run);
 }
 

@@ -1,11 +1,13 @@
-// metallic explain: which variant runs a problem, which rule of which profile said so, and why each other one does not.
+// SPDX-License-Identifier: Apache-2.0
+// metallic explain: the variant that runs a problem, the rule that chose it, and why the others were not chosen.
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
+#include "dispatch/decision_json.h"
+#include "ops/label.h"
+#include "ops/registry.h"
 #include "tools/metallic/command.h"
 #include "tools/metallic/inputs.h"
-#include "ops/label.h"
-#include "dispatch/decision_json.h"
-#include "ops/registry.h"
 
 namespace metallic::cli {
 namespace {
@@ -20,16 +22,16 @@ struct Options {
   bool json = false;
 };
 
-// Each part of a composed variant is explained like the whole, two columns further in.
+// Explains the parts of a composed variant in the same way, indented by two columns.
 void print(const Decision& decision, int indent) {
   const auto line = [indent](std::string_view text) { fmt::print("{:{}}{}\n", "", indent, text); };
   line(fmt::format("  runs    {}", to_string(*decision.variant, decision.tuning)));
   line(fmt::format("  because {}", decision.rule));
   line(fmt::format("  source  {}", name(decision.source)));
   line(fmt::format("  margin  {}",
-                   decision.margin ? fmt::format("{:.1f} % faster than the best other variant, measured", *decision.margin * 100)
+                   decision.margin ? fmt::format("{:.1f} % faster than the next best variant, measured", *decision.margin * 100)
                                    : "not measured"));
-  for (const Refusal& refused : decision.refused) line(fmt::format("  passed over  {}", refused.what));
+  for (const Refusal& refused : decision.refused) line(fmt::format("  skipped {}", refused.what));
   line("candidates");
   for (const Candidate& candidate : decision.candidates)
     line(fmt::format("  {:<28} {}", to_string(*candidate.variant, candidate.tuning),
@@ -45,7 +47,7 @@ void print(const Decision& decision, int indent) {
 Result<Exit> run(const Options& options) {
   METALLIC_TRY(const Problem problem, one_problem(options.words, options.dtype));
   METALLIC_TRY(const auto ctx, context(options.model, options.profile, calls_library(options.variant), options.device));
-  // A plan rather than a mere decision: only a composed variant's preparation asks for its parts.
+  // A plan, not only a decision: a composed variant decides its parts when it is prepared.
   METALLIC_TRY(const Plan plan, ctx->plan(problem, {.variant = options.variant, .numerics = std::nullopt}));
   const Decision& decision = plan.decision;
   if (options.json) {
@@ -63,18 +65,19 @@ Result<Exit> run(const Options& options) {
 
 void add_explain(CLI::App& app, Action& action) {
   add_command<Options>(
-      app, action, "explain", "which variant runs a problem, and why",
+      app, action, "explain", "show which variant runs a problem, and why",
       [](CLI::App& command, Options& options) {
         command.add_option("problem", options.words, "[op] label, e.g. softmax rows64_seqk256")
             ->required()
             ->expected(1, 2)
             ->type_name("LABEL");
         command.add_option("--dtype", options.dtype, "element type: f32, f16 or bf16")->type_name("DTYPE")->capture_default_str();
-        command.add_option("--variant", options.variant, "force a variant (see metallic list); the environment comes first")
+        command
+            .add_option("--variant", options.variant,
+                        "force a variant (see metallic list), unless the environment forces another")
             ->type_name("VARIANT");
-        command.add_option("--model", options.model, "use this model's profile")->type_name("MODEL");
-        command.add_option("--profile", options.profile, "a profile of the caller's, preferred to the installed one")
-            ->type_name("FILE");
+        command.add_option("--model", options.model, "use the profile of this model")->type_name("MODEL");
+        command.add_option("--profile", options.profile, "prefer this profile to the installed one")->type_name("FILE");
         add_device_option(command, options.device);
         command.add_flag("--json", options.json, "print JSON");
       },

@@ -1,10 +1,14 @@
-// Why a variant runs: what explain says of the environment, options, profiles and libraries, and what the log does.
+// SPDX-License-Identifier: Apache-2.0
+// metallic explain: environment, options, profiles and libraries; and decisions in the log.
+#include <nlohmann/json.hpp>
 #include <set>
 
 #include "device/peers/cpu_libraries.h"
-#include "testing/program.h"
 #include "dispatch/context.h"
+#include "ops/matmul/shape.h"
 #include "ops/registry.h"
+#include "ops/softmax/shape.h"
+#include "testing/program.h"
 
 namespace metallic::cli {
 namespace {
@@ -45,7 +49,7 @@ TEST_F(Program, TheEnvironmentOverridesAndIsNamed) {
   EXPECT_EQ(explain({{"METALLIC_NUM_THREADS", "1"}})["threads"], 1);
 }
 
-TEST_F(Program, AnUnusableProfileIsPassedOverWithOneWarning) {
+TEST_F(Program, AnUnusableProfileIsSkippedWithOneWarning) {
   write("garbage.json", "\x1b[31m\xff{");
   write("no_schema.json", R"({"schema": "one\n"})");
   write("old\x1b[31m\n.json", R"({"schema": 99})");
@@ -53,7 +57,7 @@ TEST_F(Program, AnUnusableProfileIsPassedOverWithOneWarning) {
                                                       {"old\x1b[31m\n.json", "schema is"}, {"missing.json", "cannot read"},
                                                       {"/dev/null", "not a regular file"}, {".", "not a regular file"}};
   for (const auto& [name, fragment] : kBad) {
-    const Ended ended = run({"explain", "rows64_seqk256"}, {{"METALLIC_PROFILE", name}});
+    const ProgramResult ended = run({"explain", "rows64_seqk256"}, {{"METALLIC_PROFILE", name}});
     EXPECT_EQ(ended.code, 0) << said({name}, ended);
     EXPECT_TRUE(has(ended.out, "runs    cpu_")) << "by the next level's rules";
     EXPECT_TRUE(has(ended.err, fragment)) << said({name}, ended);
@@ -94,8 +98,9 @@ TEST_F(Program, PeersAreCandidatesOnRequest) {
     const std::string name = library["name"];
     const Library* found = find_library(libraries, name);
     EXPECT_EQ(library["version"], found ? Json(found->version) : Json(nullptr));
-    EXPECT_TRUE(has(text, found ? "library " + name + " " + found->version + "\n"
-                                : "library " + name + " is missing: install Debian's " + library["package"].get<std::string>()))
+    EXPECT_TRUE(
+        has(text, found ? "library " + name + " " + found->version + "\n"
+                        : "library " + name + " is missing: install the Debian package " + library["package"].get<std::string>()))
         << text;
   }
   const auto timed = [&](Words words) {
@@ -105,7 +110,7 @@ TEST_F(Program, PeersAreCandidatesOnRequest) {
     return names;
   };
   for (const std::string& name : timed({"bench", "--json"}))
-    EXPECT_TRUE(find_variant(Op::matmul, name) ? !calls_library(name) : true) << name;
+    EXPECT_TRUE(find_variant(kMatmul, name) ? !calls_library(name) : true) << name;
   const auto with_peers = timed({"bench", "--json", "--peers"});
   for (const Library& library : libraries) EXPECT_TRUE(with_peers.contains("cpu_" + library.name)) << library.name;
   if (libraries.empty()) GTEST_SKIP() << "no library on this machine";
@@ -123,7 +128,7 @@ TEST_F(Program, PeersAreCandidatesOnRequest) {
   EXPECT_EQ(json({"explain", "64x64x64", "--json", "--variant", use})["variant"], use);
   profile["device"]["libraries"][0]["version"] = "0.0.1";
   write("p.json", profile.dump());
-  const Ended stale = run({"explain", "64x64x64", "--profile", "p.json"}, {{"METALLIC_LOG_LEVEL", "warning"}});
+  const ProgramResult stale = run({"explain", "64x64x64", "--profile", "p.json"}, {{"METALLIC_LOG_LEVEL", "warning"}});
   EXPECT_EQ(stale.code, 0) << stale.err;
   EXPECT_TRUE(has(stale.err, "\"0.0.1\", this machine has \"" + libraries.front().version + "\": 1 rule is passed over\n"))
       << stale.err;

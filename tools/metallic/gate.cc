@@ -1,17 +1,19 @@
-// metallic gate: is head slower than base? Two builds timed in turn, or two files of samples; pass, fail or inconclusive.
+// SPDX-License-Identifier: Apache-2.0
+// metallic gate: decides whether head is slower than base, from two builds timed in turn or from two files of samples.
 #include <fmt/format.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cmath>
+#include <nlohmann/json.hpp>
 
+#include "base/file.h"
 #include "tools/metallic/command.h"
 #include "tools/metallic/gate_builds.h"
 #include "tools/metallic/gate_output.h"
 #include "tools/metallic/inputs.h"
 #include "tools/metallic/pipeline.h"
 #include "tools/metallic/progress.h"
-#include "base/file.h"
 #include "tuner/regression/power.h"
 
 extern "C" const char metallic_gate_benchmarks[], metallic_gate_benchmarks_end[];
@@ -20,7 +22,7 @@ namespace metallic::cli {
 namespace {
 
 constexpr size_t kMostSampleBytes = size_t{1} << 30;
-constexpr double kSlowdown = 0.05;  // what a calibration injects
+constexpr double kSlowdown = 0.05;  // that a calibration injects
 constexpr int kVirtualGates = 1000;
 
 struct Options {
@@ -45,7 +47,7 @@ Result<std::vector<WeightedProblem>> benchmarks(const ProblemOptions& options) {
 Result<BuildPair> start(const Options& options) {
   METALLIC_TRY(const auto problem_list, benchmarks(options.problems));
   Progress progress("preparing");
-  progress.update(0, "inputs are made and results checked");
+  progress.update(0, "filling inputs and checking results");
   std::vector<Cache> caches;
   for (const Cache cache : {Cache::warm, Cache::cold})
     if (std::ranges::find(options.sampling.caches, name(cache)) != options.sampling.caches.end()) caches.push_back(cache);
@@ -97,18 +99,18 @@ Result<GateResult> gate_files(const Options& options) {
                     .notes = std::move(pairing.notes)};
   if (result.benchmarks.empty()) result.notes.push_back("the files have no benchmark in common: nothing is decided");
   result.notes.push_back(
-      "recorded samples, blocks paired by their order: what changed on the machine between the two recordings counts as the "
-      "kernels' difference, so this is weaker evidence than two builds timed in turn");
+      "recorded samples are paired by block order: changes of the machine between the recordings look like changes of the "
+      "kernels, so this is weaker evidence than two builds timed in turn");
   return result;
 }
 
 Result<Exit> gate(const Options& options) {
   for (const std::string& path : {options.base, options.head})
     if (std::error_code ignored; !std::filesystem::exists(path, ignored))
-      return fail(Code::not_found, "{}: No such file or directory: give two programs or two files of samples", path);
+      return fail(Code::not_found, "{}: No such file or directory: use two programs or two files of samples", path);
   const bool programs = is_program(options.base) && is_program(options.head);
   if (!programs && (is_program(options.base) || is_program(options.head)))
-    return fail(Code::invalid_argument, "--base {} and --head {}: give two programs or two files of samples, not one of each",
+    return fail(Code::invalid_argument, "--base {} and --head {}: use two programs or two files of samples, not one of each",
                 in_quotes(options.base), in_quotes(options.head));
   METALLIC_TRY(GateResult result, programs ? gate_builds(options) : gate_files(options));
   result.base = options.base, result.head = options.head, result.tau = options.tau_percent / 100;
@@ -126,12 +128,12 @@ Result<Exit> gate(const Options& options) {
   return Exit::inconclusive;
 }
 
-Json share_json(const tune::Share& share) {
+Json share_json(const tune::Proportion& share) {
   return {{"count", share.count}, {"of", share.of}, {"low", share.low}, {"high", share.high}};
 }
 
 void print(const tune::Calibration& c, const BuildPair& builds, double tau_percent) {
-  const auto line = [](const char* what, const tune::Share& s) {
+  const auto line = [](const char* what, const tune::Proportion& s) {
     fmt::print("{:<34} {:>5} of {}   {:.2f} %   [{:.2f}, {:.2f}] at 95 %\n", what, s.count, s.of, 100.0 * s.count / s.of,
                s.low * 100, s.high * 100);
   };
@@ -140,15 +142,15 @@ void print(const tune::Calibration& c, const BuildPair& builds, double tau_perce
     fmt::print("{:<72} {:>9.3f} {:>6.1f} % {:>8.2f} {:>13.0f}\n", to_string(builds.benchmarks[b]),
                std::exp(c.benchmarks[b].estimate), c.benchmarks[b].sigma * 100, c.benchmarks[b].autocorrelation,
                c.benchmarks[b].blocks_needed);
-  line("false alarms, equal builds", c.alarms);
-  line("passes, equal builds", c.passes);
-  line(fmt::format("found, one slower by {:g} %", c.slowdown * 100).c_str(), c.found);
-  fmt::print("tau {:g} %; gates are resampled from the blocks of this one run, process by process\n", tau_percent);
+  line("equal builds: false alarms", c.alarms);
+  line("equal builds: passes", c.passes);
+  line(fmt::format("one benchmark {:g} % slower: found", c.slowdown * 100).c_str(), c.found);
+  fmt::print("tau {:g} %; the gates are resampled from the blocks of this run, by pairs of processes\n", tau_percent);
 }
 
 Result<Exit> calibrate(const Options& options) {
   if (!is_program(options.base) || (options.head != options.base && !is_program(options.head)))
-    return fail(Code::invalid_argument, "--calibrate --base {}: it takes a program, which is timed against itself",
+    return fail(Code::invalid_argument, "--calibrate --base {}: it takes a program, which it times against itself",
                 in_quotes(options.base));
   METALLIC_TRY(BuildPair builds, start(options));
   std::vector<std::vector<double>> blocks(builds.benchmarks.size());
@@ -159,7 +161,7 @@ Result<Exit> calibrate(const Options& options) {
         [&](size_t b, double difference) { blocks[b].push_back(difference); }));
   }
   const tune::Calibration calibration =
-      tune::calibrate(blocks, kRoundsOfAProcess, options.tau_percent / 100, kSlowdown, kVirtualGates, options.sampling.seed);
+      tune::calibrate(blocks, kRoundsPerWorker, options.tau_percent / 100, kSlowdown, kVirtualGates, options.sampling.seed);
   if (!options.json) {
     print(calibration, builds, options.tau_percent);
     return Exit::done;
@@ -198,24 +200,24 @@ Result<Exit> run(Options options) {
 
 void add_gate(CLI::App& app, Action& action) {
   add_command<Options>(
-      app, action, "gate", "is one build slower than another: pass, fail or inconclusive",
+      app, action, "gate", "decide whether one build is slower than another",
       [](CLI::App& command, Options& options) {
-        command.add_option("--base", options.base, "the build to compare with: its program metallic, or its samples.csv")
+        command.add_option("--base", options.base, "build to compare with: its program metallic, or a samples.csv")
             ->required()
             ->type_name("FILE");
-        command.add_option("--head", options.head, "the build in question: its program, or its samples")->type_name("FILE");
+        command.add_option("--head", options.head, "build to check: its program metallic, or a samples.csv")->type_name("FILE");
         add_shape_options(command, options.problems);
         add_budget_option(command, options.sampling);
         add_seed_option(command, options.sampling);
         add_cache_option(command, options.sampling);
-        command.add_option("--tau", options.tau_percent, "the least slowdown that counts, in percent")
+        command.add_option("--tau", options.tau_percent, "smallest slowdown that counts, in percent")
             ->check(CLI::Range(0.1, 100.0))
             ->capture_default_str()
             ->type_name("PERCENT");
-        command.add_option("--markdown", options.markdown, "write the result here as Markdown")->type_name("FILE");
-        command.add_option("--junit", options.junit, "write the result here as JUnit's XML")->type_name("FILE");
+        command.add_option("--markdown", options.markdown, "write the result to this file as Markdown")->type_name("FILE");
+        command.add_option("--junit", options.junit, "write the result to this file as JUnit XML")->type_name("FILE");
         command.add_flag("--calibrate", options.calibrate,
-                         "time base against itself: this machine's false alarms, and its power at a slowdown of 5 %");
+                         "time base against itself, to estimate false alarms and the power to find a slowdown of 5 %");
         command.add_flag("--json", options.json, "print JSON");
       },
       run);

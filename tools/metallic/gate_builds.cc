@@ -1,9 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
+// Starts bench workers, agrees with them on kernels, and times them block by block.
 #include "tools/metallic/gate_builds.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <cmath>
+#include <nlohmann/json.hpp>
 #include <numeric>
 #include <random>
 
@@ -15,17 +18,17 @@
 namespace metallic::cli {
 namespace {
 
-// Long against the clock and a thread's waking, short against the slow phases of a machine, which both arms of a block must
-// share.
-constexpr double kArmSeconds = 2e-3;
-constexpr double kOpenSeconds = 600;  // filling operands and checking every result
+// Long compared with the clock and the waking of threads; short compared with slow phases of a machine, which both samples of a
+// block should share.
+constexpr double kSampleSeconds = 2e-3;
+constexpr double kOpenTimeoutSeconds = 600;  // to fill operands and check all results
 
 Json request(const char* ask, const tune::GateBenchmark& b) {
   return {{"ask", ask}, {"label", b.label}, {"dtype", b.dtype}, {"variant", b.variant}, {"tuning", b.tuning}, {"cache", b.cache}};
 }
 
-// The kernel that a build would run, or that of `benchmark` if it has it.
-Result<std::pair<std::string, std::string>> choice(ArmsProcess& build, const tune::GateBenchmark& benchmark) {
+// The kernel of `benchmark` if it names one and the build has it, else the kernel that the build chooses.
+Result<std::pair<std::string, std::string>> choice(BenchClient& build, const tune::GateBenchmark& benchmark) {
   Json asked = request("choose", benchmark);
   if (benchmark.variant.empty()) asked.erase("variant");
   METALLIC_TRY(const Json answer, build.ask(asked));
@@ -35,36 +38,36 @@ Result<std::pair<std::string, std::string>> choice(ArmsProcess& build, const tun
   return std::pair(variant, tuning);
 }
 
-Status open(ArmsProcess& build, std::span<const tune::GateBenchmark> benchmarks, uint64_t seed) {
-  auto arms = Json::array();
-  for (const tune::GateBenchmark& benchmark : benchmarks) arms.push_back(request("open", benchmark));
+Status open(BenchClient& build, std::span<const tune::GateBenchmark> benchmarks, uint64_t seed) {
+  auto kernels = Json::array();
+  for (const tune::GateBenchmark& benchmark : benchmarks) kernels.push_back(request("open", benchmark));
   METALLIC_TRY(const Json answer,
-               build.ask({{"ask", "open"}, {"seed", seed}, {"memory", kArmsMemory}, {"arms", arms}}, kOpenSeconds));
+               build.ask({{"ask", "open"}, {"seed", seed}, {"memory", kSharedMemoryFd}, {"arms", kernels}}, kOpenTimeoutSeconds));
   const auto count = static_cast<int64_t>(benchmarks.size());
   METALLIC_CHECK(JsonObject(answer, in_quotes(build.program()) + ":").integer("arms", count, count));
   return {};
 }
 
-// Nanoseconds of a call. Both builds move on through the same memory: what one has just read is warm for the other.
-Result<double> time(ArmsProcess& build, size_t arm, int64_t& place) {
-  METALLIC_TRY(const Json answer, build.ask({{"ask", "time"}, {"arm", arm}, {"seconds", kArmSeconds}, {"place", place}}));
+// Nanoseconds of a call. Both builds move through the same memory in turn: what one has just read is warm for the other.
+Result<double> time(BenchClient& build, size_t kernel, int64_t& place) {
+  METALLIC_TRY(const Json answer, build.ask({{"ask", "time"}, {"arm", kernel}, {"seconds", kSampleSeconds}, {"place", place}}));
   const JsonObject object(answer, in_quotes(build.program()) + ":");
   METALLIC_TRY(const double time_ns, object.number("time_ns"));
   METALLIC_TRY(place, object.integer("place", 0, INT64_MAX));
   if (!(time_ns > 0))
-    return fail(Code::invalid_argument, "{} answers a time of {} ns: it must be above 0", in_quotes(build.program()), time_ns);
+    return fail(Code::invalid_argument, "{} answered a time of {} ns: it must be above 0", in_quotes(build.program()), time_ns);
   return time_ns;
 }
 
-Result<std::unique_ptr<ArmsProcess>> started(const std::string& program, const SharedMemory& memory) {
-  METALLIC_TRY(auto process, ArmsProcess::start(program, memory));
-  return std::make_unique<ArmsProcess>(std::move(process));
+Result<std::unique_ptr<BenchClient>> started(const std::string& program, const SharedMemory& memory) {
+  METALLIC_TRY(auto process, BenchClient::start(program, memory));
+  return std::make_unique<BenchClient>(std::move(process));
 }
 
 }  // namespace
 
-Status BuildPair::open(uint64_t drawn) {
-  if (drawn >> 63 != 0) {
+Status BuildPair::open(uint64_t random) {
+  if (random >> 63 != 0) {
     METALLIC_CHECK(cli::open(*base, benchmarks, seed));
     return cli::open(*head, of_head, seed);
   }
@@ -72,13 +75,13 @@ Status BuildPair::open(uint64_t drawn) {
   return cli::open(*base, benchmarks, seed);
 }
 
-Status BuildPair::restart(uint64_t drawn) {
+Status BuildPair::restart(uint64_t random) {
   const std::string base_program = base->program(), head_program = head->program();
-  base.reset();  // first, since there may be no memory for four
+  base.reset();  // before starting new ones: memory may not suffice for four
   head.reset();
   METALLIC_TRY(base, started(base_program, memory));
   METALLIC_TRY(head, started(head_program, memory));
-  return open(drawn);
+  return open(random);
 }
 
 Result<BuildPair> start_builds(const std::string& base, const std::string& head, std::span<const WeightedProblem> problems,
@@ -87,14 +90,13 @@ Result<BuildPair> start_builds(const std::string& base, const std::string& head,
   METALLIC_TRY(auto base_process, started(base, memory));
   METALLIC_TRY(auto head_process, started(head, memory));
   BuildPair builds{.memory = std::move(memory), .base = std::move(base_process), .head = std::move(head_process), .seed = seed};
-  const ArmsProcess &b = *builds.base, &h = *builds.head;
+  const BenchClient &b = *builds.base, &h = *builds.head;
   if (b.device() != h.device() || b.threads() != h.threads())
-    return fail(Code::invalid_argument,
-                "base runs {} threads on {}, head {} on {}: times of two devices say nothing about two builds", b.threads(),
-                in_quotes(b.device()), h.threads(), in_quotes(h.device()));
+    return fail(Code::invalid_argument, "base runs {} threads on {}, head {} on {}: times of two devices cannot be compared",
+                b.threads(), in_quotes(b.device()), h.threads(), in_quotes(h.device()));
   for (const WeightedProblem& weighted : problems) {
     const Problem& problem = weighted.problem;
-    const std::vector<Cache> usual = SamplerOptions().caches[static_cast<size_t>(problem.op())];
+    const std::vector<Cache> usual = usual_caches(problem.op());
     for (const Cache cache : caches.empty() ? std::span<const Cache>(usual) : caches) {
       tune::GateBenchmark benchmark{.label = label(problem),
                                     .dtype = std::string(name(problem.dtype)),
@@ -106,7 +108,7 @@ Result<BuildPair> start_builds(const std::string& base, const std::string& head,
       METALLIC_TRY(std::tie(there.variant, there.tuning), choice(*builds.head, benchmark));
       if (there != benchmark)
         builds.notes.push_back(
-            fmt::format("head cannot run {}: its own choice, {}, is timed", to_string(benchmark), to_string(there)));
+            fmt::format("head cannot run {}: it is timed with its own choice, {}", to_string(benchmark), to_string(there)));
       builds.benchmarks.push_back(std::move(benchmark));
       builds.of_head.push_back(std::move(there));
     }
@@ -127,11 +129,11 @@ Status time_blocks(BuildPair& builds, const BlockOptions& options, const std::fu
     const double a_round = round == 0 ? 0 : so_far / static_cast<double>(round);
     if (round >= options.least_rounds && so_far + a_round > options.budget_s) break;
     std::ranges::shuffle(order, random);
-    // Settled before the round: a look inside it must not leave some benchmarks a block ahead.
+    // Decided before the round, so that all wanted benchmarks get the same number of blocks.
     std::vector<size_t> wanted;
     std::ranges::copy_if(order, std::back_inserter(wanted), wants);
     if (wanted.empty()) break;
-    if (round > 0 && round % kRoundsOfAProcess == 0) METALLIC_CHECK(builds.restart(random()));
+    if (round > 0 && round % kRoundsPerWorker == 0) METALLIC_CHECK(builds.restart(random()));
     for (const size_t benchmark : wanted) {
       options.progress(
           std::clamp(std::max(so_far / options.budget_s, static_cast<double>(round) / static_cast<double>(options.most_rounds)),

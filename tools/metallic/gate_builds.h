@@ -1,4 +1,5 @@
-// Two builds against each other: each in a process of its own, timed in random order, block after block.
+// SPDX-License-Identifier: Apache-2.0
+// Two builds as bench workers, timed in turn in random order.
 #pragma once
 
 #include <functional>
@@ -9,45 +10,45 @@
 
 #include "tuner/bench/bench_client.h"
 #include "tuner/bench/operands.h"
-#include "tuner/workloads/weighted_problems.h"
 #include "tuner/regression/recorded_samples.h"
+#include "tuner/workloads/weighted_problems.h"
 
 namespace metallic::cli {
 
-/// So many rounds of blocks a process times before another takes its place.
-inline constexpr size_t kRoundsOfAProcess = 15;
+/// Rounds of blocks after which both workers are replaced.
+inline constexpr size_t kRoundsPerWorker = 15;
 
 struct BuildPair {
-  SharedMemory memory;  ///< of the operands of both
-  std::unique_ptr<ArmsProcess> base, head;
-  std::vector<tune::GateBenchmark> benchmarks;  ///< with the kernel of base
-  std::vector<tune::GateBenchmark> of_head;     ///< with head's, which seldom differs
-  std::vector<std::string> notes;               ///< where it does, a line each
+  SharedMemory memory;  ///< the operands of both
+  std::unique_ptr<BenchClient> base, head;
+  std::vector<tune::GateBenchmark> benchmarks;  ///< with the kernels of base
+  std::vector<tune::GateBenchmark> of_head;     ///< with the kernels of head, usually the same
+  std::vector<std::string> notes;               ///< one line for each kernel that differs
   uint64_t seed = 0;                            ///< of the inputs
 
-  /// Makes both ready to time, in the order that a random number draws: who comes first may have another memory.
-  Status open(uint64_t drawn);
-  /// Ends both processes and starts new ones, ready to time.
-  Status restart(uint64_t drawn);
+  /// Prepares both for timing. A random number decides which goes first, since the order may affect their memory.
+  Status open(uint64_t random);
+  /// Replaces both workers by new ones and prepares them.
+  Status restart(uint64_t random);
 };
 
-/// Starts both and prepares them for each problem in each of `caches` (by operation as the sampler, where empty): the kernel is
-/// what base chooses, in head too, so that a changed rule is not taken for a slower kernel; head's own choice where it lacks that
-/// one. Inputs are random, equal on both sides by `seed`.
+/// Starts both workers and prepares them for each problem in each of `caches` (empty: as the sampler). Both run the kernel that
+/// base chooses, so that a changed rule does not look like a slower kernel; if head lacks it, head runs its own choice. Inputs
+/// are random and equal on both sides, by `seed`.
 Result<BuildPair> start_builds(const std::string& base, const std::string& head, std::span<const WeightedProblem> problems,
                                std::span<const Cache> caches, uint64_t seed);
 
 struct BlockOptions {
-  double budget_s = 60;  ///< no round begins that would not fit, but for the least number of rounds
+  double budget_s = 60;  ///< after the minimum of rounds, no round starts that would exceed it
   size_t least_rounds = 15;
   size_t most_rounds = 480;
   uint64_t seed = 1;
   std::function<void(double share, const std::string& what)> progress;
 };
 
-/// Times rounds of blocks: a round visits every benchmark that `wants` more in random order, a block times base and head once
-/// each, in random order, and `add` gets ln(t_head / t_base). Every kRoundsOfAProcess rounds both processes are replaced: where a
-/// process' code and stacks lie makes it slower or faster for as long as it lives.
+/// Times rounds of blocks. A round visits each benchmark that `wants` more, in random order. A block times base and head once
+/// each, in random order, and passes ln(t_head / t_base) to `add`. Every kRoundsPerWorker rounds both workers are replaced: the
+/// addresses of code and stacks make a process slower or faster for its whole life.
 Status time_blocks(BuildPair& builds, const BlockOptions& options, const std::function<bool(size_t benchmark)>& wants,
                    const std::function<void(size_t benchmark, double difference)>& add);
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+// Writes the table, Markdown, JSON and JUnit XML.
 #include "tools/metallic/gate_output.h"
 
 #include <fmt/format.h>
@@ -5,12 +7,13 @@
 #include <boost/property_tree/ptree.hpp>
 #include <boost/property_tree/xml_parser.hpp>
 #include <cmath>
+#include <nlohmann/json.hpp>
 #include <sstream>
 
 namespace metallic::cli {
 namespace {
 
-// head / base, and its 99 % interval.
+// The ratio head / base, and its 99 % interval.
 std::string ratio(const tune::Assessment& a) { return a.blocks == 0 ? "–" : fmt::format("{:.3f}", std::exp(a.estimate)); }
 std::string interval(const tune::Assessment& a) {
   if (a.blocks == 0) return "–";
@@ -23,12 +26,12 @@ std::string interval(const tune::Assessment& a) {
 std::string headline(const GateResult& r) {
   size_t counts[3] = {};
   for (const tune::Assessment& a : r.assessments) ++counts[static_cast<size_t>(a.finding)];
-  return fmt::format("{}: of {} benchmarks {} slower by more than {:g} %, {} not, {} undecided", name(r.verdict),
+  return fmt::format("{}: of {} benchmarks {} slower by more than {:g} %, {} not slower, {} undecided", name(r.verdict),
                      r.assessments.size(), counts[static_cast<size_t>(tune::Finding::slower)], r.tau * 100,
                      counts[static_cast<size_t>(tune::Finding::ok)], counts[static_cast<size_t>(tune::Finding::undecided)]);
 }
 
-// A vertical bar would begin a cell.
+// Escapes vertical bars, which would start a new cell.
 std::string in_cell(std::string text) {
   for (size_t at = 0; (at = text.find('|', at)) != std::string::npos; at += 2) text.insert(at, "\\");
   return text;
@@ -40,7 +43,6 @@ std::string table(const GateResult& r) {
   std::string text = fmt::format("{:<72} {:>9} {:>13} {:>7}  {}\n", "benchmark", "head/base", "99 %", "blocks", "verdict");
   for (size_t b = 0; b < r.benchmarks.size(); ++b) {
     const tune::Assessment& a = r.assessments[b];
-    // The width that fmt pads to counts characters; "–" is one.
     text += fmt::format("{:<72} {:>9} {:>13} {:>7}  {}: {}\n", to_string(r.benchmarks[b]), ratio(a), interval(a), a.blocks,
                         name(a.finding), a.reason);
   }

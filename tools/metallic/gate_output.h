@@ -1,4 +1,5 @@
-// A gate's result for people and for programs: a table, Markdown, JSON and JUnit's XML.
+// SPDX-License-Identifier: Apache-2.0
+// Formats of the result of a gate: table, Markdown, JSON and JUnit XML.
 #pragma once
 
 #include <string>
@@ -12,18 +13,18 @@ namespace metallic::cli {
 
 struct GateResult {
   std::string base, head;              ///< paths
-  std::string base_build, head_build;  ///< as they name themselves
+  std::string base_build, head_build;  ///< their --version
   double tau = 0;
   std::vector<tune::GateBenchmark> benchmarks;
-  std::vector<tune::Assessment> assessments;  ///< of each
+  std::vector<tune::Assessment> assessments;  ///< by benchmark
   tune::GateVerdict verdict = tune::GateVerdict::inconclusive;
-  std::vector<std::string> notes;  ///< what a reader must know to weigh the verdict, a line each
+  std::vector<std::string> notes;  ///< caveats for the reader, one line each
 };
 
 std::string table(const GateResult& result);
 std::string markdown(const GateResult& result);
 Json json(const GateResult& result);
-/// A test case for each benchmark: slower is a failure, undecided is skipped.
+/// One test case for each benchmark: slower is a failure, undecided is skipped.
 std::string junit(const GateResult& result);
 
 }  // namespace metallic::cli

@@ -1,10 +1,13 @@
-// The gate as its users run it: real processes, recorded files, and everything that may be wrong with either.
+// SPDX-License-Identifier: Apache-2.0
+// metallic gate: real workers, recorded files, and errors in both.
 #include <boost/property_tree/ptree.hpp>
 #include <boost/property_tree/xml_parser.hpp>
 #include <cmath>
+#include <nlohmann/json.hpp>
 #include <random>
 #include <sstream>
 
+#include "ops/registry.h"
 #include "testing/program.h"
 #include "tuner/bench/bench_worker.h"
 #include "tuner/workloads/weighted_problems.h"
@@ -43,14 +46,14 @@ TEST_F(GateProgram, TwoProcessesOfOneBuildRaiseNoAlarm) {
   const Words words = {"gate",       "--base",         METALLIC_PROGRAM, "--head",   METALLIC_PROGRAM,
                        "--shapes",   "rows64_seqk512", "1x256x512_tb",   "--budget", "2s",
                        "--markdown", "g.md",           "--junit",        "g.xml",    "--json"};
-  const Ended ended = run(words, kOneThread);
+  const ProgramResult ended = run(words, kOneThread);
   ASSERT_TRUE(ended.code == 0 || ended.code == 3) << said(words, ended);
   const auto json = parse_json(ended.out, "gate", 1 << 20);
   ASSERT_TRUE(json) << said(words, ended);
   EXPECT_EQ((*json)["verdict"], ended.code == 0 ? "pass" : "inconclusive");
   ASSERT_EQ((*json)["benchmarks"].size(), 3u) << "softmax warm and cold, the weights of a matmul cold";
   for (const Json& benchmark : (*json)["benchmarks"]) {
-    EXPECT_GE(benchmark["blocks"], 15) << "the least, whatever the budget";
+    EXPECT_GE(benchmark["blocks"], 15) << "the minimum, whatever the budget";
     EXPECT_LE(benchmark["blocks"], 480);
     EXPECT_GT(benchmark["ratio"], 0.0);
     EXPECT_EQ(benchmark["threads"], 1);
@@ -74,12 +77,12 @@ TEST_F(GateProgram, TwoProcessesOfOneBuildRaiseNoAlarm) {
     }
 }
 
-TEST_F(GateProgram, ASlowedKernelFailsByName) {
+TEST_F(GateProgram, AFaultInjectedKernelFailsByName) {
   const Words words = {"gate",
                        "--base",
                        METALLIC_PROGRAM,
                        "--head",
-                       METALLIC_SLOWED_PROGRAM,
+                       METALLIC_FAULT_INJECTED_PROGRAM,
                        "--shapes",
                        "rows64_seqk512",
                        "rows8_seqk4096",
@@ -92,7 +95,7 @@ TEST_F(GateProgram, ASlowedKernelFailsByName) {
   Variables variables = kOneThread;
   variables["METALLIC_TEST_SLOWED"] = "rows64_seqk512";
   variables["METALLIC_TEST_REPEATS"] = "1";
-  const Ended ended = run(words, variables);
+  const ProgramResult ended = run(words, variables);
   ASSERT_EQ(ended.code, 1) << said(words, ended);
   EXPECT_TRUE(has(ended.out, "fail: of 2 benchmarks 1 slower")) << ended.out;
   boost::property_tree::ptree document;
@@ -101,7 +104,7 @@ TEST_F(GateProgram, ASlowedKernelFailsByName) {
   for (const auto& [kind, test] : document.get_child("testsuite"))
     if (kind == "testcase") {
       EXPECT_EQ(test.count("failure") == 1, has(test.get<std::string>("<xmlattr>.name"), "rows64_seqk512"))
-          << "the failure is the slowed one";
+          << "the slowed kernel fails";
     }
 }
 
@@ -114,7 +117,7 @@ TEST_F(GateProgram, TheDefaultListHasEachOperation) {
     EXPECT_TRUE(weighted.typed) << "a line names its type";
     ++by_op[weighted.problem.op()];
   }
-  EXPECT_EQ(by_op.size(), kOps.size());
+  EXPECT_EQ(by_op.size(), operations().size());
 }
 
 TEST_F(GateProgram, CalibratesOnEqualBuilds) {
@@ -137,7 +140,7 @@ TEST_F(GateProgram, ComparesRecordings) {
   const std::string passed = good({"gate", "--base", "base.csv", "--head", "same.csv"});
   EXPECT_TRUE(has(passed, "pass: of 2 benchmarks")) << passed;
   EXPECT_TRUE(has(passed, "weaker evidence")) << passed;
-  const Ended slow = run({"gate", "--base", "base.csv", "--head", "slow.csv"});
+  const ProgramResult slow = run({"gate", "--base", "base.csv", "--head", "slow.csv"});
   EXPECT_EQ(slow.code, 1) << slow.out;
   EXPECT_TRUE(has(slow.out, "fail: of 2 benchmarks 1 slower")) << slow.out;
   good({"gate", "--base", "slow.csv", "--head", "base.csv"});
@@ -153,7 +156,7 @@ TEST_F(GateProgram, RefusesToDecideOnLittle) {
     write("base.csv", base);
     write("head.csv", head);
     const Words words = {"gate", "--base", "base.csv", "--head", "head.csv"};
-    const Ended ended = run(words);
+    const ProgramResult ended = run(words);
     EXPECT_EQ(ended.code, 3) << said(words, ended);
     EXPECT_TRUE(has(ended.out, fragment)) << said(words, ended);
   };
@@ -164,7 +167,7 @@ TEST_F(GateProgram, RefusesToDecideOnLittle) {
   inconclusive(header, header, "no benchmark in common");
 }
 
-TEST_F(GateProgram, RefusesHostileRecordings) {
+TEST_F(GateProgram, RefusesMalformedRecordings) {
   write("base.csv", samples(20, 1));
   const std::string good_text = samples(20, 2), header = good_text.substr(0, good_text.find('\n') + 1);
   const auto bad = [&](const std::string& text, std::string_view fragment) {
@@ -202,21 +205,21 @@ TEST_F(GateProgram, RefusesProgramsThatMisbehave) {
     script("other", body);
     const Words words = {"gate",     "--base",       path("other"), "--head", METALLIC_PROGRAM,
                          "--shapes", "rows8_seqk64", "--budget",    "1s"};
-    const Ended ended = run(words, kOneThread);
+    const ProgramResult ended = run(words, kOneThread);
     EXPECT_EQ(ended.code, code) << said(words, ended);
     EXPECT_TRUE(has(ended.err, fragment)) << said(words, ended);
     EXPECT_EQ(ended.err.find('\n') + 1, ended.err.size()) << "not one line: " << said(words, ended);
   };
   ends("echo 'metallic: unknown subcommand \"arms\": see metallic --help' >&2; exit 2", 3, "too old to be gated");
-  ends("read ask; echo '{\"protocol\": 99}'; read more", 3, "version 99 of the gate's protocol");
-  ends("echo nonsense >&2; exit 7", 2, "ended with exit code 7: \"nonsense\"");
-  ends("kill -9 $$", 2, "was ended by signal 9");
-  ends("read ask; echo hello", 2, "answers \"hello\" where a JSON object is expected");
+  ends("read ask; echo '{\"protocol\": 99}'; read more", 3, "version 99 of the bench protocol");
+  ends("echo nonsense >&2; exit 7", 2, "exited with code 7: \"nonsense\"");
+  ends("kill -9 $$", 2, "was killed by signal 9");
+  ends("read ask; echo hello", 2, "answered \"hello\" instead of a JSON object");
   ends("read ask; echo '{\"error\": \"no\\u001b[31m\"}'", 2, "no");
-  ends("read ask; head -c 100000 /dev/zero | tr '\\0' x; sleep 9", 2, "without a line's end");
+  ends("read ask; head -c 100000 /dev/zero | tr '\\0' x; sleep 9", 2, "without a newline");
   const auto hello_of = [](const std::string& device) {
     return fmt::format("read ask; echo '{{\"protocol\": {}, \"build\": \"b\", \"device\": \"{}\", \"threads\": 1}}'",
-                       kArmsProtocol, device);
+                       kBenchProtocol, device);
   };
   const std::string hello = hello_of(fingerprint(cpu::device()));
   ends(hello + "; read ask; echo '{\"variant\": 5}'", 2, "variant");

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+// Reads the inputs of subcommands and reports what is wrong with them.
 #include "tools/metallic/inputs.h"
 
 #include <fmt/chrono.h>
@@ -7,10 +9,10 @@
 #include <set>
 
 #include "base/build.h"
-#include "ops/label.h"
-#include "dispatch/defaults.h"
-#include "dispatch/profile_store.h"
 #include "base/file.h"
+#include "dispatch/profile_store.h"
+#include "ops/label.h"
+#include "ops/operation.h"
 #include "ops/registry.h"
 
 namespace metallic::cli {
@@ -25,26 +27,7 @@ Result<DType> to_dtype(const std::string& text) {
 
 }  // namespace
 
-CLI::Option* add_shape_options(CLI::App& command, ProblemOptions& options) {
-  command.add_option("--dtype", options.dtypes, "element types, e.g. f32,bf16 [f32]")->delimiter(',')->type_name("DTYPE");
-  return command
-      .add_option("--shapes", options.shapes, "labels (ranges allowed: rows64_seqk64..8192), or files with one label a line")
-      ->type_name("LABEL");
-}
-
-void add_problem_options(CLI::App& command, ProblemOptions& options) {
-  command.add_option("--op", options.ops, "only these operations, e.g. softmax,matmul [softmax,matmul,sdpa]")
-      ->delimiter(',')
-      ->type_name("OP");
-  auto* model =
-      command
-          .add_option("--model", options.model,
-                      "the shapes of this model: a name (see metallic models), or the path of a config.json [llama-3.1-8b]")
-          ->type_name("MODEL");
-  add_shape_options(command, options)->excludes(model);
-}
-
-// Each problem in each type that was asked for; those of a list that names their type stay as they are.
+// Each problem in each given type; problems whose list names their type keep it.
 Result<std::vector<WeightedProblem>> with_dtypes(std::vector<WeightedProblem> problems, const std::vector<std::string>& wanted) {
   std::vector<DType> dtypes;
   for (const std::string& text : wanted) {
@@ -77,7 +60,7 @@ Result<std::vector<WeightedProblem>> problems(const ProblemOptions& options) {
     } else {
       const auto list = parse_labels(shape);
       if (!list && (shape.find('/') != std::string::npos || std::filesystem::exists(shape, ignored)))
-        return fail(Code::not_found, "--shapes {}: no file of labels, and no label", shape);
+        return fail(Code::not_found, "--shapes {}: neither a file of labels nor a label", shape);
       METALLIC_CHECK(list);
       for (const Problem& problem : *list) found.push_back({.problem = problem});
     }
@@ -91,7 +74,7 @@ Result<std::vector<WeightedProblem>> problems(const ProblemOptions& options) {
     }
     std::erase_if(found, [&](const WeightedProblem& weighted) { return !wanted.contains(weighted.problem.op()); });
     if (found.empty())
-      return fail(Code::invalid_argument, "--op {}: none of the shapes is of this operation", fmt::join(options.ops, ","));
+      return fail(Code::invalid_argument, "--op {}: none of the shapes is of these operations", fmt::join(options.ops, ","));
   }
   return found;
 }
@@ -108,12 +91,6 @@ Result<Problem> one_problem(const std::vector<std::string>& words, const std::st
   return problem;
 }
 
-CLI::Option* add_device_option(CLI::App& command, std::string& device) {
-  return command.add_option("--device", device, "which device (see metallic devices)")
-      ->type_name("DEVICE")
-      ->capture_default_str();
-}
-
 Result<std::unique_ptr<Context>> context(const std::string& model, const std::string& profile, bool libraries,
                                          const std::string& device) {
   ContextOptions options;
@@ -122,26 +99,26 @@ Result<std::unique_ptr<Context>> context(const std::string& model, const std::st
   options.profile = profile;
   options.libraries = libraries;
   options.patient = true;
-  // Asked for: a fault is an error here, not a warning.
+  // The user named this profile, so a fault is an error, not a warning.
   if (!profile.empty()) {
     METALLIC_TRY(const DeviceInfo info, find_device(device));
     METALLIC_CHECK(load_profile(profile, info));
   }
   METALLIC_TRY(auto made, Context::create(std::move(options)));
-  // A model of nobody's tuning has the rules of all; a name that nobody knows is misspelt.
+  // A model that was never tuned uses the rules of any model; an unknown name is misspelt.
   std::error_code ignored;
   if (const auto own = profile_path(made->device(), model_name(model), made->lookup());
       !model.empty() && !(own && std::filesystem::exists(*own, ignored)))
     METALLIC_CHECK(find_model(model));
   if (!profile.empty() && made->environment().profile == "none")
-    return fail(Code::invalid_argument, "METALLIC_PROFILE=none switches profiles off, --profile {} too: unset it",
+    return fail(Code::invalid_argument, "METALLIC_PROFILE=none disables profiles, --profile {} too: unset it",
                 in_quotes(profile));
   return made;
 }
 
-Result<Loaded> load_measurements(const std::filesystem::path& path, const DeviceInfo& here, int threads) {
+Result<LoadedMeasurements> load_measurements(const std::filesystem::path& path, const DeviceInfo& here, int threads) {
   METALLIC_TRY(const std::string text, read_file(path, kMostSampleBytes));
-  Loaded loaded;
+  LoadedMeasurements loaded;
   if (looks_like_samples(text)) {
     METALLIC_TRY(const auto rows, parse_samples(text, path.native()));
     METALLIC_TRY(loaded.measurements, tune::from_samples(rows, path.native(), threads));
@@ -149,7 +126,7 @@ Result<Loaded> load_measurements(const std::filesystem::path& path, const Device
     METALLIC_TRY(const auto rows, parse_results(text, path.native()));
     METALLIC_TRY(loaded.measurements, tune::from_results(rows, path.native(), threads));
   }
-  if (loaded.measurements.series.empty()) return fail(Code::invalid_argument, "{}: no timed variant in it", path.native());
+  if (loaded.measurements.series.empty()) return fail(Code::invalid_argument, "{}: it has no timed variant", path.native());
   const std::filesystem::path beside = path.parent_path() / kDevice;
   std::error_code ignored;
   if (std::filesystem::exists(beside, ignored)) {
@@ -165,18 +142,20 @@ Result<Loaded> load_measurements(const std::filesystem::path& path, const Device
 
 tune::AnalysisOptions analysis_options(const DeviceInfo& device) {
   tune::AnalysisOptions options;
-  options.default_choice = [device](const Problem& problem) -> tune::Choice {
+  options.default_choice = [device](const Problem& problem) -> tune::KernelConfig {
     const auto decision = select(problem, {device, Environment{}, CallOptions{}, {}});
     if (!decision) return {};
     return {std::string(decision->variant->name), to_string(decision->tuning)};
   };
   options.preference = [device](const Problem& problem, std::string_view variant) -> std::string {
     const Variant* found = find_variant(problem.op(), variant);
-    return found ? to_string(found->prefer(problem, device)) : "";
+    // Samples may come from another device than the one they are analysed for.
+    return found && found->backend() == device.backend ? to_string(found->prefer(problem, device)) : "";
   };
-  options.default_rules = [device](const RuleKey& key) { return default_rules(key, Thresholds(device, key.dtype), device); };
-  options.softmax_vec_block = Thresholds(device, DType::f32).softmax_vec_block;
-  options.smalln_max_n = [device](DType dtype) { return Thresholds(device, dtype).smalln_max_n; };
+  options.default_rules = [device](const RuleKey& key) { return key.op->default_rules(key, device, {}); };
+  options.default_threshold = [device](Op op, std::string_view threshold, DType dtype) {
+    return default_limit(op, threshold, device, dtype);
+  };
   return options;
 }
 

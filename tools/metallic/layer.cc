@@ -1,36 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+// Prepares the kernels of each setup, times passes through a layer, and prints them.
 #include "tools/metallic/layer.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <map>
+#include <nlohmann/json.hpp>
 #include <numeric>
 #include <random>
 
-#include "tools/metallic/inputs.h"
-#include "tools/metallic/progress.h"
 #include "ops/label.h"
-#include "tuner/verify/oracle.h"
+#include "ops/matmul/shape.h"
 #include "ops/registry.h"
+#include "ops/softmax/shape.h"
+#include "tools/metallic/inputs.h"
+#include "tools/metallic/pipeline.h"
+#include "tools/metallic/progress.h"
 #include "tuner/bench/buffer.h"
 #include "tuner/bench/idle.h"
 #include "tuner/bench/timer.h"
+#include "tuner/stats/quantile.h"
+#include "tuner/verify/oracle.h"
 #include "tuner/workloads/layer.h"
-#include "tuner/stats/statistics.h"
 
 namespace metallic::cli {
 namespace {
 
-// A way to choose kernels: the dispatcher's, with weights as they are or packed once, the guide's, one library for all that it
-// can.
-struct Way {
+// A source of kernels: the dispatcher, with plain or with packed weights; the fixed defaults; or one library for all that it can
+// run.
+struct Setup {
   std::string name;
   std::shared_ptr<Context> context;
   bool packed = false;
 
   Problem problem(const LayerStep& step) const {
     Problem made = step.problem;
-    if (auto* const matmul = std::get_if<MatmulShape>(&made.shape); matmul && packed) make_packed(*matmul);
+    if (packed && made.shape.holds<MatmulShape>()) make_packed(made.as<MatmulShape>());
     return made;
   }
 };
@@ -38,24 +44,23 @@ struct Way {
 struct TimedStep {
   LayerStep step;
   std::array<Buffer, 4> operands;
-  double floor_ns = 0;
-  std::vector<Plan> plans;                 // by way
-  std::vector<std::vector<double>> times;  // by way, ns
-  double median_ns(size_t way) const { return tune::median(times[way]); }
+  double roofline_ns = 0;
+  std::vector<Plan> plans;                 // by setup
+  std::vector<std::vector<double>> times;  // by setup, ns
+  double median_ns(size_t setup) const { return tune::median(times[setup]); }
 };
 
 struct Phase {
   std::string name;
-  double tokens;  // that one pass makes or reads
+  double tokens;  // in one pass
   std::vector<TimedStep> steps;
 };
 
-// A context that the variables given here choose in, and the process' for all else; quiet about what it passes over, since a
-// library is asked for things that it cannot do.
-Result<Way> forced(std::string name, std::map<std::string, std::string, std::less<>> variables, bool libraries,
-                   Executor& executor) {
+// A context with the given variables on top of the environment. It does not log: a library is also asked for what it cannot run.
+Result<Setup> forced(std::string name, std::map<std::string, std::string, std::less<>> variables, bool libraries,
+                     Executor& executor) {
   variables["METALLIC_PROFILE"] = "none";
-  variables["METALLIC_SDPA_VARIANT"] = "cpu_materialized";  // attention of softmax and matmul, as theirs is
+  variables["METALLIC_SDPA_VARIANT"] = "cpu_materialized";  // libraries have no attention: it is composed of matmul and softmax
   ContextOptions options{
       .executor = &executor,
       .libraries = libraries,
@@ -65,11 +70,11 @@ Result<Way> forced(std::string name, std::map<std::string, std::string, std::les
       },
       .log = [](std::string_view, std::string_view) {}};
   METALLIC_TRY(auto context, Context::create(std::move(options)));
-  return Way{std::move(name), std::move(context)};
+  return Setup{std::move(name), std::move(context)};
 }
 
-Result<std::vector<Way>> ways(const std::string& model, bool peers) {
-  std::vector<Way> found;
+Result<std::vector<Setup>> setups(const std::string& model, bool peers) {
+  std::vector<Setup> found;
   METALLIC_TRY(const std::shared_ptr<Context> own, context(model, "", peers));
   Executor& executor = own->executor();
   const std::vector<Library> libraries = own->device().libraries;
@@ -78,13 +83,13 @@ Result<std::vector<Way>> ways(const std::string& model, bool peers) {
   METALLIC_TRY(found.emplace_back(), forced("fixed defaults", {}, false, executor));
   for (const Library& library : libraries) {
     std::map<std::string, std::string, std::less<>> variables = {{"METALLIC_MATMUL_BACKEND", "cpu_" + library.name}};
-    if (find_variant(Op::softmax, "cpu_" + library.name)) variables["METALLIC_SOFTMAX_VARIANT"] = "cpu_" + library.name;
+    if (find_variant(kSoftmax, "cpu_" + library.name)) variables["METALLIC_SOFTMAX_VARIANT"] = "cpu_" + library.name;
     METALLIC_TRY(found.emplace_back(), forced(library.name, std::move(variables), true, executor));
   }
   return found;
 }
 
-Result<Phase> make_phase(std::string name, double tokens, std::vector<LayerStep> steps, const std::vector<Way>& all,
+Result<Phase> make_phase(std::string name, double tokens, std::vector<LayerStep> steps, const std::vector<Setup>& all,
                          const DeviceRecord& device, uint64_t seed) {
   Phase phase{std::move(name), tokens, {}};
   double total = 0;
@@ -92,38 +97,38 @@ Result<Phase> make_phase(std::string name, double tokens, std::vector<LayerStep>
     for (const int64_t bytes : operand_bytes(step.problem)) total += static_cast<double>(bytes);
   const auto memory = static_cast<double>(device.device.memory_bytes);
   if (memory > 0 && total > 0.8 * memory)
-    return fail(Code::out_of_memory, "a layer and the output weights need {:.1f} GiB and this machine has {:.1f} GiB",
+    return fail(Code::out_of_memory, "a layer and lm_head need {:.1f} GiB and this machine has {:.1f} GiB: use a smaller model",
                 total / (1 << 30), memory / (1 << 30));
   for (LayerStep& step : steps) {
     step.problem.threads = device.threads;
     TimedStep timed{.step = std::move(step), .operands = {}, .plans = {}, .times = std::vector<std::vector<double>>(all.size())};
-    timed.floor_ns = floor_ns(timed.step.problem, device).value_or(0);
-    // Random numbers are weights whatever their order.
+    timed.roofline_ns = roofline_ns(timed.step.problem, device).value_or(0);
+    // One size for all setups: random numbers are valid weights in any layout.
     std::array<int64_t, 4> bytes{};
-    for (const Way& way : all)
-      for (size_t i = 0; i < bytes.size(); ++i) bytes[i] = std::max(bytes[i], operand_bytes(way.problem(timed.step))[i]);
+    for (const Setup& setup : all)
+      for (size_t i = 0; i < bytes.size(); ++i) bytes[i] = std::max(bytes[i], operand_bytes(setup.problem(timed.step))[i]);
     for (size_t i = 0; i < bytes.size(); ++i) {
       timed.operands[i] = Buffer(static_cast<size_t>(bytes[i]));
       fill_random(timed.step.problem.dtype, timed.operands[i].data(),
                   timed.operands[i].bytes() / size_of(timed.step.problem.dtype), seed + i);
     }
-    for (const Way& way : all) {
-      METALLIC_TRY(timed.plans.emplace_back(), way.context->plan(way.problem(timed.step)));
+    for (const Setup& setup : all) {
+      METALLIC_TRY(timed.plans.emplace_back(), setup.context->plan(setup.problem(timed.step)));
     }
     phase.steps.push_back(std::move(timed));
   }
   return phase;
 }
 
-// Runs the layer once in one way, operation after operation, so that each finds the caches as the one before left them. Checks
-// results, or keeps times.
-Status pass(Phase& phase, const std::vector<Way>& all, size_t way, const Buffer& workspace, bool check, uint64_t seed) {
-  Executor& executor = all[way].context->executor();
-  // What libraries' threads do behind their own last call is not this way's.
+// Runs the layer once with one setup, one operation after the other, as an engine does, so that each finds the caches as its
+// predecessor left them. Checks the results, or stores the times.
+Status pass(Phase& phase, const std::vector<Setup>& all, size_t setup, const Buffer& workspace, bool check, uint64_t seed) {
+  Executor& executor = all[setup].context->executor();
+  // Threads that libraries keep spinning after their last call must not disturb this setup.
   executor.rest();
-  wait_until_quiet();
+  wait_until_idle();
   for (TimedStep& timed : phase.steps) {
-    const Plan& plan = timed.plans[way];
+    const Plan& plan = timed.plans[setup];
     const Args args{.in = {timed.operands[0].data(), timed.operands[1].data(), timed.operands[2].data()},
                     .out = timed.operands[kOut].data()};
     const auto begin = Clock::now();
@@ -133,7 +138,7 @@ Status pass(Phase& phase, const std::vector<Way>& all, size_t way, const Buffer&
     const auto who = [&] { return to_string(*plan.decision.variant, plan.decision.tuning); };
     if (code != Code::ok) return fail(code, "{} on {} failed: {}", who(), label(problem), metallic::name(code));
     if (!check) {
-      timed.times[way].push_back(seconds * 1e9);
+      timed.times[setup].push_back(seconds * 1e9);
       continue;
     }
     constexpr size_t kLooks = 16;
@@ -143,7 +148,7 @@ Status pass(Phase& phase, const std::vector<Way>& all, size_t way, const Buffer&
   return {};
 }
 
-Status time_phase(Phase& phase, const std::vector<Way>& all, double budget_s, uint64_t seed) {
+Status time_phase(Phase& phase, const std::vector<Setup>& all, double budget_s, uint64_t seed) {
   size_t most = 0;
   for (const TimedStep& timed : phase.steps)
     for (const Plan& plan : timed.plans) most = std::max(most, plan.kernel->workspace());
@@ -152,70 +157,73 @@ Status time_phase(Phase& phase, const std::vector<Way>& all, double budget_s, ui
   std::vector<size_t> order(all.size());
   std::iota(order.begin(), order.end(), size_t{0});
   Progress progress(phase.name);
-  for (const size_t way : order) METALLIC_CHECK(pass(phase, all, way, workspace, /*check=*/true, seed));
+  for (const size_t setup : order) METALLIC_CHECK(pass(phase, all, setup, workspace, /*check=*/true, seed));
   constexpr size_t kLeastRounds = 5;
   const auto begin = Clock::now();
   for (size_t round = 0; round < kLeastRounds || seconds_since(begin) < budget_s; ++round) {
     progress.update(std::min(seconds_since(begin) / budget_s, 1.0), fmt::format("round {}", round + 1));
     std::ranges::shuffle(order, random);
-    for (const size_t way : order) METALLIC_CHECK(pass(phase, all, way, workspace, /*check=*/false, seed));
+    for (const size_t setup : order) METALLIC_CHECK(pass(phase, all, setup, workspace, /*check=*/false, seed));
   }
   return {};
 }
 
-// Nanoseconds of a pass through the whole model.
-double whole_ns(const Phase& phase, size_t way, const ModelConfig& model) {
+// ns of a pass through the whole model.
+double whole_ns(const Phase& phase, size_t setup, const ModelConfig& model) {
   double sum = 0;
   for (const TimedStep& timed : phase.steps)
-    sum += timed.median_ns(way) * (timed.step.of_layer ? static_cast<double>(model.layers) : 1);
+    sum += timed.median_ns(setup) * (timed.step.of_layer ? static_cast<double>(model.layers) : 1);
   return sum;
 }
 
-double layer_ns(const Phase& phase, size_t way) {
+double layer_ns(const Phase& phase, size_t setup) {
   double sum = 0;
-  for (const TimedStep& timed : phase.steps) sum += timed.step.of_layer ? timed.median_ns(way) : 0;
+  for (const TimedStep& timed : phase.steps) sum += timed.step.of_layer ? timed.median_ns(setup) : 0;
   return sum;
 }
 
-void print(const Phase& phase, const std::vector<Way>& all, const ModelConfig& model) {
-  fmt::print("{}\n  {:<10} {:<44} {:>9}", phase.name, "operation", "problem", "floor ms");
-  for (const Way& way : all) fmt::print(" {:>15}", way.name);
+void print(const Phase& phase, const std::vector<Setup>& all, const ModelConfig& model) {
+  fmt::print("{}\n  {:<10} {:<44} {:>11}", phase.name, "operation", "problem", "roofline ms");
+  for (const Setup& setup : all) fmt::print(" {:>15}", setup.name);
   fmt::print("   dispatcher runs\n");
   for (const TimedStep& timed : phase.steps) {
-    fmt::print("  {:<10} {:<44} {:>9.3f}", timed.step.role, label(timed.step.problem), timed.floor_ns / 1e6);
-    for (size_t way = 0; way < all.size(); ++way) fmt::print(" {:>15.3f}", timed.median_ns(way) / 1e6);
+    fmt::print("  {:<10} {:<44} {:>11.3f}", timed.step.role, label(timed.step.problem), timed.roofline_ns / 1e6);
+    for (size_t setup = 0; setup < all.size(); ++setup) fmt::print(" {:>15.3f}", timed.median_ns(setup) / 1e6);
     const Decision& decision = timed.plans[0].decision;
     fmt::print("   {}\n", to_string(*decision.variant, decision.tuning));
   }
-  double floor = 0;
-  for (const TimedStep& timed : phase.steps) floor += timed.step.of_layer ? timed.floor_ns : 0;
-  fmt::print("  {:<10} {:<44} {:>9.3f}", "layer", "", floor / 1e6);
-  for (size_t way = 0; way < all.size(); ++way) fmt::print(" {:>15.3f}", layer_ns(phase, way) / 1e6);
-  fmt::print("\n  {:<10} {:<44} {:>9}", "tokens/s", fmt::format("{} layers and lm_head", model.layers), "");
-  for (size_t way = 0; way < all.size(); ++way) fmt::print(" {:>15.2f}", phase.tokens * 1e9 / whole_ns(phase, way, model));
-  fmt::print("\n  {:<10} {:<44} {:>9}", "ratio", "time over the dispatcher's", "");
-  for (size_t way = 0; way < all.size(); ++way) fmt::print(" {:>15.2f}", whole_ns(phase, way, model) / whole_ns(phase, 0, model));
+  double roofline = 0;
+  for (const TimedStep& timed : phase.steps) roofline += timed.step.of_layer ? timed.roofline_ns : 0;
+  fmt::print("  {:<10} {:<44} {:>11.3f}", "layer", "", roofline / 1e6);
+  for (size_t setup = 0; setup < all.size(); ++setup) fmt::print(" {:>15.3f}", layer_ns(phase, setup) / 1e6);
+  fmt::print("\n  {:<10} {:<44} {:>11}", "tokens/s", fmt::format("{} layers and lm_head", model.layers), "");
+  for (size_t setup = 0; setup < all.size(); ++setup)
+    fmt::print(" {:>15.2f}", phase.tokens * 1e9 / whole_ns(phase, setup, model));
+  fmt::print("\n  {:<10} {:<44} {:>11}", "ratio", "time relative to dispatcher", "");
+  for (size_t setup = 0; setup < all.size(); ++setup)
+    fmt::print(" {:>15.2f}", whole_ns(phase, setup, model) / whole_ns(phase, 0, model));
   fmt::print("\n");
 }
 
-Json json_of(const Phase& phase, const std::vector<Way>& all, const ModelConfig& model) {
+Json json_of(const Phase& phase, const std::vector<Setup>& all, const ModelConfig& model) {
   auto steps = Json::array();
   for (const TimedStep& timed : phase.steps) {
-    auto of_ways = Json::object();
-    for (size_t way = 0; way < all.size(); ++way) {
-      const Decision& decision = timed.plans[way].decision;
-      of_ways[all[way].name] = {{"kernel", to_string(*decision.variant, decision.tuning)},
-                                {"median_ns", timed.median_ns(way)},
-                                {"rounds", timed.times[way].size()}};
+    auto of_setups = Json::object();
+    for (size_t setup = 0; setup < all.size(); ++setup) {
+      const Decision& decision = timed.plans[setup].decision;
+      of_setups[all[setup].name] = {{"kernel", to_string(*decision.variant, decision.tuning)},
+                                    {"median_ns", timed.median_ns(setup)},
+                                    {"rounds", timed.times[setup].size()}};
     }
     steps.push_back({{"role", timed.step.role},
                      {"label", label(timed.step.problem)},
                      {"of_layer", timed.step.of_layer},
-                     {"floor_ns", timed.floor_ns},
-                     {"ways", of_ways}});
+                     {"floor_ns", timed.roofline_ns},
+                     {"ways", of_setups}});
   }
   auto tokens = Json::object();
-  for (size_t way = 0; way < all.size(); ++way) tokens[all[way].name] = phase.tokens * 1e9 / whole_ns(phase, way, model);
+  for (size_t setup = 0; setup < all.size(); ++setup)
+    tokens[all[setup].name] = phase.tokens * 1e9 / whole_ns(phase, setup, model);
   return {{"phase", phase.name}, {"steps", steps}, {"tokens_per_s", tokens}};
 }
 
@@ -226,7 +234,7 @@ Result<Exit> bench_layer(const std::string& model_name, const std::string& dtype
   METALLIC_TRY(const ModelConfig model, find_model(model_name));
   const auto dtype = parse_dtype(dtype_name);
   if (!dtype) return fail(Code::invalid_argument, "--dtype {}: use {}", in_quotes(dtype_name), kDTypeNames);
-  METALLIC_TRY(const auto all, ways(model_name, sampling.peers));
+  METALLIC_TRY(const auto all, setups(model_name, sampling.peers));
   const DeviceRecord device = record_device(*all.front().context, model.name, sampling.seed);
   auto phases = Json::array();
   for (const bool decode : {true, false}) {

@@ -1,22 +1,24 @@
-// metallic bench --layer: a decoder layer as an engine runs it, one operation after the other, by several ways to choose kernels.
+// SPDX-License-Identifier: Apache-2.0
+// metallic bench --layer: times a decoder layer, one operation after the other, with kernels from several sources.
 #pragma once
 
 #include <cstdint>
 #include <string>
 
-#include "tools/metallic/command.h"
-#include "tools/metallic/pipeline.h"
+#include "base/status.h"
+#include "tools/metallic/exit.h"
+#include "tools/metallic/options.h"
 
 namespace metallic::cli {
 
 struct LayerOptions {
   bool wanted = false;
-  int64_t context = 2048;  ///< tokens that a decoded one sees
+  int64_t context = 2048;  ///< sequence length when decoding
   int64_t prompt = 128;    ///< tokens of the prefill
 };
 
-/// Times decoding one token and a prompt through one layer of a model, the ways in random turns, and prints time by operation and
-/// the whole model's tokens per second.
+/// Times one layer of a model when decoding a token and for a prompt, with all setups in random order. Prints the time of each
+/// operation and the tokens per second of the whole model.
 Result<Exit> bench_layer(const std::string& model, const std::string& dtype, const SampleOptions& sampling,
                          const LayerOptions& layer, bool json);
 

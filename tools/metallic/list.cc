@@ -1,10 +1,12 @@
-// metallic list and metallic models: which variants, tunings and model configurations there are.
+// SPDX-License-Identifier: Apache-2.0
+// metallic list and metallic models: variants with their tunings, and model configurations.
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
-#include "tools/metallic/command.h"
-#include "tools/metallic/inputs.h"
 #include "ops/label.h"
 #include "ops/registry.h"
+#include "tools/metallic/command.h"
+#include "tools/metallic/inputs.h"
 
 namespace metallic::cli {
 namespace {
@@ -16,7 +18,7 @@ struct ListOptions {
 
 Result<Exit> list(const ListOptions& options) {
   auto json = Json::array();
-  for (const Op op : kOps) {
+  for (const Op op : operations()) {
     if (!options.op.empty()) {
       METALLIC_TRY(const Op wanted, parse_op(options.op));
       if (op != wanted) continue;
@@ -70,7 +72,7 @@ Result<Exit> models(const ModelOptions& options) {
 
 void add_list(CLI::App& app, Action& action) {
   add_command<ListOptions>(
-      app, action, "list", "the variants and their tunings",
+      app, action, "list", "list the variants and their tunings",
       [](CLI::App& command, ListOptions& options) {
         command.add_option("--op", options.op, "only this operation: softmax, matmul or sdpa")->type_name("OP");
         command.add_flag("--json", options.json, "print JSON");
@@ -80,10 +82,9 @@ void add_list(CLI::App& app, Action& action) {
 
 void add_models(CLI::App& app, Action& action) {
   add_command<ModelOptions>(
-      app, action, "models",
-      "the built-in model configurations, or the problems of one or of a config.json (a list that --shapes takes)",
+      app, action, "models", "list the built-in models, or the problems of a model in the format of --shapes",
       [](CLI::App& command, ModelOptions& options) {
-        command.add_option("model", options.model, "a model's name, or the path of a config.json")->type_name("MODEL");
+        command.add_option("model", options.model, "name of a model, or path of a config.json")->type_name("MODEL");
         command.add_flag("--json", options.json, "print JSON");
       },
       models);

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+// Draws the bar, or prints lines.
 #include "tools/metallic/progress.h"
 
 #include <fmt/format.h>
@@ -15,7 +17,7 @@ Progress::~Progress() {
 
 void Progress::update(double share, std::string_view what) {
   const auto now = Clock::now();
-  // Redrawing costs time that the measurements want; logs want few lines.
+  // Rarely: drawing disturbs measurements, and logs should be short.
   if (now - drawn_ < (terminal_ ? std::chrono::milliseconds(200) : std::chrono::seconds(5))) return;
   drawn_ = now;
   const double seconds = std::chrono::duration<double>(now - begin_).count();

@@ -1,4 +1,5 @@
-// Progress on stderr: a bar that redraws itself on a terminal, a line every few seconds elsewhere.
+// SPDX-License-Identifier: Apache-2.0
+// Progress on stderr: a bar on a terminal, a line every few seconds elsewhere.
 #pragma once
 
 #include <chrono>
@@ -14,7 +15,7 @@ class Progress {
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
 
-  /// `share` of the whole in [0, 1], and what is going on.
+  /// `share` is the part that is done, in [0, 1]; `what` is the current step.
   void update(double share, std::string_view what);
 
  private:

@@ -1,8 +1,10 @@
-// From an application's runs to a list that the program tunes by.
+// SPDX-License-Identifier: Apache-2.0
+// Problems that an application records are a list that --shapes accepts.
 #include <metallic/metallic.hpp>
 
-#include "testing/program.h"
 #include "ops/label.h"
+#include "ops/softmax/shape.h"
+#include "testing/program.h"
 #include "tuner/workloads/weighted_problems.h"
 
 namespace metallic::cli {
@@ -19,7 +21,7 @@ TEST_F(Program, WhatAnApplicationRecordsIsAListForShapes) {
     for (const auto& [label, count] : runs) {
       mtl::Plan plan = context.plan(mtl::problem(label));
       for (int i = 0; i < count; ++i)
-        if (parse_label(label)->op() == Op::softmax)
+        if (parse_label(label)->op() == kSoftmax)
           plan.run(a.data(), out.data());
         else
           plan.run(a.data(), b.data(), out.data());

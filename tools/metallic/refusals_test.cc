@@ -1,4 +1,5 @@
-// What is wrong is refused: words, variables, files and places, each with one line and nothing changed.
+// SPDX-License-Identifier: Apache-2.0
+// Bad input: wrong words, variables, files and places are refused with one line, and no file changes.
 #include <sys/stat.h>
 
 #include <random>
@@ -47,8 +48,8 @@ TEST_F(Program, RefusesWrongWords) {
       {{"tune", "--shapes", "rows10000000_seqk1000000"}, "GiB"},
       {{"tune", "--shapes", "rows4_seqk64", "1000000x1000000x1", "--output-dir", "D"}, "1000000x1000000x1 needs"},
       {{"tune", "--shapes", "rows1_seqk1", "--device", "cuda:0"}, "this machine has: cpu"},
-      {{"tune", "--shapes", "."}, "--shapes .: no file of labels"},
-      {{"tune", "--shapes", "./none.txt"}, "--shapes ./none.txt: no file of labels"},
+      {{"tune", "--shapes", "."}, "--shapes .: neither a file of labels"},
+      {{"tune", "--shapes", "./none.txt"}, "--shapes ./none.txt: neither a file of labels"},
       {{"tune", "--model", "x"}, "unknown model"},
       {{"collect", "run.json"}, "--out"},
       {{"analyze", "D/samples.csv", "--model", "../x"}, "model name"},
@@ -139,7 +140,7 @@ TEST_F(Program, RefusesBrokenFiles) {
     return at == std::string::npos ? text : text.replace(at, what.size(), with);
   };
   bad(runs.substr(0, runs.size() / 2), "cut short", collect);
-  bad(R"({"context": {}, "benchmarks": []})", "no benchmark run", collect);
+  bad(R"({"context": {}, "benchmarks": []})", "it has no benchmark run", collect);
   bad(replaced(runs, "direct/cpu_vec", "direct"), "benchmarks[0].name", collect);
   bad(replaced(runs, "rows64_seqk256", "\\u001b[31m"), "benchmarks[0].name", collect);
   bad(replaced(runs, "2.0", "1e999"), "number is out of range", collect);
@@ -198,12 +199,12 @@ TEST_F(Program, RefusesPlacesThatCannotBeReadOrWritten) {
   refuses({"report", "file"}, "Not a directory");
 }
 
-TEST_F(Program, HostileNamesOfGoodFilesAreEscaped) {
-  const std::string hostile = "\x1b[31m\n" + std::string(200, 'y') + ".csv";
-  write(hostile, "benchmark,variant\n1,2\n");
-  refuses({"analyze", hostile}, "the header lacks the column");
-  write(hostile, "rows1\n");
-  refuses({"bench", "--shapes", hostile}, "line 1");
+TEST_F(Program, MalformedFileNamesAreEscaped) {
+  const std::string malformed = "\x1b[31m\n" + std::string(200, 'y') + ".csv";
+  write(malformed, "benchmark,variant\n1,2\n");
+  refuses({"analyze", malformed}, "the header lacks the column");
+  write(malformed, "rows1\n");
+  refuses({"bench", "--shapes", malformed}, "line 1");
 }
 
 }  // namespace

@@ -1,14 +1,14 @@
-// metallic regret: what the dispatcher chooses against the best of all candidates, on samples that the rules have not seen.
+// SPDX-License-Identifier: Apache-2.0
+// metallic regret: compares the chosen candidates with the best ones, on new or recorded samples.
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <cmath>
+#include <nlohmann/json.hpp>
 
-#include "tools/metallic/tuning_run.h"
 #include "tools/metallic/command.h"
 #include "tools/metallic/pipeline.h"
-#include "dispatch/profile_store.h"
-#include "base/file.h"
+#include "tools/metallic/tuning_run.h"
 #include "tuner/workloads/shape_sampling.h"
 
 namespace metallic::cli {
@@ -27,44 +27,45 @@ struct Options {
 
 struct Score {
   const tune::Series* series;
-  tune::Choice chosen, best;
+  tune::KernelConfig chosen, best;
   std::optional<tune::Regret> regret, default_regret;
-  // Where libraries were timed too: what is chosen without them, against the best of our own and against the best of all.
+  // If libraries were timed: the choice without them, against our best kernel and against the best of all.
   std::optional<tune::Regret> own_regret, own_against_all;
 };
 
 tune::RegretSummary summarize(const std::vector<Score>& scores, std::optional<tune::Regret> Score::*which) {
-  std::vector<tune::Scored> scored;
+  std::vector<tune::WeightedRegret> scored;
   for (const Score& score : scores)
     if (score.*which) scored.push_back({*(score.*which), score.series->weight});
   return tune::summarize(scored);
 }
 
-// What our own kernels make of a series that libraries were timed on too; nothing elsewhere.
+// Scores the choice among our own kernels, if libraries were timed on the series too.
 Status score_own(const Context& ctx, Score& score) {
   tune::Series own = *score.series;
-  std::erase_if(own.arms, [&](const tune::Arm& arm) { return is_library(arm.choice, own.problem.op()); });
-  if (own.arms.size() == score.series->arms.size()) return {};
+  std::erase_if(own.candidates,
+                [&](const tune::CandidateTimes& candidate) { return is_library(candidate.config, own.problem.op()); });
+  if (own.candidates.size() == score.series->candidates.size()) return {};
   DeviceInfo alone = ctx.device();
   alone.libraries.clear();
   METALLIC_TRY(const Decision decision, select(own.problem, {alone, ctx.environment(), CallOptions{}, ctx.profiles()}));
-  const tune::Choice chosen{std::string(decision.variant->name), to_string(decision.tuning)};
+  const tune::KernelConfig chosen{std::string(decision.variant->name), to_string(decision.tuning)};
   score.own_regret = cross_fitted_regret(own, chosen);
   score.own_against_all = cross_fitted_regret(*score.series, chosen);
   return {};
 }
 
-// The decision for each series; the environment counts, so that an override's price can be measured too.
+// Scores the decision for each series. The environment applies, so the cost of an override can be measured.
 Result<std::vector<Score>> score(const tune::Measurements& measurements, const Context& ctx) {
   const auto default_choice = analysis_options(ctx.device()).default_choice;
   std::vector<Score> scores;
   for (const tune::Series& series : measurements.series) {
     METALLIC_TRY(const Decision decision,
                  select(series.problem, {ctx.device(), ctx.environment(), CallOptions{}, ctx.profiles()}));
-    const tune::Effects effects = tune::effects(series);
+    const tune::BlockEffects effects = tune::fit_block_effects(series);
     Score score{.series = &series,
                 .chosen = {std::string(decision.variant->name), to_string(decision.tuning)},
-                .best = best_choice(series, effects)};
+                .best = best_config(series, effects)};
     score.regret = cross_fitted_regret(series, score.chosen);
     score.default_regret = cross_fitted_regret(series, default_choice(series.problem));
     METALLIC_CHECK(score_own(ctx, score));
@@ -130,11 +131,11 @@ void print(std::vector<Score> scores) {
   line("chosen", &Score::regret);
   line("built-in defaults", &Score::default_regret);
   if (has_own(scores)) {
-    line("own kernels alone, of the best own", &Score::own_regret);
-    line("own kernels alone, of the best of all", &Score::own_against_all);
+    line("our kernels against our best", &Score::own_regret);
+    line("our kernels against the best of all", &Score::own_against_all);
   }
   std::ranges::sort(scores, std::greater(), [](const Score& s) { return s.regret ? s.regret->value : -1; });
-  fmt::print("where most is lost\n");
+  fmt::print("largest regret\n");
   for (size_t i = 0; i < std::min<size_t>(10, scores.size()); ++i) {
     const Score& s = scores[i];
     if (s.regret)
@@ -148,20 +149,20 @@ void print(std::vector<Score> scores) {
 
 Result<Exit> run(Options options) {
   METALLIC_TRY(const auto ctx, context(options.problems.model, options.profile, options.sampling.peers, options.device));
-  Loaded loaded;
+  LoadedMeasurements loaded;
   if (!options.samples.empty()) {
     METALLIC_TRY(loaded, load_measurements(options.samples, ctx->device(), ctx->threads()));
     const std::string here = fingerprint(ctx->device());
     if (loaded.measurements.device != "unknown" && loaded.measurements.device != here)
-      return fail(Code::invalid_argument, "{}: samples of {}, this device is {}", options.samples,
+      return fail(Code::invalid_argument, "{}: the samples are of {}, this device is {}", options.samples,
                   in_quotes(loaded.measurements.device), here);
   } else {
     METALLIC_TRY(auto problem_list, problems(options.problems));
     if (!options.out.empty()) METALLIC_CHECK(check_out(options.out));
     draw_seed(options.sampling);
-    if (options.random > 0) problem_list = unseen(problem_list, options.random, options.sampling.seed);
-    if (!ctx->device().libraries.empty()) options.sampling.peers = true;  // what a rule may choose is timed
-    METALLIC_TRY(const Sampled sampled, run_campaign(problem_list, *ctx, options.sampling, {.adaptive = false}));
+    if (options.random > 0) problem_list = sample_held_out_shapes(problem_list, options.random, options.sampling.seed);
+    if (!ctx->device().libraries.empty()) options.sampling.peers = true;  // rules may choose libraries
+    METALLIC_TRY(const TuningRun sampled, run_tuning(problem_list, *ctx, options.sampling, {.adaptive = false}));
     print_noise(sampled);
     if (!options.out.empty())
       METALLIC_CHECK(
@@ -180,21 +181,19 @@ Result<Exit> run(Options options) {
 
 void add_regret(CLI::App& app, Action& action) {
   add_command<Options>(
-      app, action, "regret", "chosen against best, measured now or on recorded samples",
+      app, action, "regret", "compare the chosen kernels with the best ones, measured now or on recorded samples",
       [](CLI::App& command, Options& options) {
         add_problem_options(command, options.problems);
         add_sample_options(command, options.sampling);
         add_device_option(command, options.device);
         CLI::Option* samples =
-            command.add_option("--samples", options.samples, "score on these samples instead of measuring")->type_name("FILE");
+            command.add_option("--samples", options.samples, "use these samples instead of measuring")->type_name("FILE");
         add_out_option(command, options.out)->excludes(samples);
         command
             .add_option("--profile", options.profile,
-                        "score this profile's rules; where it has none, the installed and built-in ones")
+                        "score the rules of this profile; for cases without rules, those of the installed and built-in ones")
             ->type_name("FILE");
-        command
-            .add_option("--random", options.random,
-                        "measure so many random shapes, drawn around those of the model, which tuning has not seen")
+        command.add_option("--random", options.random, "measure this many random held-out shapes around those of the model")
             ->check(CLI::Range(1, 10000))
             ->type_name("COUNT");
         command.add_flag("--json", options.json, "print JSON");

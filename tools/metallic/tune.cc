@@ -1,13 +1,16 @@
-// metallic tune: measures, analyses and installs, the main job.
+// SPDX-License-Identifier: Apache-2.0
+// metallic tune: measures, analyses and installs a profile.
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <set>
 
-#include "tools/metallic/tuning_run.h"
-#include "tools/metallic/command.h"
-#include "dispatch/profile_store.h"
 #include "base/file.h"
+#include "dispatch/profile_store.h"
+#include "tools/metallic/command.h"
+#include "tools/metallic/install.h"
+#include "tools/metallic/pipeline.h"
+#include "tools/metallic/tuning_run.h"
 #include "tuner/workloads/shape_sampling.h"
 
 namespace metallic::cli {
@@ -21,14 +24,14 @@ struct Options {
   bool force = false;
 };
 
-constexpr const char* kJournal = "samples.partial.csv";
+constexpr const char* kCheckpoint = "samples.partial.csv";
 
-// The share of a budget that is left for the ceilings, the analysis and its report: some 3 s of a minute.
+// Leaves time for the roofline, the analysis and the report: some 3 s of a minute.
 double sampling_budget(double budget_s) { return budget_s - std::min(0.07 * budget_s, 4.0); }
 
-// How many shapes of an operation and type to draw around the model's. A minute affords some 40,000 timed arms, which two
-// operations in two types, 1600 problems with five candidates each, use up at five blocks.
-int drawn_shapes(std::span<const WeightedProblem> problems, double budget_s) {
+// How many random shapes to sample for each operation and type. A minute allows some 40,000 samples: five blocks of 1600 problems
+// (two operations in two types) with five candidates each.
+int random_shapes(std::span<const WeightedProblem> problems, double budget_s) {
   std::set<std::pair<Op, DType>> kinds;
   for (const WeightedProblem& each : problems) kinds.emplace(each.problem.op(), each.problem.dtype);
   return static_cast<int>(std::clamp(8 * budget_s / static_cast<double>(kinds.size()), 8.0, 400.0));
@@ -42,46 +45,47 @@ Result<Exit> run(Options options) {
   ctx->measure_join();
   const std::filesystem::path folder =
       options.folder.empty() ? std::filesystem::path("metallic-tuning") / model : std::filesystem::path(options.folder);
-  // What cannot be written is found before a minute of measuring, not after; what is there stays until there is better.
+  // Checks that the files can be written before measuring; existing files stay until there are new ones.
   for (const char* file : {kDevice, kSamples, kResults, kProfile, kReport}) METALLIC_CHECK(check_writable(folder / file));
   METALLIC_TRY(const auto installed, installed_path(*ctx, model));
   METALLIC_CHECK(check_writable(installed));
-  METALLIC_TRY(Journal journal, Journal::open(folder / kJournal));
-  // The seed draws the survey's shapes: a run that goes on needs the one it began with.
-  if (!journal.earlier().empty()) options.sampling.seed = static_cast<uint64_t>(journal.earlier().front().seed);
+  METALLIC_TRY(Checkpoint checkpoint, Checkpoint::open(folder / kCheckpoint));
+  // The seed determines the sampled shapes: a resumed run needs the same.
+  if (!checkpoint.earlier().empty()) options.sampling.seed = static_cast<uint64_t>(checkpoint.earlier().front().seed);
   draw_seed(options.sampling);
   if (options.problems.shapes.empty()) {
-    const auto around = survey(problem_list, drawn_shapes(problem_list, options.sampling.budget_s), options.sampling.seed);
+    const auto around =
+        sample_shapes(problem_list, random_shapes(problem_list, options.sampling.budget_s), options.sampling.seed);
     problem_list.insert(problem_list.end(), around.begin(), around.end());
   }
   const double asked_s = options.sampling.budget_s;
   options.sampling.budget_s = sampling_budget(asked_s);
-  METALLIC_TRY(const Sampled sampled, run_campaign(problem_list, *ctx, options.sampling, {}, &journal));
+  METALLIC_TRY(const TuningRun sampled, run_tuning(problem_list, *ctx, options.sampling, {}, &checkpoint));
   if (sampled.interrupted) {
-    fmt::print(stderr, "interrupted after {:.0f} s: {} samples are in {}; the same command goes on from there\n", sampled.seconds,
-               sampled.rows.size(), journal.path().native());
+    fmt::print(stderr, "interrupted after {:.0f} s: {} samples are in {}; the same command continues from there\n",
+               sampled.seconds, sampled.rows.size(), checkpoint.path().native());
     return Exit::interrupted;
   }
   DeviceRecord device = record_device(*ctx, model, options.sampling.seed);
   device.noise = sampled.noise;
   METALLIC_CHECK(write_file(folder / kDevice, to_json(device)));
   METALLIC_CHECK(write_file(folder / kSamples, to_csv(sample_columns(), std::span<const SampleRow>(sampled.rows))));
-  journal.remove();
+  checkpoint.remove();
 
-  METALLIC_TRY(const Loaded loaded, load_measurements(folder / kSamples, ctx->device(), ctx->threads()));
+  METALLIC_TRY(const LoadedMeasurements loaded, load_measurements(folder / kSamples, ctx->device(), ctx->threads()));
   const auto rows = aggregate(loaded, *ctx);
   METALLIC_CHECK(write_file(folder / kResults, to_csv(result_columns(), std::span<const ResultRow>(rows))));
   const auto earlier = load_profile(installed, ctx->device());
-  const Analyzed analyzed = run_analysis(loaded, earlier ? &*earlier : nullptr);
+  const AnalyzedProfile analyzed = run_analysis(loaded, earlier ? &*earlier : nullptr);
   METALLIC_CHECK(write_analysis(loaded, analyzed, folder));
   fmt::print("{}", summary(analyzed));
-  fmt::print("expected residual regret of what was measured: {:.2f} % after {:.0f} s\n", 100 * sampled.expected_residual,
+  fmt::print("expected residual regret of the measured problems: {:.2f} % after {:.0f} s\n", 100 * sampled.expected_residual,
              sampled.seconds);
   fmt::print("report    {}\n", std::filesystem::absolute(folder / kReport).native());
   const Judgement judged = judge(sampled.noise);
-  if (judged.trust != Trust::calm) fmt::print("{}\n", judged.why);
+  if (judged.trust != Trust::quiet) fmt::print("{}\n", judged.why);
   if (judged.trust == Trust::busy && !options.force) {
-    fmt::print("not installed: tune again, or take it as it is: metallic apply --force {}\n", (folder / kProfile).native());
+    fmt::print("not installed: tune again, or install it anyway: metallic apply --force {}\n", (folder / kProfile).native());
     return Exit::inconclusive;
   }
   METALLIC_TRY(const auto changes, install(analyzed.profile, *ctx, options.force, /*dry_run=*/false));
@@ -93,14 +97,14 @@ Result<Exit> run(Options options) {
 
 void add_tune(CLI::App& app, Action& action) {
   add_command<Options>(
-      app, action, "tune", "measure, analyse and install: find this machine's rules",
+      app, action, "tune", "find the fastest kernels of this machine: measure, analyse, install",
       [](CLI::App& command, Options& options) {
         add_problem_options(command, options.problems);
         add_sample_options(command, options.sampling);
-        command.add_option("--output-dir", options.folder, "where samples, profile and report go [metallic-tuning/<model>]")
+        command.add_option("--output-dir", options.folder, "folder for samples, profile and report [metallic-tuning/<model>]")
             ->type_name("DIR");
         add_device_option(command, options.device);
-        command.add_flag("--force", options.force, "install although the machine was busy");
+        command.add_flag("--force", options.force, "install even if the machine was busy");
       },
       run);
 }

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+// Connects the sampler, which times, with the allocation, which decides what to time next.
 #include "tools/metallic/tuning_run.h"
 
 #include <fmt/format.h>
@@ -10,9 +12,9 @@
 #include <limits>
 #include <map>
 
-#include "tools/metallic/progress.h"
 #include "base/build.h"
 #include "ops/label.h"
+#include "tools/metallic/progress.h"
 #include "tuner/bench/sampler.h"
 
 namespace metallic::cli {
@@ -20,27 +22,28 @@ namespace {
 
 std::atomic<bool> interrupted{false};
 
-// The first Ctrl-C ends the campaign after its block; the second ends the program.
-class UntilInterrupt {
+// The first Ctrl-C ends the run after the current block; the second ends the program.
+class InterruptHandler {
  public:
-  UntilInterrupt() {
+  InterruptHandler() {
     interrupted = false;
     struct sigaction action {};
     action.sa_handler = [](int) { interrupted = true; };
     action.sa_flags = static_cast<int>(SA_RESETHAND);
     sigaction(SIGINT, &action, &before_);
   }
-  ~UntilInterrupt() { sigaction(SIGINT, &before_, nullptr); }
+  ~InterruptHandler() { sigaction(SIGINT, &before_, nullptr); }
 
  private:
   struct sigaction before_ {};
 };
 
-// Seconds of one block before anything is known: each arm runs a call and an arm of 0.1 ms or a call, at 10 GB/s and 50 GFLOP/s.
+// Seconds of a block before it was timed: a warm-up call and a sample of 0.1 ms or one call for each candidate, at 10 GB/s and
+// 50 GFLOP/s.
 double guess_seconds(const SampledUnit& unit) {
   const Work needed = work(unit.problem);
   const double call = std::max(needed.bytes / 1e10, needed.flops / 5e10);
-  return static_cast<double>(unit.arms.size()) * (1e-4 + 2 * call);
+  return static_cast<double>(unit.candidates.size()) * (1e-4 + 2 * call);
 }
 
 tune::Allocation make_allocation(const Sampler& sampler, const tune::AllocationOptions& options) {
@@ -52,28 +55,29 @@ tune::Allocation make_allocation(const Sampler& sampler, const tune::AllocationO
     one.label = label(unit.problem);
     one.cache = name(unit.cache);
     one.weight = unit.weight;
-    for (const TimedArm& arm : unit.arms) one.arms.push_back({{std::string(arm.variant->name), to_string(arm.tuning)}, {}});
+    for (const TimedCandidate& candidate : unit.candidates)
+      one.candidates.push_back({{std::string(candidate.variant->name), to_string(candidate.tuning)}, {}});
     seconds.push_back(guess_seconds(unit));
   }
   return {std::move(series), std::move(seconds), options};
 }
 
-// Times of a block's rows by the series' arms.
+// The times of a block in the order of the arms of a series; NaN for arms that it lacks.
 std::vector<double> times_of(const tune::Series& series, std::span<const SampleRow> rows) {
-  std::vector<double> times(series.arms.size(), std::numeric_limits<double>::quiet_NaN());
+  std::vector<double> times(series.candidates.size(), std::numeric_limits<double>::quiet_NaN());
   for (const SampleRow& row : rows)
     for (size_t arm = 0; arm < times.size(); ++arm)
-      if (series.arms[arm].choice.variant == row.variant && series.arms[arm].choice.tuning == row.tuning)
+      if (series.candidates[arm].config.variant == row.variant && series.candidates[arm].config.tuning == row.tuning)
         times[arm] = row.time_ns;
   return times;
 }
 
-// Feeds what an earlier run measured to the allocation; returns how long that had taken.
-Result<double> replay(const Journal& journal, Sampler& sampler, tune::Allocation& allocation, const DeviceInfo& device) {
-  const auto& rows = journal.earlier();
-  const auto foreign = [&](std::string_view what) {
-    return fail(Code::invalid_argument, "{} holds samples of an unfinished run of {}: finish that one, or delete the file",
-                journal.path().native(), what);
+// Passes the blocks of an earlier run to the allocation; returns the seconds that they took.
+Result<double> resume(const Checkpoint& checkpoint, Sampler& sampler, tune::Allocation& allocation, const DeviceInfo& device) {
+  const auto& rows = checkpoint.earlier();
+  const auto other_run = [&](std::string_view what) {
+    return fail(Code::invalid_argument, "{} has samples of an unfinished run of {}: finish that run, or delete the file",
+                checkpoint.path().native(), what);
   };
   std::map<std::tuple<std::string, std::string, std::string>, size_t> units;
   for (size_t i = 0; i < sampler.units().size(); ++i) {
@@ -83,11 +87,11 @@ Result<double> replay(const Journal& journal, Sampler& sampler, tune::Allocation
   double spent = 0;
   for (size_t begin = 0; begin < rows.size();) {
     const SampleRow& first = rows[begin];
-    if (first.device != fingerprint(device)) return foreign("another device");
-    if (first.build != build_name()) return foreign("another build");
+    if (first.device != fingerprint(device)) return other_run("another device");
+    if (first.build != build_name()) return other_run("another build");
     const auto unit = units.find({first.parameters, first.dtype, first.cache});
     if (unit == units.end())
-      return foreign(fmt::format("other shapes, such as {}, or another --budget", in_quotes(first.parameters)));
+      return other_run(fmt::format("other shapes, such as {}, or another --budget", in_quotes(first.parameters)));
     size_t end = begin;
     while (end < rows.size() && rows[end].parameters == first.parameters && rows[end].dtype == first.dtype &&
            rows[end].cache == first.cache && rows[end].block == first.block)
@@ -104,41 +108,37 @@ Result<double> replay(const Journal& journal, Sampler& sampler, tune::Allocation
 
 }  // namespace
 
-void print_noise(const Sampled& sampled) {
-  if (const Judgement judged = judge(sampled.noise); judged.trust != Trust::calm) fmt::print(stderr, "{}\n", judged.why);
+void print_noise(const TuningRun& sampled) {
+  if (const Judgement judged = judge(sampled.noise); judged.trust != Trust::quiet) fmt::print(stderr, "{}\n", judged.why);
 }
 
-Result<Sampled> run_campaign(std::span<const WeightedProblem> problems, Context& context, const SampleOptions& options,
-                             tune::AllocationOptions allocation_options, Journal* journal) {
+Result<TuningRun> run_tuning(std::span<const WeightedProblem> problems, Context& context, const SampleOptions& options,
+                             tune::AllocationOptions allocation_options, Checkpoint* checkpoint) {
   const auto begin = std::chrono::steady_clock::now();
   const auto since_begin = [&] { return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count(); };
   SamplerOptions sampler_options{.seed = options.seed};
   sampler_options.wanted = [peers = options.peers](const Variant& variant) {
     return variant.family != "reference" && (peers || variant.library().empty());
   };
-  if (!options.caches.empty()) {
-    std::vector<Cache> caches;
-    for (const Cache cache : {Cache::warm, Cache::cold})
-      if (std::ranges::find(options.caches, name(cache)) != options.caches.end()) caches.push_back(cache);
-    sampler_options.caches.fill(caches);
-  }
+  for (const Cache cache : {Cache::warm, Cache::cold})
+    if (std::ranges::find(options.caches, name(cache)) != options.caches.end()) sampler_options.caches.push_back(cache);
   METALLIC_TRY(Sampler sampler, Sampler::create(problems, context.device(), context.executor(), context, sampler_options));
   allocation_options.seed = options.seed;
   tune::Allocation allocation = make_allocation(sampler, allocation_options);
-  Sampled sampled;
+  TuningRun sampled;
   double earlier_s = 0;
-  if (journal) {
-    METALLIC_TRY(earlier_s, replay(*journal, sampler, allocation, context.device()));
-    sampled.rows = journal->earlier();
+  if (checkpoint) {
+    METALLIC_TRY(earlier_s, resume(*checkpoint, sampler, allocation, context.device()));
+    sampled.rows = checkpoint->earlier();
   }
   const DeviceInfo& device = context.device();
   fmt::print(stderr, "measuring {} problems on {} ({}) for {:.3g} s\n", problems.size(), device.model,
              device.backend == "cpu" ? fmt::format("{} threads", context.threads()) : device.id, options.budget_s);
   if (earlier_s > 0)
-    fmt::print(stderr, "going on with {} samples of {:.0f} s from {}\n", sampled.rows.size(), earlier_s,
-               journal->path().native());
+    fmt::print(stderr, "resuming with {} samples of {:.0f} s from {}\n", sampled.rows.size(), earlier_s,
+               checkpoint->path().native());
 
-  const UntilInterrupt until;
+  const InterruptHandler handler;
   Progress progress("measuring");
   while (!interrupted) {
     const double at = earlier_s + since_begin();
@@ -149,20 +149,21 @@ Result<Sampled> run_campaign(std::span<const WeightedProblem> problems, Context&
     METALLIC_TRY(std::vector<SampleRow> rows, sampler.time_block(turn->series, turn->live));
     for (SampleRow& row : rows) row.at_s = at;
     allocation.add(turn->series, times_of(series, rows), earlier_s + since_begin() - at);
-    if (journal) METALLIC_CHECK(journal->append(rows));
+    if (checkpoint) METALLIC_CHECK(checkpoint->append(rows));
     sampled.rows.insert(sampled.rows.end(), rows.begin(), rows.end());
   }
   const double took_s = earlier_s + since_begin();
   if (constexpr double kWorthALine = 1.2; took_s > kWorthALine * options.budget_s + 1)
-    fmt::print(stderr, "took {:.0f} s, not {:.3g}: two blocks of each problem are the least\n", took_s, options.budget_s);
+    fmt::print(stderr, "took {:.0f} s instead of {:.3g} s: each problem needs at least two blocks\n", took_s, options.budget_s);
   for (const SampledUnit& unit : sampler.units())
-    for (const TimedArm& arm : unit.arms)
-      if (!arm.wrong.empty()) fmt::print(stderr, "passed over: {}\n", arm.wrong);
-  for (size_t unit = 0; options.floors && unit < sampler.units().size(); ++unit) {
-    METALLIC_TRY(const auto floor, sampler.floor(unit));
+    for (const TimedCandidate& candidate : unit.candidates)
+      if (!candidate.excluded.empty()) fmt::print(stderr, "skipped: {}\n", candidate.excluded);
+  for (size_t unit = 0; options.rooflines && unit < sampler.units().size(); ++unit) {
+    METALLIC_TRY(const auto roofline, sampler.roofline_s(unit));
     const SampledUnit& of = sampler.units()[unit];
-    if (floor)
-      sampled.floors[{label(of.problem), std::string(name(of.problem.dtype)), std::string(name(of.cache))}] = *floor * 1e9;
+    if (roofline)
+      sampled.rooflines_ns[{label(of.problem), std::string(name(of.problem.dtype)), std::string(name(of.cache))}] =
+          *roofline * 1e9;
   }
   sampled.noise = sampler.noise();
   sampled.seconds = earlier_s + since_begin();

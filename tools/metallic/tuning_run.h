@@ -1,5 +1,5 @@
-// A campaign: a budget's worth of blocks. Ties what times (the sampler) to what knows where samples are worth most (the
-// allocation), and keeps every block in the journal.
+// SPDX-License-Identifier: Apache-2.0
+// Tuning run: measures blocks until a budget ends, where the allocation asks for them, and stores them in a checkpoint.
 #pragma once
 
 #include <map>
@@ -15,24 +15,24 @@
 
 namespace metallic::cli {
 
-struct Sampled {
+struct TuningRun {
   std::vector<SampleRow> rows;
   NoiseRecord noise;
-  double seconds = 0;            ///< of measuring, earlier runs included
-  double expected_residual = 1;  ///< what the best-looking candidates would lose on average, see tuner/fit/allocation.h
+  double seconds = 0;            ///< of measuring, including resumed runs
+  double expected_residual = 1;  ///< mean regret of the apparent best candidates, see tuner/fit/allocation.h
   bool interrupted = false;      ///< by Ctrl-C
-  /// ns of moving what each problem must and no more, by label, dtype and cache; where the device has a kernel that does.
-  std::map<std::tuple<std::string, std::string, std::string>, double> floors;
+  /// ns of moving the bytes of each problem, by label, dtype and cache, if the device has a kernel for that.
+  std::map<std::tuple<std::string, std::string, std::string>, double> rooflines_ns;
 };
 
-/// Says on stderr what other programs did to a campaign, if they did.
-void print_noise(const Sampled& sampled);
+/// Prints to stderr how the machine was disturbed during a run, if it was.
+void print_noise(const TuningRun& sampled);
 
-/// Times the problems' candidates until the budget ends, the allocation has enough, or Ctrl-C. A budget too short for two blocks
-/// of each problem is exceeded for these by 5 s at most. With a journal every block is kept
-/// there, and what is in it from an earlier run of the same problems counts, its time too.
-/// Errors: those of the sampler; a journal of other problems, of another device or build.
-Result<Sampled> run_campaign(std::span<const WeightedProblem> problems, Context& context, const SampleOptions& options,
-                             tune::AllocationOptions allocation, Journal* journal = nullptr);
+/// Times the candidates of the problems until the budget ends, the allocation has enough, or Ctrl-C. If the budget is too short
+/// for two blocks of each problem, it is exceeded by 5 s at most. A checkpoint stores every block; the blocks that it already
+/// has, and their time, count for this run. Errors: those of the sampler; a checkpoint of other problems, another device or
+/// another build.
+Result<TuningRun> run_tuning(std::span<const WeightedProblem> problems, Context& context, const SampleOptions& options,
+                             tune::AllocationOptions allocation, Checkpoint* checkpoint = nullptr);
 
 }  // namespace metallic::cli

@@ -1,4 +1,5 @@
-// Campaigns that are stopped in every way there is: what was measured is kept, and the same command goes on from there.
+// SPDX-License-Identifier: Apache-2.0
+// Tuning runs that are interrupted or killed: samples are kept, and the same command continues from there.
 #include <algorithm>
 #include <atomic>
 #include <chrono>
@@ -13,22 +14,22 @@
 namespace metallic::cli {
 namespace {
 
-class Campaign : public Program {
+class TuningRunTest : public Program {
  protected:
   static Words tune(const std::string& budget = "3s", const std::string& shapes = "rows4_seqk64..8192") {
     return {"tune", "--shapes", shapes, "--budget", budget, "--output-dir", "D", "--force"};
   }
 
   // Starts it and sends the signal once some blocks are on disk.
-  Ended stopped(int signal) const {
+  ProgramResult stopped(int signal) const {
     const pid_t child = start(tune("30s"));
     std::error_code none_yet;
     for (int tries = 0; tries < 30'000; ++tries) {
-      const auto size = fs::file_size(journal_, none_yet);
+      const auto size = fs::file_size(checkpoint_, none_yet);
       if (!none_yet && size > 20'000) break;
       std::this_thread::sleep_for(std::chrono::milliseconds(1));
     }
-    EXPECT_GT(fs::file_size(journal_, none_yet), 20'000u);
+    EXPECT_GT(fs::file_size(checkpoint_, none_yet), 20'000u);
     kill(child, signal);
     return end(child);
   }
@@ -43,20 +44,20 @@ class Campaign : public Program {
     return found;
   }
 
-  const fs::path journal_ = path("D/samples.partial.csv"), samples_ = path("D/samples.csv");
+  const fs::path checkpoint_ = path("D/samples.partial.csv"), samples_ = path("D/samples.csv");
 };
 
-TEST_F(Campaign, GoesOnWhereItWasKilled) {
+TEST_F(TuningRunTest, ResumesAfterAKill) {
   EXPECT_EQ(stopped(SIGKILL).code, -SIGKILL);
   EXPECT_FALSE(fs::exists(samples_));
-  std::string text = read(journal_);
+  std::string text = read(checkpoint_);
   text.resize(text.rfind('\n') + 1);
-  ASSERT_TRUE(write_file(journal_, text.substr(0, text.size() - 30))) << "as if killed within a line";
-  const Ended ended = run(tune());
+  ASSERT_TRUE(write_file(checkpoint_, text.substr(0, text.size() - 30))) << "as if killed within a line";
+  const ProgramResult ended = run(tune());
   EXPECT_EQ(ended.code, 0) << said(tune(), ended);
-  EXPECT_TRUE(has(ended.err, "going on with ")) << ended.err;
-  EXPECT_FALSE(fs::exists(journal_)) << "its samples are in samples.csv now";
-  const auto earlier = parse_samples(text, "journal");
+  EXPECT_TRUE(has(ended.err, "resuming with ")) << ended.err;
+  EXPECT_FALSE(fs::exists(checkpoint_)) << "its samples are in samples.csv now";
+  const auto earlier = parse_samples(text, "checkpoint");
   ASSERT_TRUE(earlier) << earlier.error().message;
   const std::set<Timing> all = timings(samples_);
   const SampleRow& cut = earlier->back();
@@ -68,51 +69,51 @@ TEST_F(Campaign, GoesOnWhereItWasKilled) {
   EXPECT_TRUE(fs::exists(installed()));
 }
 
-TEST_F(Campaign, CtrlCEndsItAndKeepsTheJournal) {
-  const Ended ended = stopped(SIGINT);
+TEST_F(TuningRunTest, CtrlCEndsItAndKeepsTheCheckpoint) {
+  const ProgramResult ended = stopped(SIGINT);
   EXPECT_EQ(ended.code, 130) << said(tune(), ended);
   EXPECT_TRUE(has(ended.err, "interrupted after ")) << ended.err;
-  EXPECT_TRUE(has(ended.err, "the same command goes on from there")) << ended.err;
+  EXPECT_TRUE(has(ended.err, "the same command continues from there")) << ended.err;
   EXPECT_FALSE(fs::exists(samples_));
   EXPECT_FALSE(fs::exists(installed()));
-  const std::set<Timing> earlier = timings(journal_);
+  const std::set<Timing> earlier = timings(checkpoint_);
   EXPECT_FALSE(earlier.empty());
 
-  // Another run does not mix with it, nor does it harm it.
+  // A run of other shapes neither uses nor overwrites it.
   refuses(tune("3s", "rows64_seqk512"), "other shapes");
   ASSERT_TRUE(write_file(path("E/samples.partial.csv"), "not,ours\n"));
   refuses({"tune", "--shapes", "rows64_seqk512", "--output-dir", "E"}, "E/samples.partial.csv");
 
-  const Ended again = run(tune("1s"));
+  const ProgramResult again = run(tune("1s"));
   EXPECT_EQ(again.code, 0) << said(tune("1s"), again);
   const std::set<Timing> all = timings(samples_);
   EXPECT_TRUE(std::ranges::includes(all, earlier)) << "every row of it";
 }
 
-TEST_F(Campaign, BenchPrintsWhatItHasAtCtrlC) {
+TEST_F(TuningRunTest, BenchPrintsWhatItHasAtCtrlC) {
   const pid_t child = start({"bench", "--shapes", "rows4_seqk64..512", "--budget", "60s", "--json"});
   while (!fs::exists(root_ / "err") || !has(read(root_ / "err"), "measuring"))
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
   std::this_thread::sleep_for(std::chrono::milliseconds(200));
   kill(child, SIGINT);
-  const Ended ended = end(child);
+  const ProgramResult ended = end(child);
   EXPECT_EQ(ended.code, 0) << ended.err;
-  EXPECT_TRUE(has(ended.err, "what was measured until then follows")) << ended.err;
+  EXPECT_TRUE(has(ended.err, "the results so far follow")) << ended.err;
   EXPECT_TRUE(parse_json(ended.out, "bench", 1 << 24)) << ended.out;
 }
 
-// A budget is kept: the limit is generous, since a test's machine is anyone's.
-TEST_F(Campaign, AShortBudgetEndsSoon) {
+// The budget is respected; the limit is generous because other programs may use the machine.
+TEST_F(TuningRunTest, AShortBudgetEndsSoon) {
   const auto begin = std::chrono::steady_clock::now();
-  const Ended ended = run(tune("1s", "rows4_seqk64..65536"));
+  const ProgramResult ended = run(tune("1s", "rows4_seqk64..65536"));
   EXPECT_EQ(ended.code, 0) << said(tune("1s"), ended);
   EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(240)) << "others may use the cores";
-  EXPECT_FALSE(fs::exists(journal_));
+  EXPECT_FALSE(fs::exists(checkpoint_));
   EXPECT_TRUE(has(ended.out, "expected residual regret")) << ended.out;
 }
 
-// Other programs on every core: measured and reported, not installed.
-TEST_F(Campaign, ABusyMachineInstallsNothing) {
+// With other programs on every core it measures and reports, but does not install.
+TEST_F(TuningRunTest, ABusyMachineInstallsNothing) {
   std::atomic<bool> stop = false;
   std::vector<std::thread> others;
   for (unsigned i = 0; i < 3 * std::thread::hardware_concurrency(); ++i)
@@ -122,7 +123,7 @@ TEST_F(Campaign, ABusyMachineInstallsNothing) {
     });
   Words words = tune("2s", "rows4+64_seqk64..65536");
   words.pop_back();
-  const Ended ended = run(words);
+  const ProgramResult ended = run(words);
   stop = true;
   for (std::thread& other : others) other.join();
   EXPECT_EQ(ended.code, 3) << said(words, ended);

@@ -1,5 +1,5 @@
-// metallic validate: every variant on every type, shape and value that breaks kernels, against the definition; workspace and
-// resident memory against the committed table.
+// SPDX-License-Identifier: Apache-2.0
+// metallic validate: checks each variant against the oracle on edge cases, and its memory against the committed table.
 #include <fmt/format.h>
 #include <signal.h>
 #include <unistd.h>
@@ -8,19 +8,21 @@
 #include <array>
 #include <map>
 #include <memory>
+#include <nlohmann/json.hpp>
 
+#include "base/file.h"
 #include "device/cpu/cpu_info.h"
-#include "device/peers/cpu_libraries.h"
 #include "device/cpu/thread_pool.h"
 #include "device/cuda/cuda_devices.h"
+#include "device/peers/cpu_libraries.h"
 #include "device/peers/cuda_libraries.h"
+#include "ops/label.h"
+#include "ops/registry.h"
 #include "tools/metallic/command.h"
 #include "tools/metallic/inputs.h"
 #include "tools/metallic/progress.h"
-#include "ops/label.h"
-#include "base/file.h"
-#include "tuner/verify/workspace_table.h"
 #include "tuner/verify/trial.h"
+#include "tuner/verify/workspace_table.h"
 
 namespace metallic::cli {
 namespace {
@@ -42,10 +44,10 @@ struct Options {
   bool json = false;
 };
 
-// What is being tried, for the moment a kernel dies on a guard page.
+// The current trial, for the message if a kernel hits a guard page.
 std::array<char, 512> current{};
 
-void say_what_died(int signal) {
+void report_fatal_signal(int signal) {
   const auto say = [](std::string_view text) { static_cast<void>(!write(STDERR_FILENO, text.data(), text.size())); };
   say("\nmetallic: ");
   say(current.data());
@@ -54,7 +56,7 @@ void say_what_died(int signal) {
 }
 
 // Cases of one operation and pair of types.
-struct Group {
+struct CaseGroup {
   Op op;
   DType dtype, out_dtype;
   std::vector<Case> cases;
@@ -62,22 +64,22 @@ struct Group {
   std::vector<std::string> failures;
 };
 
-std::string title(const Group& group) {
+std::string title(const CaseGroup& group) {
   return fmt::format("{} {}{}", name(group.op), name(group.dtype),
                      group.dtype == group.out_dtype ? "" : fmt::format("→{}", name(group.out_dtype)));
 }
 
-// The cases of a list or model: its own shapes, on random values.
-Result<std::vector<Group>> listed_groups(const Options& options) {
+// The shapes of a list or model, with random values.
+Result<std::vector<CaseGroup>> listed_groups(const Options& options) {
   METALLIC_TRY(const auto list, problems({.ops = options.op.empty() ? std::vector<std::string>() : std::vector{options.op},
                                           .shapes = options.shapes,
                                           .model = options.model,
                                           .dtypes = options.dtypes}));
-  std::vector<Group> groups;
+  std::vector<CaseGroup> groups;
   for (const WeightedProblem& weighted : list) {
     Problem problem = weighted.problem;
     problem.threads = options.device == "cpu" ? cpu::device().cpu().cores : 1;
-    const auto same = [&](const Group& g) { return g.op == problem.op() && g.dtype == problem.dtype; };
+    const auto same = [&](const CaseGroup& g) { return g.op == problem.op() && g.dtype == problem.dtype; };
     auto group = std::ranges::find_if(groups, same);
     if (group == groups.end()) group = groups.insert(groups.end(), {problem.op(), problem.dtype, problem.out_dtype, {}, 0, {}});
     group->cases.push_back({.problem = problem});
@@ -85,8 +87,8 @@ Result<std::vector<Group>> listed_groups(const Options& options) {
   return groups;
 }
 
-Result<std::vector<Group>> edge_groups(const Options& options) {
-  std::vector<Op> ops(kOps.begin(), kOps.end());
+Result<std::vector<CaseGroup>> edge_groups(const Options& options) {
+  std::vector<Op> ops(operations().begin(), operations().end());
   if (!options.op.empty()) {
     METALLIC_TRY(const Op op, parse_op(options.op));
     ops = {op};
@@ -98,7 +100,7 @@ Result<std::vector<Group>> edge_groups(const Options& options) {
     dtypes.push_back(*dtype);
   }
   const auto wanted = [&](DType dtype) { return dtypes.empty() || std::ranges::find(dtypes, dtype) != dtypes.end(); };
-  std::vector<Group> groups;
+  std::vector<CaseGroup> groups;
   for (const Op op : ops)
     for (const DType in : kDTypes)
       for (const DType out : kDTypes) {
@@ -121,7 +123,7 @@ class Runner {
     return runner;
   }
 
-  void run(Group& group, Case each) {
+  void run(CaseGroup& group, Case each) {
     const auto& all = instances(group.op);
     if (stream_) each.problem.threads = 1;
     Trial trial(each);
@@ -159,12 +161,12 @@ Result<std::vector<std::string>> check_memory(size_t& rows) {
 
 constexpr size_t kMostShown = 5;  // of the failures of a group
 
-void print(const std::vector<Group>& groups, size_t memory_rows, const std::vector<std::string>& growth) {
+void print(const std::vector<CaseGroup>& groups, size_t memory_rows, const std::vector<std::string>& growth) {
   const auto shown = [](const std::vector<std::string>& failures) {
     for (size_t i = 0; i < std::min(failures.size(), kMostShown); ++i) fmt::print("    {}\n", failures[i]);
     if (failures.size() > kMostShown) fmt::print("    … and {} more (--json has all)\n", failures.size() - kMostShown);
   };
-  for (const Group& group : groups) {
+  for (const CaseGroup& group : groups) {
     fmt::print("{:<20} {:>6} cases {:>8} runs  {}\n", title(group), group.cases.size(), group.trials,
                group.failures.empty() ? "ok" : fmt::format("{} wrong", group.failures.size()));
     shown(group.failures);
@@ -175,9 +177,9 @@ void print(const std::vector<Group>& groups, size_t memory_rows, const std::vect
   shown(growth);
 }
 
-Json json(const std::vector<Group>& groups, size_t memory_rows, const std::vector<std::string>& growth) {
+Json json(const std::vector<CaseGroup>& groups, size_t memory_rows, const std::vector<std::string>& growth) {
   auto list = Json::array();
-  for (const Group& group : groups)
+  for (const CaseGroup& group : groups)
     list.push_back({{"op", name(group.op)},
                     {"dtype", name(group.dtype)},
                     {"out_dtype", name(group.out_dtype)},
@@ -195,20 +197,20 @@ Result<Exit> run(const Options& options) {
     return Exit::done;
   }
   const bool listed = !options.shapes.empty() || !options.model.empty();
-  METALLIC_TRY(std::vector<Group> groups, listed ? listed_groups(options) : edge_groups(options));
+  METALLIC_TRY(std::vector<CaseGroup> groups, listed ? listed_groups(options) : edge_groups(options));
   double total = 0, done = 0;
-  for (const Group& group : groups) total += static_cast<double>(group.cases.size());
+  for (const CaseGroup& group : groups) total += static_cast<double>(group.cases.size());
   size_t memory_rows = 0;
   std::vector<std::string> growth;
   {
-    // Memory first, before trials leave freed pages behind.
+    // Memory first: trials leave freed pages behind.
     Progress progress("validating");
     if (options.device == "cpu") {
       METALLIC_TRY(growth, check_memory(memory_rows));
     }
-    for (const int signal : {SIGSEGV, SIGBUS, SIGILL}) ::signal(signal, say_what_died);
+    for (const int signal : {SIGSEGV, SIGBUS, SIGILL}) ::signal(signal, report_fatal_signal);
     METALLIC_TRY(Runner runner, Runner::create(options.device, options.peers));
-    for (Group& group : groups)
+    for (CaseGroup& group : groups)
       for (const Case& each : group.cases) {
         progress.update(done++ / total, fmt::format("{} {}", title(group), label(each.problem)));
         runner.run(group, each);
@@ -218,7 +220,7 @@ Result<Exit> run(const Options& options) {
     fmt::print("{}\n", json(groups, memory_rows, growth).dump(2, ' ', false, Json::error_handler_t::replace));
   else
     print(groups, memory_rows, growth);
-  const bool failed = !growth.empty() || std::ranges::any_of(groups, [](const Group& g) { return !g.failures.empty(); });
+  const bool failed = !growth.empty() || std::ranges::any_of(groups, [](const CaseGroup& g) { return !g.failures.empty(); });
   return failed ? Exit::check_failed : Exit::done;
 }
 
@@ -226,23 +228,22 @@ Result<Exit> run(const Options& options) {
 
 void add_validate(CLI::App& app, Action& action) {
   add_command<Options>(
-      app, action, "validate", "check every variant's results and memory on this machine",
+      app, action, "validate", "check the results and memory of each variant on this machine",
       [](CLI::App& command, Options& options) {
         command.add_option("--op", options.op, "only this operation: softmax, matmul or sdpa")->type_name("OP");
-        command.add_option("--dtype", options.dtypes, "only tensors of these types, e.g. f32,bf16 [all]")
+        command.add_option("--dtype", options.dtypes, "only these element types, e.g. f32,bf16 [all]")
             ->delimiter(',')
             ->type_name("DTYPE");
         auto* shapes =
-            command.add_option("--shapes", options.shapes, "these labels or files of labels instead of the edge cases")
+            command.add_option("--shapes", options.shapes, "check these labels, or files of labels, instead of the edge cases")
                 ->type_name("LABEL");
-        command.add_option("--model", options.model, "this model's shapes instead of the edge cases")
+        command.add_option("--model", options.model, "check the shapes of this model instead of the edge cases")
             ->type_name("MODEL")
             ->excludes(shapes);
         add_device_option(command, options.device);
-        command.add_flag("--quick", options.quick, "a selection of the edge cases that takes seconds");
-        command.add_flag("--peers", options.peers, "the libraries of this machine too");
-        command
-            .add_option("--write-memory", options.write_memory, "write the table of memory as it is now to this file, and end")
+        command.add_flag("--quick", options.quick, "check a selection of the edge cases, in seconds");
+        command.add_flag("--peers", options.peers, "check the libraries of this machine too");
+        command.add_option("--write-memory", options.write_memory, "only write the current table of memory to this file")
             ->type_name("FILE");
         command.add_flag("--json", options.json, "print JSON");
       },

@@ -1,9 +1,11 @@
-// A build in a process of its own that times arms on request: the asking side of tuner/bench/bench_worker.h.
+// SPDX-License-Identifier: Apache-2.0
+// Bench client: starts another build of metallic as a bench worker and asks it for times (protocol: bench_worker.h).
 #pragma once
 
 #include <sys/types.h>
 
 #include <filesystem>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <utility>
 
@@ -11,11 +13,11 @@
 
 namespace metallic {
 
-/// Memory that processes share. What is timed cold depends by some percent on which physical pages it has: of two equal builds
-/// with pages of their own, the one that got them first came out 2 to 10 % slower.
+/// Memory that two workers share for their operands. Cold times depend on which physical pages hold the operands: with separate
+/// memory, two equal builds differed by 2 to 10 %.
 class SharedMemory {
  public:
-  static Result<SharedMemory> create();  ///< Errors: what the system says.
+  static Result<SharedMemory> create();  ///< Errors: io, as the system says.
   SharedMemory(SharedMemory&& other) noexcept : file_(std::exchange(other.file_, -1)) {}
   SharedMemory& operator=(SharedMemory&&) = delete;
   ~SharedMemory();
@@ -26,18 +28,18 @@ class SharedMemory {
   int file_;
 };
 
-class ArmsProcess {
+class BenchClient {
  public:
-  /// Starts `program arms`, which gets the memory's file as kArmsMemory, and greets it. Errors: not to be started; `unsupported`
-  /// where the program knows no arms or speaks another protocol; whatever `ask` refuses.
-  static Result<ArmsProcess> start(const std::filesystem::path& program, const SharedMemory& memory, double timeout_s = 60);
+  /// Starts `program arms` with the shared memory as descriptor kSharedMemoryFd and shakes hands. Errors: io if the program does
+  /// not start; `unsupported` if it is too old or speaks another version of the protocol; the errors of `ask`.
+  static Result<BenchClient> start(const std::filesystem::path& program, const SharedMemory& memory, double timeout_s = 60);
 
-  ArmsProcess(ArmsProcess&& other) noexcept;
-  ArmsProcess& operator=(ArmsProcess&&) = delete;
-  ~ArmsProcess();  ///< ends the process, by force where it does not end within a second
+  BenchClient(BenchClient&& other) noexcept;
+  BenchClient& operator=(BenchClient&&) = delete;
+  ~BenchClient();  ///< ends the worker, and kills it if it has not ended within a second
 
-  /// The answer to a request. Errors, each naming the program: one that it answers, an answer that is no JSON object, none within
-  /// the timeout, the end of the process.
+  /// Sends a request and waits for the answer. Errors, each naming the program: an error that the worker answers, an answer that
+  /// is not a JSON object, a timeout, the end of the worker.
   Result<Json> ask(const Json& request, double timeout_s);
   Result<Json> ask(const Json& request) { return ask(request, timeout_s_); }
 
@@ -47,18 +49,18 @@ class ArmsProcess {
   int64_t threads() const { return threads_; }
 
  private:
-  ArmsProcess(std::string program, double timeout_s) : program_(std::move(program)), timeout_s_(timeout_s) {}
-  Status greet();
+  BenchClient(std::string program, double timeout_s) : program_(std::move(program)), timeout_s_(timeout_s) {}
+  Status shake_hands();
   Status send(std::string_view line);
   Result<std::string> receive(double timeout_s);
-  std::string last_words();
+  std::string describe_exit();
 
   std::string program_;
   double timeout_s_;
   pid_t process_ = -1;
-  int socket_ = -1;   // its standard input and output
-  int errors_ = -1;   // its standard error
-  std::string said_;  // there, the end of it
+  int socket_ = -1;          // the worker's standard input and output
+  int stderr_pipe_ = -1;     // the worker's standard error
+  std::string stderr_tail_;  // the last bytes of it
   std::string unread_;
   std::string build_, device_;
   int64_t threads_ = 0;

@@ -1,14 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+// The bench worker: parses requests, prepares kernels and times them.
 #include "tuner/bench/bench_worker.h"
 
 #include <algorithm>
 #include <istream>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <ostream>
 #include <vector>
 
 #include "base/build.h"
-#include "ops/label.h"
 #include "base/json.h"
+#include "ops/label.h"
 #include "ops/registry.h"
 #include "tuner/bench/idle.h"
 #include "tuner/bench/timer.h"
@@ -17,26 +20,27 @@ namespace metallic {
 namespace {
 
 constexpr size_t kLongestRequest = 1 << 20;
-constexpr size_t kMostArms = 1000;
+constexpr size_t kMostKernels = 1000;
 
-struct Arm {
+struct OpenKernel {
   Problem problem;
   Cache cache;
   std::string name;
   std::unique_ptr<const Kernel> kernel;
-  double seconds = 0;  // of one call, the least seen
+  double seconds = 0;  // of one call, the least so far
 };
 
-class Server {
+class BenchWorker {
  public:
-  Server(const DeviceInfo& device, Executor& executor, ArmSource& source) : device_(device), executor_(executor), source_(source) {}
+  BenchWorker(const DeviceInfo& device, Executor& executor, KernelSource& source)
+      : device_(device), executor_(executor), source_(source) {}
 
   Result<Json> answer(const std::string& line) {
     METALLIC_TRY(const Json parsed, parse_json(line, "request", kLongestRequest));
     const JsonObject request(parsed, "request:");
     METALLIC_TRY(const std::string ask, request.text("ask"));
     if (ask == "hello")
-      return Json{{"protocol", kArmsProtocol},
+      return Json{{"protocol", kBenchProtocol},
                   {"build", build_name()},
                   {"device", fingerprint(device_)},
                   {"threads", executor_.threads()}};
@@ -58,14 +62,14 @@ class Server {
     return problem;
   }
 
-  // The variant at the tuning point that a request names, if it can run the problem here.
+  // The variant and tuning that a request names, if they can run the problem here.
   Result<std::pair<const Variant*, Tuning>> named(const JsonObject& request, const Problem& problem) const {
     METALLIC_TRY(const std::string variant_name, request.text("variant"));
     METALLIC_TRY(const std::string tuning_text, request.text("tuning"));
     const Variant* variant = find_variant(problem.op(), variant_name);
     const auto tuning = variant ? find_tuning(*variant, tuning_text) : std::nullopt;
     if (!tuning) return fail(Code::not_found, "this build has no variant {}@{}", variant_name, tuning_text);
-    if (variant->backend() != device_.backend) return fail(Code::unsupported, "{} is of another device", variant_name);
+    if (variant->backend() != device_.backend) return fail(Code::unsupported, "{} runs on another device", variant_name);
     if (const auto reason = variant->rejects(problem, *tuning, device_))
       return fail(Code::unsupported, "{} rejects {}: {}", variant_name, label(problem), *reason);
     return std::pair(variant, *tuning);
@@ -83,10 +87,10 @@ class Server {
     METALLIC_TRY(const int64_t seed, request.integer("seed", 0, INT64_MAX));
     std::optional<int> memory;
     if (request.has("memory")) {
-      METALLIC_TRY(memory, request.integer("memory", kArmsMemory, kArmsMemory));
+      METALLIC_TRY(memory, request.integer("memory", kSharedMemoryFd, kSharedMemoryFd));
     }
-    METALLIC_TRY(const Json* list, request.array("arms", kMostArms));
-    arms_.clear();
+    METALLIC_TRY(const Json* list, request.array("arms", kMostKernels));
+    kernels_.clear();
     operands_.reset();
     for (const Json& item : *list) {
       const JsonObject object(item, "request: arms");
@@ -96,57 +100,57 @@ class Server {
       if (cache != name(Cache::warm) && cache != name(Cache::cold))
         return fail(Code::invalid_argument, "request: cache {}: use warm or cold", in_quotes(cache));
       METALLIC_TRY(auto kernel, source_.prepare(problem, *choice.first, choice.second));
-      arms_.push_back({.problem = problem,
-                       .cache = cache == name(Cache::warm) ? Cache::warm : Cache::cold,
-                       .name = to_string(*choice.first, choice.second),
-                       .kernel = std::move(kernel)});
+      kernels_.push_back({.problem = problem,
+                          .cache = cache == name(Cache::warm) ? Cache::warm : Cache::cold,
+                          .name = to_string(*choice.first, choice.second),
+                          .kernel = std::move(kernel)});
     }
     std::vector<OperandUse> uses;
-    for (const Arm& arm : arms_) uses.push_back({arm.problem, arm.cache, arm.kernel->workspace()});
-    // Twice what the device say: measuring more would differ between the builds, which must read the same.
+    for (const OpenKernel& opened : kernels_) uses.push_back({opened.problem, opened.cache, opened.kernel->workspace()});
+    // Not measured: both builds must rotate through equally many bytes.
     METALLIC_TRY(operands_, Operands::create(uses, device_, 2 * device_.cpu().llc_bytes, static_cast<uint64_t>(seed), memory));
-    for (Arm& arm : arms_) {
-      METALLIC_TRY(arm.seconds, checked_call(arm.problem, arm.cache, *arm.kernel, arm.name, *operands_, executor_,
-                                             static_cast<uint64_t>(seed)));
+    for (OpenKernel& opened : kernels_) {
+      METALLIC_TRY(opened.seconds, checked_call(opened.problem, opened.cache, *opened.kernel, opened.name, *operands_, executor_,
+                                                static_cast<uint64_t>(seed)));
     }
     sleep();
-    return Json{{"arms", arms_.size()}};
+    return Json{{"arms", kernels_.size()}};
   }
 
   Result<Json> time(const JsonObject& request) {
-    METALLIC_TRY(const int64_t number, request.integer("arm", 0, static_cast<int64_t>(arms_.size()) - 1));
+    METALLIC_TRY(const int64_t number, request.integer("arm", 0, static_cast<int64_t>(kernels_.size()) - 1));
     METALLIC_TRY(const int64_t place, request.integer("place", 0, INT64_MAX));
     METALLIC_TRY(const double seconds, request.number("seconds"));
     if (!(seconds > 0 && seconds <= 60))
       return fail(Code::invalid_argument, "request: seconds is {}: use above 0 to 60", seconds);
-    Arm& arm = arms_[static_cast<size_t>(number)];
-    operands_->go_on_at(place);
+    OpenKernel& opened = kernels_[static_cast<size_t>(number)];
+    operands_->seek(place);
     const auto [call_s, iterations] =
-        Timer(*operands_, executor_, seconds).time(arm.problem, arm.cache, *arm.kernel, arm.seconds);
-    arm.seconds = std::min(arm.seconds, std::max(call_s, 1e-9));
+        Timer(*operands_, executor_, seconds).time(opened.problem, opened.cache, *opened.kernel, opened.seconds);
+    opened.seconds = std::min(opened.seconds, std::max(call_s, 1e-9));
     sleep();
-    return Json{{"time_ns", std::max(call_s * 1e9, 1e-3)}, {"iterations", iterations}, {"place", operands_->place()}};
+    return Json{{"time_ns", std::max(call_s * 1e9, 1e-3)}, {"iterations", iterations}, {"place", operands_->position()}};
   }
 
-  // The other process is timed next: nothing of this one may be awake, libraries' threads included.
+  // The client times the other worker next: no thread here may spin, nor may those of libraries.
   void sleep() {
     executor_.rest();
-    wait_until_quiet();
+    wait_until_idle();
   }
 
   const DeviceInfo& device_;
   Executor& executor_;
-  ArmSource& source_;
-  std::vector<Arm> arms_;
+  KernelSource& source_;
+  std::vector<OpenKernel> kernels_;
   std::optional<Operands> operands_;
 };
 
 }  // namespace
 
-void serve_arms(std::istream& in, std::ostream& out, const DeviceInfo& device, Executor& executor, ArmSource& source) {
-  Server server(device, executor, source);
+void run_bench_worker(std::istream& in, std::ostream& out, const DeviceInfo& device, Executor& executor, KernelSource& source) {
+  BenchWorker worker(device, executor, source);
   for (std::string line; std::getline(in, line);) {
-    const Result<Json> answer = server.answer(line);
+    const Result<Json> answer = worker.answer(line);
     const Json json = answer ? *answer : Json{{"error", answer.error().message}};
     out << json.dump(-1, ' ', false, Json::error_handler_t::replace) << std::endl;
   }

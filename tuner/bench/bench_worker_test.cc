@@ -1,4 +1,5 @@
-// Arms on request: what the server answers, and what its client makes of programs that misbehave.
+// SPDX-License-Identifier: Apache-2.0
+// Bench worker: its answers; bench client: programs that misbehave.
 #include "tuner/bench/bench_worker.h"
 
 #include <gtest/gtest.h>
@@ -6,12 +7,13 @@
 
 #include <filesystem>
 #include <fstream>
+#include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "base/json.h"
 #include "device/cpu/cpu_info.h"
 #include "device/cpu/thread_pool.h"
 #include "ops/planner.h"
-#include "base/json.h"
 #include "ops/registry.h"
 #include "tuner/bench/bench_client.h"
 #include "tuner/bench/idle.h"
@@ -25,10 +27,10 @@ class NoPlanner final : public Planner {
   Result<Plan> plan_part(const Problem&) override { return fail(Code::internal, "no parts here"); }
 };
 
-// Chooses the first variant that can.
-class FirstArms final : public ArmSource {
+// Chooses the first variant that can run the problem.
+class FirstVariant final : public KernelSource {
  public:
-  explicit FirstArms(const DeviceInfo& device) : device_(device) {}
+  explicit FirstVariant(const DeviceInfo& device) : device_(device) {}
   Result<std::pair<const Variant*, Tuning>> choose(const Problem& problem) override {
     for (const Variant& variant : variants(problem.op()))
       if (!variant.rejects(problem, variant.tunings[0], device_)) return std::pair(&variant, variant.tunings[0]);
@@ -43,13 +45,13 @@ class FirstArms final : public ArmSource {
   NoPlanner planner_;
 };
 
-class Arms : public testing::Test {
+class BenchWorkerTest : public testing::Test {
  protected:
   std::vector<Json> answers(const std::string& requests) {
     std::istringstream in(requests);
     std::ostringstream out;
-    FirstArms source(device_);
-    serve_arms(in, out, device_, pool_, source);
+    FirstVariant source(device_);
+    run_bench_worker(in, out, device_, pool_, source);
     std::vector<Json> all;
     std::istringstream lines(out.str());
     for (std::string line; std::getline(lines, line);) all.push_back(Json::parse(line));
@@ -60,7 +62,7 @@ class Arms : public testing::Test {
   cpu::Pool pool_{2};
 };
 
-TEST_F(Arms, AnswersEachRequest) {
+TEST_F(BenchWorkerTest, AnswersEachRequest) {
   const auto all = answers(
       R"({"ask": "hello"}
 {"ask": "choose", "label": "rows8_seqk256", "dtype": "f32"}
@@ -70,17 +72,17 @@ TEST_F(Arms, AnswersEachRequest) {
 {"ask": "time", "arm": 0, "seconds": 1e-4, "place": 0}
 )");
   ASSERT_EQ(all.size(), 6u);
-  EXPECT_EQ(all[0]["protocol"], kArmsProtocol);
+  EXPECT_EQ(all[0]["protocol"], kBenchProtocol);
   EXPECT_EQ(all[0]["device"], fingerprint(device_));
   EXPECT_EQ(all[0]["threads"], 2);
-  EXPECT_EQ(all[2], (Json{{"variant", "cpu_vec"}, {"tuning", "unroll=4"}})) << "the wanted kernel where it can run";
-  EXPECT_EQ(all[3], all[1]) << "its own choice where the wanted one does not exist";
+  EXPECT_EQ(all[2], (Json{{"variant", "cpu_vec"}, {"tuning", "unroll=4"}})) << "the wanted kernel if it can run";
+  EXPECT_EQ(all[3], all[1]) << "its own choice if the wanted one does not exist";
   EXPECT_EQ(all[4], (Json{{"arms", 1}}));
   EXPECT_GT(all[5]["time_ns"], 0.0);
   EXPECT_GE(all[5]["iterations"], 1);
 }
 
-TEST_F(Arms, AnswersWrongRequestsWithAnError) {
+TEST_F(BenchWorkerTest, AnswersWrongRequestsWithAnError) {
   const auto all = answers(R"(
 nonsense
 []
@@ -97,42 +99,42 @@ nonsense
   for (const Json& answer : all) EXPECT_TRUE(answer.contains("error")) << answer;
 }
 
-TEST_F(Arms, ThreadsSleepWhenATimeIsAnswered) {
+TEST_F(BenchWorkerTest, ThreadsSleepWhenATimeIsAnswered) {
   for (int i = 0; i < 5; ++i) {
     answers(
         R"({"ask": "open", "seed": 1, "arms": [{"label": "rows64_seqk256", "dtype": "f32", "variant": "cpu_vec", "tuning": "unroll=4", "cache": "warm"}]}
 {"ask": "time", "arm": 0, "seconds": 1e-3, "place": 0}
 )");
-    EXPECT_TRUE(is_quiet());
+    EXPECT_TRUE(is_idle());
   }
 }
 
 TEST(PoolRest, SpinningWorkersSleepAtOnce) {
   cpu::Pool pool(2);
   double spent = 1;
-  for (int i = 0; i < 20; ++i) {  // the best of some, since others may use the machine
+  for (int i = 0; i < 20; ++i) {  // the best of several: other programs may use the machine
     pool.parallel(2, [](size_t) {});
     const auto begin = Clock::now();
     pool.rest();
-    wait_until_quiet();
+    wait_until_idle();
     spent = std::min(spent, seconds_since(begin));
   }
   EXPECT_LT(spent, 0.02) << "by themselves they spin for 70 ms";
 }
 
-TEST(ArmsProcess, AProgramThatHangsIsGivenUp) {
-  const auto path = std::filesystem::temp_directory_path() / ("metallic_arms_test_" + std::to_string(getpid()));
+TEST(BenchClient, GivesUpOnAProgramThatHangs) {
+  const auto path = std::filesystem::temp_directory_path() / ("metallic_bench_worker_test_" + std::to_string(getpid()));
   std::ofstream(path) << "#!/bin/sh\ntrap '' TERM\nwhile :; do sleep 1; done\n";
   std::filesystem::permissions(path, std::filesystem::perms::owner_all);
   const auto begin = Clock::now();
   const auto memory = SharedMemory::create();
   ASSERT_TRUE(memory);
-  const auto started = ArmsProcess::start(path, *memory, 0.2);
+  const auto started = BenchClient::start(path, *memory, 0.2);
   ASSERT_FALSE(started);
-  EXPECT_NE(started.error().message.find("does not answer within 0.2 s"), std::string::npos) << started.error().message;
-  EXPECT_LT(seconds_since(begin), 10) << "and ended by force";
+  EXPECT_NE(started.error().message.find("did not answer within 0.2 s"), std::string::npos) << started.error().message;
+  EXPECT_LT(seconds_since(begin), 10) << "and it was killed";
   std::filesystem::remove(path);
-  EXPECT_FALSE(ArmsProcess::start(path, *memory));
+  EXPECT_FALSE(BenchClient::start(path, *memory));
 }
 
 }  // namespace

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+// Measures the resolution and cost of std::chrono::steady_clock.
 #include "tuner/bench/clock.h"
 
 #include <algorithm>
@@ -13,7 +15,7 @@ double seconds_between(Clock::time_point begin, Clock::time_point end) {
   return std::chrono::duration<double>(end - begin).count();
 }
 
-// Whole ticks only: the first reading falls anywhere inside one.
+// Skips the first difference: the first reading may fall anywhere within a tick.
 double smallest_difference() {
   constexpr double kMost = 0.05;
   constexpr int kEnough = 1000;
@@ -47,8 +49,8 @@ double median_call() {
 
 double now_s() { return std::chrono::duration<double>(Clock::now().time_since_epoch()).count(); }
 
-ClockFacts measure_clock() { return {.resolution_s = smallest_difference(), .call_s = median_call()}; }
+ClockInfo measure_clock() { return {.resolution_s = smallest_difference(), .call_s = median_call()}; }
 
-double arm_seconds(const ClockFacts& clock) { return std::max(1e-4, 1000 * (clock.resolution_s + clock.call_s)); }
+double min_sample_seconds(const ClockInfo& clock) { return std::max(1e-4, 1000 * (clock.resolution_s + clock.call_s)); }
 
 }  // namespace metallic

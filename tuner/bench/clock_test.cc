@@ -1,4 +1,5 @@
-// The clock as it is, and the arms that follow from clocks as they might be.
+// SPDX-License-Identifier: Apache-2.0
+// Clock: its measured resolution and cost, and the sample length for clocks of several kinds.
 #include "tuner/bench/clock.h"
 
 #include <gtest/gtest.h>
@@ -9,17 +10,17 @@ namespace metallic {
 namespace {
 
 TEST(Clock, IsMeasured) {
-  const ClockFacts clock = measure_clock();
+  const ClockInfo clock = measure_clock();
   EXPECT_GE(clock.resolution_s, 1e-9) << "a steady clock counts nanoseconds at best";
   EXPECT_LT(clock.resolution_s, 0.05) << "no tick was seen";
   EXPECT_GT(clock.call_s, 1e-10);
   EXPECT_LT(clock.call_s, 1e-4);
 }
 
-// What the device promise, against the clock itself: no two readings lie closer than most of the resolution.
+// Checks the resolution against the clock itself: hardly any two readings differ by less.
 TEST(Clock, ResolvesNoFinerThanItSays) {
   using Steady = std::chrono::steady_clock;
-  const ClockFacts clock = measure_clock();
+  const ClockInfo clock = measure_clock();
   int closer = 0;
   auto last = Steady::now();
   for (int i = 0; i < 1000; ++i) {
@@ -30,12 +31,12 @@ TEST(Clock, ResolvesNoFinerThanItSays) {
   EXPECT_LT(closer, 10);
 }
 
-TEST(Clock, SaysHowLongAnArmMustRun) {
-  EXPECT_EQ(arm_seconds({.resolution_s = 1e-9, .call_s = 20e-9}), 1e-4);
-  for (const ClockFacts clock : {ClockFacts{4e-7, 2e-8}, ClockFacts{1e-6, 1e-6}, ClockFacts{4e-3, 1e-8}}) {
-    const double arm = arm_seconds(clock);
-    EXPECT_LE((clock.resolution_s + clock.call_s) / arm, 1.0001e-3);
-    EXPECT_LT(arm, 1100 * (clock.resolution_s + clock.call_s)) << "longer than it must";
+TEST(Clock, SetsTheSampleLength) {
+  EXPECT_EQ(min_sample_seconds({.resolution_s = 1e-9, .call_s = 20e-9}), 1e-4);
+  for (const ClockInfo clock : {ClockInfo{4e-7, 2e-8}, ClockInfo{1e-6, 1e-6}, ClockInfo{4e-3, 1e-8}}) {
+    const double sample = min_sample_seconds(clock);
+    EXPECT_LE((clock.resolution_s + clock.call_s) / sample, 1.0001e-3);
+    EXPECT_LT(sample, 1100 * (clock.resolution_s + clock.call_s)) << "longer than necessary";
   }
 }
 

@@ -1,24 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+// Compares streaming the same bytes again with streaming others, to find a size that no cache holds.
 #include "tuner/bench/cold_cache.h"
 
 #include <algorithm>
 #include <array>
-#include <chrono>
 #include <cstring>
 
 #include "ops/partition.h"
 #include "tuner/bench/buffer.h"
+#include "tuner/bench/clock.h"
 #include "tuner/bench/stream.h"
 
 namespace metallic {
 namespace {
 
-// A cache four times faster than memory makes reading this much faster when it serves an eighth of the bytes; memory itself
-// varies by a few percent.
+// A cache four times as fast as memory that serves an eighth of the bytes makes reading 10 % faster. Memory speed itself varies
+// by a few percent.
 constexpr double kAsSlow = 1.1;
 
 using Reading = std::function<double(int64_t)>;
 
-// In turns, so that both see the same machine.
+// Alternates, so that both see the same machine state.
 bool is_as_slow(int64_t bytes, const Reading& again, const Reading& fresh) {
   std::array<double, 3> near, far;
   for (size_t i = 0; i < near.size(); ++i) {
@@ -30,14 +32,14 @@ bool is_as_slow(int64_t bytes, const Reading& again, const Reading& fresh) {
   return far[1] <= near[1] * kAsSlow;
 }
 
-// A buffer whose first part is read again and whose others are read in turn.
+// Streams parts of a buffer: the first part again, the others in turn.
 class Streams {
  public:
   Streams(int64_t most, const DeviceInfo& device, Executor& executor) : most_(most), device_(device), executor_(executor) {}
 
   double again(int64_t bytes) {
     hold(bytes);
-    read(0, bytes);  // a cache that can hold them does so then
+    read(0, bytes);  // fills any cache that can hold them
     return read(0, bytes);
   }
 
@@ -50,25 +52,25 @@ class Streams {
 
  private:
   void hold(int64_t bytes) {
-    constexpr int64_t kFar = 256 << 20;  // few machines have a larger cache, and touching more takes long
+    constexpr int64_t kFar = 256 << 20;  // larger than nearly every cache; touching more takes long
     const auto wanted = static_cast<size_t>(std::min(most_, std::max(kFar, 4 * bytes)));
     if (buffer_.bytes() >= wanted) return;
-    buffer_ = Buffer();  // not both at once
+    buffer_ = Buffer();  // frees the old one first
     buffer_ = Buffer(wanted);
-    // Its pages are there before any timing, and are not all the one page of zeros.
+    // Touches all pages: untouched ones would all map to the zero page, and be faulted in while timed.
     const int64_t tasks = executor_.threads();
     executor_.parallel(static_cast<size_t>(tasks), [&](size_t task) {
-      const Share part = share(static_cast<int64_t>(wanted), tasks, static_cast<int64_t>(task));
+      const UnitRange part = task_range(static_cast<int64_t>(wanted), tasks, static_cast<int64_t>(task));
       std::memset(buffer_.data() + part.begin, 0, static_cast<size_t>(part.end - part.begin));
     });
     place_ = 0;
   }
 
   double read(int64_t place, int64_t bytes) {
-    const auto begin = std::chrono::steady_clock::now();
+    const double begin_s = now_s();
     stream_read(reinterpret_cast<const float*>(buffer_.data() + place), static_cast<size_t>(bytes) / sizeof(float), device_,
                 executor_);
-    return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    return now_s() - begin_s;
   }
 
   int64_t most_;

@@ -1,4 +1,5 @@
-// The size that is really cold: caches as they might be, noise, and the real thing.
+// SPDX-License-Identifier: Apache-2.0
+// Cold caches: the search on simulated caches, with noise, and on this machine.
 #include "tuner/bench/cold_cache.h"
 
 #include <gtest/gtest.h>
@@ -19,7 +20,7 @@ constexpr int64_t kMiB = 1 << 20, kGiB = 1 << 30;
 
 double from_memory(int64_t bytes) { return static_cast<double>(bytes); }
 
-TEST(ColdBytes, AreTheFactsWhereTheyAreRight) {
+TEST(ColdBytes, MatchAReportedSizeThatIsRight) {
   int readings = 0;
   const auto again = [&](int64_t bytes) { return ++readings, from_memory(bytes) * (bytes > 32 * kMiB ? 0.97 : 0.25); };
   const ColdBytes cold = cold_bytes(64 * kMiB, kGiB, again, from_memory);
@@ -28,12 +29,12 @@ TEST(ColdBytes, AreTheFactsWhereTheyAreRight) {
   EXPECT_EQ(readings, 6) << "two comparisons that agree";
 }
 
-TEST(ColdBytes, GrowPastACacheThatTheFactsDoNotKnow) {
+TEST(ColdBytes, GrowPastAnUnreportedCache) {
   const auto holds_all_or_none = [](int64_t bytes) { return from_memory(bytes) * (bytes > 200 * kMiB ? 1.0 : 0.25); };
   const ColdBytes cold = cold_bytes(16 * kMiB, kGiB, holds_all_or_none, from_memory);
   EXPECT_EQ(cold.bytes, 256 * kMiB);
   EXPECT_TRUE(cold.confirmed);
-  // One that serves what it holds of a larger size, four times faster than memory: 64 of 512 MiB save 9.4 %.
+  // A cache that serves a part of a larger size, four times as fast as memory: 64 of 512 MiB save 9.4 %.
   const auto holds_a_part = [](int64_t bytes) { return from_memory(bytes) - 0.75 * from_memory(std::min(bytes, 64 * kMiB)); };
   EXPECT_EQ(cold_bytes(16 * kMiB, 2 * kGiB, holds_a_part, from_memory).bytes, 1024 * kMiB);
 }
@@ -44,7 +45,7 @@ TEST(ColdBytes, EndAtTheMost) {
   const ColdBytes cold = cold_bytes(64 * kMiB, 600 * kMiB, cached, from_memory);
   EXPECT_EQ(cold.bytes, 512 * kMiB);
   EXPECT_FALSE(cold.confirmed);
-  EXPECT_EQ(std::ranges::max(sizes), 256 * kMiB) << "what is fresh must fit beside it";
+  EXPECT_EQ(std::ranges::max(sizes), 256 * kMiB) << "fresh bytes must fit too";
   EXPECT_EQ(cold_bytes(800 * kMiB, 600 * kMiB, cached, from_memory).bytes, 600 * kMiB);
 }
 
@@ -76,7 +77,7 @@ TEST(ColdBytes, AreMeasured) {
   RecordProperty("seconds", std::to_string(seconds));
   EXPECT_GE(cold.bytes, std::min(16 * kMiB, device.memory_bytes / 10 - 4096));
   EXPECT_LE(cold.bytes, kGiB);
-  EXPECT_LT(seconds, 20) << "a fraction of a second on a machine that has nothing else to do";
+  EXPECT_LT(seconds, 20) << "a fraction of a second on an idle machine";
 }
 
 }  // namespace

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+// Reads /proc/stat and getrusage for the CPUs that this process may use.
 #include "tuner/bench/cpu_time.h"
 
 #include <sched.h>
@@ -7,16 +9,17 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
-#include <chrono>
 #include <fstream>
 #include <iterator>
 #include <string>
 #include <vector>
 
+#include "tuner/bench/clock.h"
+
 namespace metallic {
 namespace {
 
-// Columns of proc(5): user nice system idle iowait irq softirq steal. Guests' time, which follows, is part of user.
+// Columns of /proc/stat, see proc(5). The guest columns that follow are already counted in user and nice.
 enum Column { kUser, kNice, kSystem, kIdle, kIowait, kIrq, kSoftirq, kSteal, kColumns };
 
 bool parse_columns(std::string_view line, std::array<double, kColumns>& columns) {
@@ -74,14 +77,14 @@ std::optional<CpuTime> cpu_time() {
   rusage usage;
   if (!time || getrusage(RUSAGE_SELF, &usage) != 0) return std::nullopt;
   time->own_s = seconds_of(usage.ru_utime) + seconds_of(usage.ru_stime);
-  time->wall_s = std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+  time->wall_s = now_s();
   return time;
 }
 
 std::optional<CpuShares> shares_between(const CpuTime& begin, const CpuTime& end) {
   const double total = end.total_s - begin.total_s, wall = end.wall_s - begin.wall_s, cpus = end.cpus;
   if (begin.cpus != end.cpus || wall < 0.25) return std::nullopt;
-  // A guest whose host is busy loses ticks, which leaves the shares of the others as they are; half of them is no clock any more.
+  // A guest on a busy host loses ticks, which does not change the shares. With over half of them lost they are not usable.
   if (total < 0.5 * wall * cpus || total > 1.2 * wall * cpus) return std::nullopt;
   const double others = (end.busy_s - begin.busy_s) - (end.own_s - begin.own_s);
   return CpuShares{.steal = std::clamp((end.steal_s - begin.steal_s) / total, 0.0, 1.0),

@@ -1,4 +1,5 @@
-// CPU time: who used the CPUs that this process may run on, as the system counts it.
+// SPDX-License-Identifier: Apache-2.0
+// CPU time: which share of this process's CPUs other programs and the hypervisor used, by the system's counters.
 #pragma once
 
 #include <cstdint>
@@ -8,30 +9,30 @@
 
 namespace metallic {
 
-/// A look at the counters, in seconds summed over this process's CPUs.
+/// One reading of the counters, in seconds summed over the CPUs that this process may use.
 struct CpuTime {
-  double wall_s = 0;   ///< of a steady clock
+  double wall_s = 0;   ///< steady clock
   double total_s = 0;  ///< all states, idle included
-  double busy_s = 0;   ///< any program or the system itself
-  double steal_s = 0;  ///< a hypervisor gave the CPU to another machine
-  double own_s = 0;    ///< of `busy_s`, this process
+  double busy_s = 0;   ///< all programs and the kernel
+  double steal_s = 0;  ///< taken by the hypervisor for other machines
+  double own_s = 0;    ///< the part of `busy_s` that this process used
   int cpus = 0;
 };
 
-/// The counters now; none where the system does not show them.
+/// The counters now; nothing if the system does not provide them.
 std::optional<CpuTime> cpu_time();
 
-/// From the text of /proc/stat: total, busy and steal seconds of the CPUs named; none where one of them is missing.
+/// Parses /proc/stat: total, busy and steal seconds of the given CPUs; nothing if one of them is missing.
 std::optional<CpuTime> parse_cpu_time(std::string_view proc_stat, std::span<const int> cpus, double ticks_per_s);
 
-/// What happened between two looks, as shares of the CPUs' time in [0, 1].
+/// Use of the CPUs between two readings, as shares of their time in [0, 1].
 struct CpuShares {
   double steal = 0;
   double others = 0;
 };
 
-/// None where the counters do not tell: less than a quarter of a second (a tick is 10 ms), or time that does not add up to the
-/// wall's, as some containers and sandboxes show it.
+/// Nothing if the counters are not usable: less than a quarter of a second passed (a tick is 10 ms), or their sum does not match
+/// wall time, as in some containers and sandboxes.
 std::optional<CpuShares> shares_between(const CpuTime& begin, const CpuTime& end);
 
 }  // namespace metallic

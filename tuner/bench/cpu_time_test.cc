@@ -1,4 +1,5 @@
-// The system's counters of CPU time: as they should be, as containers show them, and this machine's.
+// SPDX-License-Identifier: Apache-2.0
+// CPU time: parsing, unusable counters of containers, and this machine.
 #include "tuner/bench/cpu_time.h"
 
 #include <gtest/gtest.h>
@@ -18,7 +19,7 @@ constexpr std::string_view kStat =
     "cpu10 1 1 1 1 1 1 1 1\n"
     "intr 1 2 3\n";
 
-TEST(CpuTime, IsOfTheCpusThatAreOurs) {
+TEST(CpuTime, CountsOnlyTheGivenCpus) {
   const auto both = parse_cpu_time(kStat, std::array{0, 1}, 100);
   ASSERT_TRUE(both);
   EXPECT_EQ(both->cpus, 2);
@@ -28,7 +29,7 @@ TEST(CpuTime, IsOfTheCpusThatAreOurs) {
   EXPECT_DOUBLE_EQ(parse_cpu_time(kStat, std::array{1}, 100)->busy_s, 4.9);
 }
 
-TEST(CpuTime, IsNoneWhereItIsNotShown) {
+TEST(CpuTime, IsNothingIfACpuIsMissing) {
   EXPECT_FALSE(parse_cpu_time("", std::array{0}, 100));
   EXPECT_FALSE(parse_cpu_time(kStat, std::array{0, 7}, 100));
   EXPECT_FALSE(parse_cpu_time(kStat, {}, 100));
@@ -37,7 +38,7 @@ TEST(CpuTime, IsNoneWhereItIsNotShown) {
   EXPECT_FALSE(parse_cpu_time("cpu0 1 2 3 nan 5 6 7 8", std::array{0}, 100));
 }
 
-TEST(CpuTime, IsSharedOut) {
+TEST(CpuTime, IsSplitIntoShares) {
   const CpuTime begin{.wall_s = 100, .total_s = 500, .busy_s = 50, .steal_s = 3, .own_s = 10, .cpus = 2};
   CpuTime end{.wall_s = 110, .total_s = 520, .busy_s = 66, .steal_s = 4, .own_s = 20, .cpus = 2};
   const auto shares = shares_between(begin, end);
@@ -53,7 +54,7 @@ TEST(CpuTime, IsSharedOut) {
   EXPECT_FALSE(shares_between(begin, begin));
 }
 
-TEST(CpuTime, SeesOwnWorkAsOwn) {
+TEST(CpuTime, CountsOwnWorkAsOwn) {
   const auto begin = cpu_time();
   if (!begin) GTEST_SKIP() << "this system does not show it";
   const auto until = std::chrono::steady_clock::now() + std::chrono::milliseconds(600);

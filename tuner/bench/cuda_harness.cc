@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+// The harness of a CUDA device: replays graphs of calls, timed by events on the device.
 #include "tuner/bench/harness.h"
 
 #ifdef METALLIC_WITH_CUDA
@@ -8,10 +10,11 @@
 #include "device/cuda/event.h"
 #include "device/cuda/memory.h"
 #include "ops/label.h"
-#include "tuner/verify/oracle.h"
+#include "ops/operation.h"
 #include "tuner/bench/cuda_roofline.h"
 #include "tuner/bench/gpu_clock_monitor.h"
 #include "tuner/bench/timer.h"
+#include "tuner/verify/oracle.h"
 #endif
 
 namespace metallic::cuda {
@@ -19,8 +22,8 @@ namespace metallic::cuda {
 #ifdef METALLIC_WITH_CUDA
 namespace {
 
-constexpr double kArm = 3e-4;       // seconds: what events err by, half a microsecond, is below 0.2 % of it
-constexpr int64_t kMostCalls = 64;  // of a graph, which takes as long to make as some µs a call
+constexpr double kArm = 3e-4;       // seconds: the error of events, half a microsecond, is below 0.2 % of it
+constexpr int64_t kMostCalls = 64;  // of a graph, whose capture takes some µs per call
 constexpr int64_t kLeastCalls = 4;
 
 struct Destroy {
@@ -30,7 +33,7 @@ struct Destroy {
 using Graph = std::unique_ptr<std::remove_pointer_t<cudaGraph_t>, Destroy>;
 using Replay = std::unique_ptr<std::remove_pointer_t<cudaGraphExec_t>, Destroy>;
 
-// Two events between which time is taken, on the device's clock.
+// The time between two events on the device.
 class Interval {
  public:
   static Result<Interval> create() {
@@ -39,7 +42,7 @@ class Interval {
     METALLIC_TRY(made.end_, Event::create());
     return made;
   }
-  // As nodes of the graph that the stream is captured in, so that launching it is not in the time.
+  // The events are nodes of the captured graph, so the time excludes the graph's launch.
   Status begin(cudaStream_t stream) {
     METALLIC_CUDA(cudaEventRecordWithFlags(begin_.get(), stream, cudaEventRecordExternal));
     return {};
@@ -59,17 +62,16 @@ class Interval {
   Event begin_, end_;
 };
 
-// What the output holds before a run that reads it, as prepare_output has it; nothing where none does.
+// The output's initial contents, as in prepare_output, for a run that reads it; empty for others.
 std::vector<std::byte> read_output(const Problem& problem, const Args& args, uint64_t seed) {
-  const bool reads = problem.op() == Op::matmul && problem.matmul().beta != 0;
-  return reads ? prepare_output(problem, args, seed) : std::vector<std::byte>();
+  return problem.op()->reads_output(problem) ? prepare_output(problem, args, seed) : std::vector<std::byte>();
 }
 
-// Operands lie on the device as they lie in a copy in this process' memory, which the oracle reads.
-class CudaStand final : public Stand {
+// Operands have the same layout in device memory as in a host copy, which the oracle reads.
+class CudaHarness final : public Harness {
  public:
-  CudaStand(Operands operands, Memory memory, Memory flush, Interval interval, const DeviceInfo& device, Executor& executor,
-            const StandOptions& options)
+  CudaHarness(Operands operands, Memory memory, Memory flush, Interval interval, const DeviceInfo& device, Executor& executor,
+              const HarnessOptions& options)
       : device_(device),
         operands_(std::move(operands)),
         memory_(std::move(memory)),
@@ -78,20 +80,20 @@ class CudaStand final : public Stand {
         executor_(executor),
         stream_(static_cast<cudaStream_t>(executor.stream())),
         seed_(options.seed),
-        arm_s_(options.arm_s > 0 ? options.arm_s : kArm),
-        watch_(device) {
-    // Results are copied ten times as fast from there; where it is too much memory to pin, they are copied all the same.
+        min_sample_s_(options.min_sample_s > 0 ? options.min_sample_s : kArm),
+        clock_monitor_(device) {
+    // Copies to pinned memory are ten times as fast. If pinning fails, pageable memory works too.
     pinned_ = cudaHostRegister(operands_.memory().data(), operands_.memory().size(), cudaHostRegisterDefault) == cudaSuccess;
     cudaGetLastError();
   }
 
-  ~CudaStand() override {
+  ~CudaHarness() override {
     if (pinned_) cudaHostUnregister(operands_.memory().data());
   }
 
   void align(uint64_t drawn) override { operands_.align(drawn); }
   void before_block() override {}
-  NoiseRecord noise() const override { return watch_.record(); }
+  NoiseRecord noise() const override { return clock_monitor_.record(); }
 
   Result<double> checked_call(const Problem& problem, Cache cache, const Kernel& kernel, std::string_view who) override {
     const Args here = operands_.next(problem, cache), there = on_device(here);
@@ -107,20 +109,20 @@ class CudaStand final : public Stand {
     METALLIC_CUDA(cudaMemcpyAsync(here.out, there.out, bytes, cudaMemcpyDeviceToHost, stream_));
     if (const cudaError_t error = cudaStreamSynchronize(stream_); error != cudaSuccess)
       return fail(code_of(error), "{} on {} failed: {}", who, label(problem), cudaGetErrorString(error));
-    if (const auto wrong = first_difference(problem, here, before.data(), affordable_looks(problem), seed_))
+    if (const auto wrong = first_difference(problem, here, before.data(), affordable_checks(problem), seed_))
       return fail(Code::internal, "{} computes {} wrongly: {}", who, label(problem), *wrong);
     METALLIC_TRY(const auto timed, replayed(problem, cache, kernel, kLeastCalls));
     return timed;
   }
 
   Result<std::pair<double, int64_t>> time(const Problem& problem, Cache cache, const Kernel& kernel, double call_s) override {
-    const auto calls = std::clamp(static_cast<int64_t>(std::ceil(arm_s_ / call_s)), kLeastCalls, kMostCalls);
+    const auto calls = std::clamp(static_cast<int64_t>(std::ceil(min_sample_s_ / call_s)), kLeastCalls, kMostCalls);
     METALLIC_TRY(const double seconds, replayed(problem, cache, kernel, calls));
     return std::pair(seconds, calls);
   }
 
-  // The median of some, as the candidates' times are.
-  Result<std::optional<double>> floor(const Problem& problem, Cache cache) override {
+  // The median of several samples, as for the candidates.
+  Result<std::optional<double>> roofline_s(const Problem& problem, Cache cache) override {
     const auto kernel = mover(problem, device_);
     std::array<double, 9> seconds;
     METALLIC_TRY(double call_s, replayed(problem, cache, *kernel, kLeastCalls));
@@ -135,15 +137,16 @@ class CudaStand final : public Stand {
 
  private:
   Args on_device(const Args& here) const {
-    const auto moved = [&](const void* at) -> std::byte* {
+    const auto device_pointer = [&](const void* at) -> std::byte* {
       return memory_.data() + (static_cast<const std::byte*>(at) - operands_.memory().data());
     };
-    return {.in = {moved(here.in[0]), moved(here.in[1]), moved(here.in[2])}, .out = moved(here.out)};
+    return {.in = {device_pointer(here.in[0]), device_pointer(here.in[1]), device_pointer(here.in[2])},
+            .out = device_pointer(here.out)};
   }
   std::byte* workspace() const { return memory_.data() + (operands_.workspace() - operands_.memory().data()); }
 
-  // Seconds of a call, in a graph of so many that is replayed twice: the first time to have it on the device, and clocks and
-  // tables warm. Cold: the L2 cache holds other memory before, and each call reads another place.
+  // Seconds per call, from a graph of `calls` calls that is replayed twice: the first time uploads it and warms up clocks and
+  // TLBs. Cold: the L2 cache is flushed before, and each call reads other memory.
   Result<double> replayed(const Problem& problem, Cache cache, const Kernel& kernel, int64_t calls) {
     cudaGraph_t captured = nullptr;
     METALLIC_CUDA(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeThreadLocal));
@@ -165,7 +168,7 @@ class CudaStand final : public Stand {
       METALLIC_CUDA(cudaMemsetAsync(flush_.data(), 1, flush_.bytes(), stream_));
     }
     METALLIC_CUDA(cudaGraphLaunch(replay.get(), stream_));
-    watch_.look();
+    clock_monitor_.sample();
     METALLIC_CUDA(cudaStreamSynchronize(stream_));
     METALLIC_TRY(const double seconds, interval_.seconds());
     return std::max(seconds, 1e-9) / static_cast<double>(calls);
@@ -178,29 +181,30 @@ class CudaStand final : public Stand {
   Executor& executor_;
   cudaStream_t stream_;
   uint64_t seed_;
-  double arm_s_;
+  double min_sample_s_;
   bool pinned_;
-  GpuWatch watch_;
+  GpuClockMonitor clock_monitor_;
 };
 
 }  // namespace
 
-Result<std::unique_ptr<Stand>> make_stand(std::span<const OperandUse> uses, const DeviceInfo& device, Executor& executor,
-                                          const StandOptions& options) {
-  // Twice the L2 cache between two uses of a place, and before the first.
+Result<std::unique_ptr<Harness>> make_harness(std::span<const OperandUse> uses, const DeviceInfo& device, Executor& executor,
+                                              const HarnessOptions& options) {
+  // Twice the L2 cache: read between two uses of the same memory, and flushed before the first.
   const int64_t cold_bytes = 2 * device.cuda().l2_bytes / 4096 * 4096 + 4096;
   METALLIC_TRY(Operands operands, Operands::create(uses, device, cold_bytes, options.seed));
   METALLIC_TRY(Memory memory, Memory::allocate(operands.memory().size()));
   METALLIC_TRY(Memory flush, Memory::allocate(static_cast<size_t>(cold_bytes)));
   METALLIC_TRY(Interval interval, Interval::create());
   METALLIC_CUDA(cudaMemcpy(memory.data(), operands.memory().data(), memory.bytes(), cudaMemcpyHostToDevice));
-  return std::make_unique<CudaStand>(std::move(operands), std::move(memory), std::move(flush), std::move(interval), device,
-                                     executor, options);
+  return std::make_unique<CudaHarness>(std::move(operands), std::move(memory), std::move(flush), std::move(interval), device,
+                                       executor, options);
 }
 
 #else
 
-Result<std::unique_ptr<Stand>> make_stand(std::span<const OperandUse>, const DeviceInfo& device, Executor&, const StandOptions&) {
+Result<std::unique_ptr<Harness>> make_harness(std::span<const OperandUse>, const DeviceInfo& device, Executor&,
+                                              const HarnessOptions&) {
   return fail(Code::unsupported, "device {}: this build has no CUDA (nvcc was not found)", in_quotes(device.id));
 }
 

@@ -1,19 +1,20 @@
-// Streaming on a CUDA device: reading and copying as fast as it can, and multiply-adds in tensor cores: what kernels are held
-// against.
+// SPDX-License-Identifier: Apache-2.0
+// The roofline of a CUDA device: memory bandwidth for reads and copies, and the throughput of tensor cores.
 #pragma once
 
-#include "device/info.h"
 #include "base/executor.h"
+#include "device/info.h"
 #include "ops/problem.h"
 #include "ops/variant.h"
 #include "profile/device_json.h"
 
 namespace metallic::cuda {
 
-/// A kernel that only moves what the problem must: a softmax is copied, of a matmul its weights are read. It computes nothing.
+/// A kernel that moves the bytes that the problem must move and computes nothing: copies the input of a softmax, or reads the
+/// weights of a matmul.
 std::unique_ptr<const Kernel> mover(const Problem& problem, const DeviceInfo& device);
 
-/// Best of several runs over buffers of some L2 caches; `flops_per_s` is that of bf16 in mma instructions.
-Result<Ceilings> measure_ceilings(const DeviceInfo& device, Executor& executor);
+/// The best of several runs over buffers of eight times the L2 cache; `flops_per_s` is that of bf16 mma.sync instructions.
+Result<Roofline> measure_roofline(const DeviceInfo& device, Executor& executor);
 
 }  // namespace metallic::cuda

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "tuner/bench/gpu_clock_monitor.h"
 
 #include <algorithm>
@@ -7,18 +8,18 @@
 namespace metallic {
 namespace {
 
-constexpr double kCycles = 1e5;  // of the anchor; any number would do
+constexpr double kCycles = 1e5;  // of the reference workload; any number would do
 
 }  // namespace
 
-void GpuCalm::take(const cuda::ClockReading& reading) {
-  if (reading.reasons & cuda::kIdle) return;
-  calm_.take(kCycles / (1e6 * static_cast<double>(reading.mhz)));
+void GpuClockReadings::add(const cuda::ClockReading& reading) {
+  if (reading.reasons & cuda::kGpuIdle) return;
+  noise_.take(kCycles / (1e6 * static_cast<double>(reading.mhz)));
   readings_.push_back(reading);
 }
 
-NoiseRecord GpuCalm::record() const {
-  NoiseRecord record = calm_.record();
+NoiseRecord GpuClockReadings::record() const {
+  NoiseRecord record = noise_.record();
   if (readings_.empty()) return record;
   std::vector<int64_t> mhz;
   for (const cuda::ClockReading& reading : readings_) mhz.push_back(reading.mhz);
@@ -31,18 +32,18 @@ NoiseRecord GpuCalm::record() const {
                 .median_mhz = mhz[mhz.size() / 2],
                 .most_mhz = mhz.back(),
                 .most_celsius = std::ranges::max(readings_, {}, &cuda::ClockReading::celsius).celsius,
-                .power_cap_share = share(cuda::kPowerCap),
-                .heat_share = share(cuda::kHeat | cuda::kHardwareHeat),
-                .hardware_share = share(cuda::kHardwareSlowdown | cuda::kPowerBrake)};
+                .power_cap_share = share(cuda::kSwPowerCap),
+                .heat_share = share(cuda::kSwThermalSlowdown | cuda::kHwThermalSlowdown),
+                .hardware_share = share(cuda::kHwSlowdown | cuda::kHwPowerBrakeSlowdown)};
   return record;
 }
 
-GpuWatch::GpuWatch(const DeviceInfo& device) : clocks_(cuda::Clocks::of(device)), begin_s_(now_s()) {}
+GpuClockMonitor::GpuClockMonitor(const DeviceInfo& device) : clock_(cuda::GpuClock::open(device)), begin_s_(now_s()) {}
 
-void GpuWatch::look() {
+void GpuClockMonitor::sample() {
   const double begin = now_s();
-  if (!clocks_ || !Calm::affords_reading(begin - begin_s_, spent_s_)) return;
-  if (const auto reading = clocks_->read()) calm_.take(*reading);
+  if (!clock_ || !NoiseReadings::affords_reading(begin - begin_s_, spent_s_)) return;
+  if (const auto reading = clock_->read()) readings_.add(*reading);
   spent_s_ += now_s() - begin;
 }
 

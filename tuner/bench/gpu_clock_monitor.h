@@ -1,4 +1,6 @@
-// GPU watch: reads a GPU's clock while it works; what a fixed number of cycles takes is the anchor there.
+// SPDX-License-Identifier: Apache-2.0
+// GPU clock monitor: the noise monitor of a GPU, whose reference workload is the time that a fixed number of cycles takes at the
+// current clock.
 #pragma once
 
 #include <optional>
@@ -10,30 +12,30 @@
 
 namespace metallic {
 
-/// The pure part: readings go in; those of an idle GPU, whose clock says nothing, are passed over.
-class GpuCalm {
+/// The part without a GPU: collects readings, and ignores those of an idle GPU, whose clock is low anyway.
+class GpuClockReadings {
  public:
-  void take(const cuda::ClockReading& reading);
+  void add(const cuda::ClockReading& reading);
   NoiseRecord record() const;
 
  private:
-  Calm calm_;
+  NoiseReadings noise_;
   std::vector<cuda::ClockReading> readings_;
 };
 
-class GpuWatch {
+class GpuClockMonitor {
  public:
-  explicit GpuWatch(const DeviceInfo& device);
+  explicit GpuClockMonitor(const DeviceInfo& device);
 
-  /// Call while the GPU works, and the calling thread would wait for it: a reading takes some µs, all of them at most a
-  /// twentieth of the time since the watch began.
-  void look();
+  /// Call while the GPU is busy and this thread would wait for it. A reading takes some µs; all of them take at most a twentieth
+  /// of the monitor's lifetime.
+  void sample();
 
-  NoiseRecord record() const { return calm_.record(); }
+  NoiseRecord record() const { return readings_.record(); }
 
  private:
-  std::optional<cuda::Clocks> clocks_;
-  GpuCalm calm_;
+  std::optional<cuda::GpuClock> clock_;
+  GpuClockReadings readings_;
   double begin_s_;
   double spent_s_ = 0;
 };

@@ -1,4 +1,5 @@
-// A stand: what one device's kernels are checked and timed on: its operands, its clock, and what it knows of its calm.
+// SPDX-License-Identifier: Apache-2.0
+// Harness: checks and times the kernels of one device, with its operands, its clock and its noise monitor.
 #pragma once
 
 #include <memory>
@@ -7,51 +8,51 @@
 #include <string_view>
 #include <utility>
 
-#include "device/info.h"
 #include "base/executor.h"
+#include "device/info.h"
 #include "profile/noise.h"
 #include "tuner/bench/operands.h"
 
 namespace metallic {
 
-class Stand {
+class Harness {
  public:
-  virtual ~Stand() = default;
+  virtual ~Harness() = default;
 
-  /// Draws where operands begin from now on, see Operands.
-  virtual void align(uint64_t drawn) = 0;
+  /// Chooses new operand addresses by a random number, see Operands.
+  virtual void align(uint64_t random) = 0;
 
-  /// Before a block: waits a little where the machine is disturbed, see calm.h.
+  /// Call before each block: waits a little if the machine is disturbed, see noise_monitor.h.
   virtual void before_block() = 0;
 
-  /// Runs a kernel once and compares its result with the oracle's; gives a first estimate of a call's seconds. `who` is the
-  /// variant in errors: a failed run, a wrong result.
+  /// Runs a kernel once and compares the result with the oracle. Returns a first estimate of the seconds of a call. `who` names
+  /// the variant in errors: a failed run, a wrong result.
   virtual Result<double> checked_call(const Problem& problem, Cache cache, const Kernel& kernel, std::string_view who) = 0;
 
-  /// Seconds of one call, the mean over as many as the clock needs, and how many these were. `call_s` is what one call takes as
-  /// far as is known, > 0. Errors: a run that failed, where that is noticed.
+  /// Seconds of one call, the mean over as many calls as the clock needs, and the number of calls. `call_s` > 0 is the estimate
+  /// so far of one call. Errors: a failed run, if the device reports it.
   virtual Result<std::pair<double, int64_t>> time(const Problem& problem, Cache cache, const Kernel& kernel, double call_s) = 0;
 
-  /// Seconds of moving what a problem must and nothing else, by the same clock in the same cache state; nothing where the device
-  /// has no kernel that does. Errors: those of the device.
-  virtual Result<std::optional<double>> floor(const Problem&, Cache) { return std::nullopt; }
+  /// Seconds of a kernel that only moves the bytes a problem must move, by the same clock and in the same cache state: the memory
+  /// roofline. Nothing if the device has no such kernel. Errors: those of the device.
+  virtual Result<std::optional<double>> roofline_s(const Problem&, Cache) { return std::nullopt; }
 
   virtual NoiseRecord noise() const = 0;
 };
 
-struct StandOptions {
+struct HarnessOptions {
   uint64_t seed = 1;
-  double arm_s = 0;  ///< how long an arm runs at least; 0: what the device's clock needs
+  double min_sample_s = 0;  ///< shortest sample in seconds; 0: as the device's clock needs
 };
 
-/// The stand of the device that the executor is of, which must outlive it. Errors: more operands than it has memory for.
-Result<std::unique_ptr<Stand>> make_stand(std::span<const OperandUse> uses, const DeviceInfo& device, Executor& executor,
-                                          const StandOptions& options);
+/// The harness of the executor's device. The executor must outlive it. Errors: out_of_memory if the operands do not fit.
+Result<std::unique_ptr<Harness>> make_harness(std::span<const OperandUse> uses, const DeviceInfo& device, Executor& executor,
+                                              const HarnessOptions& options);
 
 namespace cuda {
-/// The same of a CUDA device.
-Result<std::unique_ptr<Stand>> make_stand(std::span<const OperandUse> uses, const DeviceInfo& device, Executor& executor,
-                                          const StandOptions& options);
+/// The same for a CUDA device.
+Result<std::unique_ptr<Harness>> make_harness(std::span<const OperandUse> uses, const DeviceInfo& device, Executor& executor,
+                                              const HarnessOptions& options);
 }  // namespace cuda
 
 }  // namespace metallic

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+// Reads the state of each thread of this process from /proc/self/task.
 #include "tuner/bench/idle.h"
 
 #include <unistd.h>
@@ -8,10 +10,12 @@
 #include <string>
 #include <thread>
 
+#include "tuner/bench/clock.h"
+
 namespace metallic {
 namespace {
 
-// The state letter of proc(5): what follows the last ')' of "tid (name) S …", a name may contain any.
+// The state letter of proc(5): it follows the last ')' of "tid (name) S …", since a name may contain parentheses.
 char state(const std::filesystem::path& task) {
   std::string line;
   std::getline(std::ifstream(task / "stat"), line);
@@ -21,8 +25,8 @@ char state(const std::filesystem::path& task) {
 
 }  // namespace
 
-bool is_quiet() {
-  // The state tells a spinning thread also while another process has its core, when its CPU time stands still.
+bool is_idle() {
+  // The state, not the CPU time: a spinning thread that is preempted uses no CPU time and still is runnable.
   const std::string self = std::to_string(gettid());
   std::error_code error;  // threads may end while the list is read
   for (std::filesystem::directory_iterator task("/proc/self/task", error), end; !error && task != end; task.increment(error))
@@ -30,12 +34,10 @@ bool is_quiet() {
   return true;
 }
 
-double wait_until_quiet(double most_s) {
-  using Clock = std::chrono::steady_clock;
-  const auto begin = Clock::now();
-  const auto waited = [&] { return std::chrono::duration<double>(Clock::now() - begin).count(); };
-  while (!is_quiet() && waited() < most_s) std::this_thread::sleep_for(std::chrono::microseconds(200));
-  return waited();
+double wait_until_idle(double timeout_s) {
+  const double begin_s = now_s();
+  while (!is_idle() && now_s() - begin_s < timeout_s) std::this_thread::sleep_for(std::chrono::microseconds(200));
+  return now_s() - begin_s;
 }
 
 }  // namespace metallic

@@ -1,12 +1,13 @@
-// Quiet: threads that spin for more work after their work is done take a core from whoever is timed next.
+// SPDX-License-Identifier: Apache-2.0
+// Wait until idle: threads of this process that still spin for work would take cores from the kernel that is timed next.
 #pragma once
 
 namespace metallic {
 
-/// Whether all other threads of this process sleep, as the kernel says; true where there is no /proc.
-bool is_quiet();
+/// Whether all other threads of this process sleep, by /proc; true without /proc.
+bool is_idle();
 
-/// Returns once `is_quiet`, or after `most_s` seconds; gives the seconds it took.
-double wait_until_quiet(double most_s = 0.3);
+/// Waits until `is_idle`, `timeout_s` at most; returns the seconds that it waited.
+double wait_until_idle(double timeout_s = 0.3);
 
 }  // namespace metallic

@@ -1,4 +1,5 @@
-// Waiting for quiet: as long as a thread spins, and no longer.
+// SPDX-License-Identifier: Apache-2.0
+// Wait until idle: returns as soon as no thread spins, or at the timeout.
 #include "tuner/bench/idle.h"
 
 #include <gtest/gtest.h>
@@ -18,7 +19,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// A thread as libraries keep them: given work, it spins for some time afterwards in case there is more, then sleeps.
+// A worker thread as libraries have them: after its work it spins for a while in case there is more, then sleeps.
 class Peer {
  public:
   explicit Peer(std::chrono::milliseconds spin)
@@ -36,13 +37,13 @@ class Peer {
           }
         }) {}
   ~Peer() {
-    end_ = true;  // before the lock, which the thread holds while it spins
+    end_ = true;  // before taking the lock, which the thread holds while it spins
     { const std::lock_guard lock(mutex_); }
     wake_.notify_one();
     thread_.join();
   }
 
-  // Returns when the thread has done the work and began to spin.
+  // Returns when the thread has done the work and spins.
   void run() {
     const int before = started_;
     {
@@ -63,44 +64,44 @@ class Peer {
   std::thread thread_;
 };
 
-TEST(Quiet, ComesWhenThePeerSleeps) {
+TEST(WaitUntilIdle, ReturnsWhenThePeerSleeps) {
   Peer peer(std::chrono::milliseconds(50));
   for (int i = 0; i < 5; ++i) {
     peer.run();
-    const bool quiet = is_quiet();
-    EXPECT_FALSE(quiet && peer.spinning());
-    EXPECT_LT(wait_until_quiet(/*most_s=*/10), 9) << "it slept, and was not seen to";
+    const bool idle = is_idle();
+    EXPECT_FALSE(idle && peer.spinning());
+    EXPECT_LT(wait_until_idle(/*timeout_s=*/10), 9) << "the sleeping thread was not recognised";
     EXPECT_FALSE(peer.spinning());
-    EXPECT_TRUE(is_quiet());
+    EXPECT_TRUE(is_idle());
   }
 }
 
-TEST(Quiet, IsFoundAtOnce) {
+TEST(WaitUntilIdle, ReturnsAtOnceIfIdle) {
   Peer peer(std::chrono::milliseconds(1));
   peer.run();
-  wait_until_quiet(10);
+  wait_until_idle(10);
   std::vector<double> waits;
-  for (int i = 0; i < 101; ++i) waits.push_back(wait_until_quiet());
+  for (int i = 0; i < 101; ++i) waits.push_back(wait_until_idle());
   std::ranges::nth_element(waits, waits.begin() + 50);
   EXPECT_LT(waits[50], 5e-3);
 }
 
-TEST(Quiet, IsWaitedForOnlySoLong) {
+TEST(WaitUntilIdle, TimesOut) {
   Peer peer(std::chrono::seconds(10));
   peer.run();
-  EXPECT_GE(wait_until_quiet(0.02), 0.02);
+  EXPECT_GE(wait_until_idle(0.02), 0.02);
   EXPECT_TRUE(peer.spinning());
 }
 
-// Workers left alone spin 70 to 100 ms; told to rest they sleep in 0.1 ms. Medians, since other programs may have the cores.
-TEST(Quiet, ComesAtOnceWhenThePoolRests) {
+// Workers spin for 70 to 100 ms; told to rest they sleep within 0.1 ms. Medians, because other programs may use the cores.
+TEST(WaitUntilIdle, ReturnsAtOnceIfThePoolRests) {
   cpu::Pool pool(2, /*patient=*/true);
   const auto median_wait = [&](bool rest) {
     std::vector<double> waits;
     for (int i = 0; i < 7; ++i) {
       pool.parallel(2, [](size_t) {});
       if (rest) pool.rest();
-      waits.push_back(wait_until_quiet(10));
+      waits.push_back(wait_until_idle(10));
     }
     std::ranges::nth_element(waits, waits.begin() + 3);
     return waits[3];
@@ -110,7 +111,7 @@ TEST(Quiet, ComesAtOnceWhenThePoolRests) {
   EXPECT_LT(resting, spinning / 2);
 }
 
-TEST(Quiet, ARestedPoolWorks) {
+TEST(WaitUntilIdle, ARestedPoolStillWorks) {
   cpu::Pool pool(3), lone(1);
   for (cpu::Pool* executor : {&pool, &lone})
     for (int i = 0; i < 100; ++i) {

@@ -1,59 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+// Statistics of the reference workload's readings: undisturbed time, disturbed and lost shares, drift, autocorrelation.
 #include "tuner/bench/noise_monitor.h"
 
 #include <algorithm>
 #include <array>
 #include <chrono>
 #include <cmath>
-#include <numeric>
 #include <span>
 #include <thread>
 
 #include "tuner/bench/clock.h"
+#include "tuner/stats/autocorrelation.h"
+#include "tuner/stats/quantile.h"
 
 namespace metallic {
 namespace {
 
-// Undisturbed readings repeat within 1 %; a neighbour on the same core costs 20 % or more, a lost time slice a factor of 50.
+// Undisturbed readings repeat within 1 %. Another thread on the same core adds 20 % or more, a lost time slice a factor of 50.
 constexpr double kDisturbed = 1.15, kLost = 2;
 
-// The calm level is what one reading in ten stays below: on a machine where programs fight for each core, as few as that are
-// undisturbed, and the very least may come from a boosted clock that does not last.
-constexpr double kCalmQuantile = 0.1;
+// The undisturbed time is the 10th percentile. If programs compete for each core, few readings are undisturbed; the minimum may
+// come from a short boost of the clock.
+constexpr double kUndisturbedQuantile = 0.1;
 
-// Readings on each side that a reading is judged by: where the clock falls for good, the level follows within so many blocks
-// and the rest of the run is calm at another level, which is what `drift` is for.
+// How many readings on each side a reading is compared with. If the clock slows down for good, the level follows within this many
+// blocks: `drift` reports the change, and the rest of the run is not disturbed.
 constexpr size_t kAround = 16;
 
-// Nearest rank; `values` not empty.
-double quantile(std::span<const double> values, double share) {
-  std::vector<double> sorted(values.begin(), values.end());
-  const auto at = sorted.begin() + static_cast<std::ptrdiff_t>(share * static_cast<double>(sorted.size() - 1));
-  std::nth_element(sorted.begin(), at, sorted.end());
-  return *at;
+double quantile_of(std::span<const double> values, double q) {
+  std::vector<double> copy(values.begin(), values.end());
+  return tune::quantile(copy, q);
 }
 
-double calm_level(std::span<const double> readings) { return quantile(readings, kCalmQuantile); }
+double undisturbed(std::span<const double> readings) { return quantile_of(readings, kUndisturbedQuantile); }
 
 double level_around(std::span<const double> readings, size_t at) {
   const size_t begin = at - std::min(at, kAround), end = std::min(readings.size(), at + kAround + 1);
-  return calm_level(readings.subspan(begin, end - begin));
+  return undisturbed(readings.subspan(begin, end - begin));
 }
 
-// Readings with what exceeds a lost one cut off: time slices lost to others are not a slower clock.
+// Cuts readings at the limit of a lost one: time slices lost to other programs are not a slower clock.
 std::vector<double> without_losses(std::span<const double> readings) {
   std::vector<double> cut(readings.begin(), readings.end());
-  for (const double most = kLost * calm_level(readings); double& reading : cut) reading = std::min(reading, most);
+  for (const double most = kLost * undisturbed(readings); double& reading : cut) reading = std::min(reading, most);
   return cut;
 }
 
-// Between the thirds of the run whose calm levels differ most, so that a slow middle shows as well as a slow end.
+// The largest change between thirds of the run, so that a slow middle shows as well as a slow end.
 double drift_of(const std::vector<double>& cut) {
   const std::span<const double> readings = cut;
-  constexpr size_t kLeast = 5;  // a third of fewer has no level of its own
+  constexpr size_t kLeast = 5;  // fewer readings in a third give no level
   const size_t third = readings.size() / 3;
   if (third < kLeast) return 0;
   std::array<double, 3> levels;
-  for (size_t i = 0; i < 3; ++i) levels[i] = std::log(calm_level(readings.subspan(i * third, third)));
+  for (size_t i = 0; i < 3; ++i) levels[i] = std::log(undisturbed(readings.subspan(i * third, third)));
   double drift = 0;
   for (size_t later = 1; later < 3; ++later)
     for (size_t earlier = 0; earlier < later; ++earlier)
@@ -61,56 +61,28 @@ double drift_of(const std::vector<double>& cut) {
   return drift;
 }
 
-// Ranks from 0, equal values sharing the middle of theirs.
-std::vector<double> ranks_of(std::span<const double> readings) {
-  std::vector<size_t> order(readings.size());
-  std::iota(order.begin(), order.end(), size_t{0});
-  std::ranges::sort(order, {}, [&](size_t i) { return readings[i]; });
-  std::vector<double> ranks(readings.size());
-  for (size_t begin = 0; begin < order.size();) {
-    size_t end = begin;
-    while (end < order.size() && readings[order[end]] == readings[order[begin]]) ++end;
-    for (size_t i = begin; i < end; ++i) ranks[order[i]] = static_cast<double>(begin + end - 1) / 2;
-    begin = end;
-  }
-  return ranks;
-}
-
-// Of ranks, since one reading that lost its CPU for a time slice is a hundred times the others.
-double autocorrelation_of(std::span<const double> readings) {
-  if (readings.size() < 3) return 0;
-  const std::vector<double> ranks = ranks_of(readings);
-  const double mean = static_cast<double>(ranks.size() - 1) / 2;
-  double together = 0, alone = 0;
-  for (size_t i = 0; i < ranks.size(); ++i) {
-    alone += (ranks[i] - mean) * (ranks[i] - mean);
-    if (i > 0) together += (ranks[i] - mean) * (ranks[i - 1] - mean);
-  }
-  return alone > 0 ? std::clamp(together / alone, -1.0, 1.0) : 0;
-}
-
 }  // namespace
 
-void Calm::take(double reading_s) {
+void NoiseReadings::take(double reading_s) {
   if (std::isfinite(reading_s) && reading_s > 0) readings_.push_back(reading_s);
 }
 
-bool Calm::is_disturbed(double reading_s) const {
+bool NoiseReadings::is_disturbed(double reading_s) const {
   return !readings_.empty() && reading_s > kDisturbed * level_around(readings_, readings_.size() - 1);
 }
 
-bool Calm::affords_reading(double elapsed_s, double reading_s) {
+bool NoiseReadings::affords_reading(double elapsed_s, double reading_s) {
   constexpr double kMostShare = 0.05;
   return reading_s <= kMostShare * elapsed_s;
 }
 
-double Calm::pause_s(int attempt, double elapsed_s, double waited_s) {
+double NoiseReadings::pause_s(int attempt, double elapsed_s, double waited_s) {
   constexpr double kMostShare = 0.1;
   const double pause = std::ldexp(1e-3, std::min(attempt, 6));
   return waited_s + pause <= kMostShare * elapsed_s ? pause : 0;
 }
 
-NoiseRecord Calm::record() const {
+NoiseRecord NoiseReadings::record() const {
   NoiseRecord record{.readings = static_cast<int64_t>(readings_.size())};
   if (readings_.empty()) return record;
   const std::span<const double> readings = readings_;
@@ -123,33 +95,33 @@ NoiseRecord Calm::record() const {
   record.disturbed_share = disturbed / static_cast<double>(readings.size());
   record.lost_share = lost / static_cast<double>(readings.size());
   record.drift = drift_of(without_losses(readings));
-  record.autocorrelation = autocorrelation_of(readings);
-  record.spread = std::log(quantile(readings, 0.9) / quantile(readings, 0.1));
+  record.autocorrelation = tune::rank_autocorrelation(readings);
+  record.spread = std::log(quantile_of(readings, 0.9) / quantile_of(readings, 0.1));
   return record;
 }
 
-Watch::Watch(Executor& executor) : anchor_(executor), begin_s_(now_s()), cpu_at_begin_(cpu_time()) {}
+NoiseMonitor::NoiseMonitor(Executor& executor) : reference_(executor), begin_s_(now_s()), cpu_at_begin_(cpu_time()) {}
 
-double Watch::before_block() {
+double NoiseMonitor::before_block() {
   const double begin = now_s();
-  if (!Calm::affords_reading(begin - begin_s_, reading_s_)) return 0;
-  double reading = anchor_.read();
-  calm_.take(reading);
+  if (!NoiseReadings::affords_reading(begin - begin_s_, reading_s_)) return 0;
+  double reading = reference_.read();
+  readings_.take(reading);
   const double read = now_s();
   reading_s_ += read - begin;
   const double waited_before = waited_s_;
-  for (int attempt = 0; calm_.is_disturbed(reading); ++attempt) {
-    const double pause = Calm::pause_s(attempt, now_s() - begin_s_, waited_s_);
+  for (int attempt = 0; readings_.is_disturbed(reading); ++attempt) {
+    const double pause = NoiseReadings::pause_s(attempt, now_s() - begin_s_, waited_s_);
     if (pause == 0) break;
     std::this_thread::sleep_for(std::chrono::duration<double>(pause));
-    reading = anchor_.read();
+    reading = reference_.read();
     waited_s_ = waited_before + now_s() - read;
   }
   return now_s() - begin;
 }
 
-NoiseRecord Watch::record() const {
-  NoiseRecord record = calm_.record();
+NoiseRecord NoiseMonitor::record() const {
+  NoiseRecord record = readings_.record();
   record.waited_s = waited_s_;
   if (const auto cpu = cpu_time(); cpu && cpu_at_begin_) {
     record.cpus = cpu->cpus;

@@ -1,5 +1,5 @@
-// The anchor: a fixed piece of work that only lost CPU time or a changed clock makes slower; what it takes tells how the machine
-// is.
+// SPDX-License-Identifier: Apache-2.0
+// Reference workload: a fixed amount of arithmetic whose time changes only with the clock or with lost CPU time.
 #pragma once
 
 #include <cstdint>
@@ -8,15 +8,15 @@
 
 namespace metallic {
 
-/// Arithmetic in registers on all threads of an executor: it uses no memory, so that a reading that takes longer was preempted,
-/// ran beside a neighbour on the same core, or at a lower frequency.
-class Anchor {
+/// Integer arithmetic in registers on all threads of an executor. It uses no memory: a longer reading was preempted, shared a
+/// core, or ran at a lower frequency.
+class ReferenceWorkload {
  public:
-  /// Finds how many rounds take some 75 µs on this machine, in about 2 ms.
-  explicit Anchor(Executor& executor);
+  /// Calibrates the work to about 75 µs on this machine. Takes about 2 ms.
+  explicit ReferenceWorkload(Executor& executor);
 
-  /// Seconds that the work takes now, after a call that wakes the workers; about 0.1 ms in all. The executor's workers may
-  /// spin afterwards, as after any call.
+  /// Seconds of the work now. A first call wakes the workers, so a reading takes about 0.1 ms. The executor's workers may spin
+  /// afterwards, as after any call.
   double read();
 
  private:

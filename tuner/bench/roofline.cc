@@ -1,4 +1,5 @@
-// Reading, copying and multiply-adding as fast as the machine can: the yardsticks of every fraction in a report.
+// SPDX-License-Identifier: Apache-2.0
+// Reads, copies and multiply-adds as fast as the machine can.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "tuner/bench/roofline.cc"
 #include "tuner/bench/roofline.h"
@@ -8,28 +9,28 @@
 #include <hwy/highway.h>
 
 #include <algorithm>
-#include <chrono>
 
 #include "device/cpu/isa.h"
-#include "tuner/verify/oracle.h"
 #include "ops/partition.h"
 #include "tuner/bench/buffer.h"
+#include "tuner/bench/clock.h"
 #include "tuner/bench/cuda_roofline.h"
 #include "tuner/bench/stream.h"
+#include "tuner/verify/oracle.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace metallic::HWY_NAMESPACE {
 namespace {
 namespace hn = hwy::HWY_NAMESPACE;
 
-void ceiling_copy(const float* from, float* to, size_t count) {
+void copy_stream(const float* from, float* to, size_t count) {
   const hn::ScalableTag<float> d;
   const size_t lanes = hn::Lanes(d);
   for (size_t i = 0; i + lanes <= count; i += lanes) hn::Stream(hn::LoadU(d, from + i), d, to + i);
 }
 
-// Twelve independent chains hide the latency of two multiply-adds a cycle on every common core. Returns the operations done.
-double ceiling_fma(float* sink, size_t rounds) {
+// Twelve independent chains hide the latency of two multiply-adds a cycle on all common cores. Returns the number of operations.
+double multiply_add(float* sink, size_t rounds) {
   const hn::ScalableTag<float> d;
   constexpr int kChains = 12;
   using V = hn::Vec<decltype(d)>;
@@ -51,26 +52,26 @@ HWY_AFTER_NAMESPACE();
 namespace metallic {
 namespace {
 
-HWY_EXPORT(ceiling_copy);
-HWY_EXPORT(ceiling_fma);
+HWY_EXPORT(copy_stream);
+HWY_EXPORT(multiply_add);
 
-// The least time of several runs, in seconds.
+// The minimum over several runs, in seconds.
 template <typename Callable>
 double least_seconds(int runs, const Callable& callable) {
   double least = 1e30;
   for (int i = 0; i < runs; ++i) {
-    const auto begin = std::chrono::steady_clock::now();
+    const double begin_s = now_s();
     callable();
-    least = std::min(least, std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
+    least = std::min(least, now_s() - begin_s);
   }
   return least;
 }
 
 }  // namespace
 
-Ceilings measure_ceilings(const DeviceInfo& device, Executor& executor) {
+Roofline measure_roofline(const DeviceInfo& device, Executor& executor) {
 #ifdef METALLIC_WITH_CUDA
-  if (device.backend == "cuda") return cuda::measure_ceilings(device, executor).value_or(Ceilings{});
+  if (device.backend == "cuda") return cuda::measure_roofline(device, executor).value_or(Roofline{});
 #endif
   const auto threads = static_cast<size_t>(executor.threads());
   const size_t count = static_cast<size_t>(std::clamp<int64_t>(4 * device.cpu().llc_bytes, 64 << 20, 512 << 20)) / sizeof(float);
@@ -80,18 +81,19 @@ Ceilings measure_ceilings(const DeviceInfo& device, Executor& executor) {
   auto* to = reinterpret_cast<float*>(target.data());
   std::vector<float> sinks(threads * 16);
 
-  const auto copy = cpu::pick(HWY_DISPATCH_TABLE(ceiling_copy), device.cpu().hwy_target);
-  const auto fma = cpu::pick(HWY_DISPATCH_TABLE(ceiling_fma), device.cpu().hwy_target);
+  const auto copy = cpu::pick(HWY_DISPATCH_TABLE(copy_stream), device.cpu().hwy_target);
+  const auto fma = cpu::pick(HWY_DISPATCH_TABLE(multiply_add), device.cpu().hwy_target);
   const auto copy_all = [&] {
     executor.parallel(threads, [&](size_t task) {
-      const Share part = share(static_cast<int64_t>(count / 64), static_cast<int64_t>(threads), static_cast<int64_t>(task));
+      const UnitRange part =
+          task_range(static_cast<int64_t>(count / 64), static_cast<int64_t>(threads), static_cast<int64_t>(task));
       copy(from + part.begin * 64, to + part.begin * 64, static_cast<size_t>(part.end - part.begin) * 64);
     });
   };
   const double bytes = static_cast<double>(count * sizeof(float));
-  Ceilings ceilings;
-  ceilings.read_bytes_per_s = bytes / least_seconds(7, [&] { stream_read(from, count, device, executor); });
-  ceilings.copy_bytes_per_s = 2 * bytes / least_seconds(7, copy_all);
+  Roofline roofline;
+  roofline.read_bytes_per_s = bytes / least_seconds(7, [&] { stream_read(from, count, device, executor); });
+  roofline.copy_bytes_per_s = 2 * bytes / least_seconds(7, copy_all);
   double flops = 0;
   const double seconds = least_seconds(5, [&] {
     std::vector<double> done(threads);
@@ -99,8 +101,8 @@ Ceilings measure_ceilings(const DeviceInfo& device, Executor& executor) {
     flops = 0;
     for (const double d : done) flops += d;
   });
-  ceilings.flops_per_s = flops / seconds;
-  return ceilings;
+  roofline.flops_per_s = flops / seconds;
+  return roofline;
 }
 
 }  // namespace metallic

@@ -1,14 +1,15 @@
-// Ceilings: what this machine's memory and arithmetic can do at most, measured with the executor that kernels use.
+// SPDX-License-Identifier: Apache-2.0
+// Roofline: the peak rates of this machine's memory and arithmetic, measured with the executor that kernels use.
 #pragma once
 
-#include "device/info.h"
 #include "base/executor.h"
+#include "device/info.h"
 #include "profile/device_json.h"
 
 namespace metallic {
 
-/// Best of several runs each of reading, copying (streaming stores) and multiply-adding; about a second. Memory traffic goes
-/// over buffers of four times the last-level cache.
-Ceilings measure_ceilings(const DeviceInfo& device, Executor& executor);
+/// The best of several runs each of reading, copying with streaming stores, and f32 multiply-adds. Takes about a second. Buffers
+/// have four times the size of the last-level cache.
+Roofline measure_roofline(const DeviceInfo& device, Executor& executor);
 
 }  // namespace metallic

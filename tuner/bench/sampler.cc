@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+// Prepares the candidates of each problem, and times them in random blocks on the device's harness.
 #include "tuner/bench/sampler.h"
 
 #include <fmt/format.h>
@@ -6,8 +8,8 @@
 
 #include "base/build.h"
 #include "ops/label.h"
-#include "ops/variant.h"
 #include "ops/registry.h"
+#include "ops/variant.h"
 #include "tuner/bench/idle.h"
 
 namespace metallic {
@@ -25,10 +27,11 @@ Result<Sampler> Sampler::create(std::span<const WeightedProblem> problems, const
   std::vector<OperandUse> uses;
   for (const SampledUnit& unit : sampler.units_) {
     size_t workspace = 0;
-    for (const TimedArm& arm : unit.arms) workspace = std::max(workspace, arm.kernel->workspace());
+    for (const TimedCandidate& candidate : unit.candidates) workspace = std::max(workspace, candidate.kernel->workspace());
     uses.push_back({unit.problem, unit.cache, workspace});
   }
-  METALLIC_TRY(sampler.stand_, make_stand(uses, device, executor, {.seed = options.seed, .arm_s = options.arm_s}));
+  METALLIC_TRY(sampler.harness_,
+               make_harness(uses, device, executor, {.seed = options.seed, .min_sample_s = options.min_sample_s}));
   return sampler;
 }
 
@@ -40,52 +43,54 @@ Status Sampler::add_units(const WeightedProblem& source, Planner& planner, const
   if (device_.memory_bytes > 0 && needed > 0.7 * static_cast<double>(device_.memory_bytes))
     return fail(Code::out_of_memory, "{} needs {:.1f} GiB of operands and this machine has {:.1f} GiB: use a smaller shape",
                 label(problem), needed / (1 << 30), static_cast<double>(device_.memory_bytes) / (1 << 30));
-  const auto& caches = options.caches[static_cast<size_t>(problem.op())];
+  const std::vector<Cache> caches = options.caches.empty() ? usual_caches(problem.op()) : options.caches;
   for (const Cache cache : caches) {
     SampledUnit unit{
-        .problem = problem, .cache = cache, .weight = source.weight / static_cast<double>(caches.size()), .arms = {}};
+        .problem = problem, .cache = cache, .weight = source.weight / static_cast<double>(caches.size()), .candidates = {}};
     for (const Variant& variant : variants(problem.op()))
       for (const Tuning& tuning : variant.tunings) {
-        if (variant.backend() != device_.backend || !options.wanted(variant) || variant.rejects(problem, tuning, device_)) continue;
+        if (variant.backend() != device_.backend || !options.wanted(variant) || variant.rejects(problem, tuning, device_))
+          continue;
         METALLIC_TRY(auto kernel, variant.prepare(problem, tuning, device_, planner));
-        unit.arms.push_back({.variant = &variant, .tuning = tuning, .kernel = std::move(kernel)});
+        unit.candidates.push_back({.variant = &variant, .tuning = tuning, .kernel = std::move(kernel)});
       }
-    if (!unit.arms.empty()) units_.push_back(std::move(unit));
+    if (!unit.candidates.empty()) units_.push_back(std::move(unit));
   }
   return {};
 }
 
-// A library's threads spin for more work after an arm (OpenBLAS's for 100 ms, oneDNN's for 12): an arm on other threads waits
-// until those sleep. Ours are told to; a library that is told not to spin becomes another one: oneDNN is 15 times slower on small
-// shapes then.
-void Sampler::take_turn(const Variant& next) {
+// Threads of a library spin for more work after a call (OpenBLAS for 100 ms, oneDNN for 12 ms). A candidate on other threads
+// waits until these sleep. Ours are told to rest. Libraries keep their settings: without spinning, oneDNN is 15 times slower on
+// small shapes.
+void Sampler::quiesce_for(const Variant& next) {
   if (next.library() == last_library_ || device_.backend != "cpu") return;
   executor_.rest();
-  wait_until_quiet();
+  wait_until_idle();
   last_library_ = next.library();
 }
 
-// One checked call of every candidate: its result is right, and its time is a first estimate.
+// Checks one call of each candidate; its time is the first estimate.
 Status Sampler::check(SampledUnit& unit) {
-  for (TimedArm& arm : unit.arms) {
-    take_turn(*arm.variant);
-    const auto seconds = stand_->checked_call(unit.problem, unit.cache, *arm.kernel, to_string(*arm.variant, arm.tuning));
-    if (!seconds && arm.variant->library().empty()) return tl::unexpected(seconds.error());
+  for (TimedCandidate& candidate : unit.candidates) {
+    quiesce_for(*candidate.variant);
+    const auto seconds =
+        harness_->checked_call(unit.problem, unit.cache, *candidate.kernel, to_string(*candidate.variant, candidate.tuning));
+    if (!seconds && candidate.variant->library().empty()) return tl::unexpected(seconds.error());
     if (seconds)
-      arm.seconds = *seconds;
+      candidate.seconds = *seconds;
     else
-      arm.wrong = seconds.error().message;
+      candidate.excluded = seconds.error().message;
   }
   return {};
 }
 
-SampleRow Sampler::row_of(const SampledUnit& unit, const TimedArm& arm) const {
+SampleRow Sampler::row_of(const SampledUnit& unit, const TimedCandidate& candidate) const {
   SampleRow row;
   row.benchmark = fmt::format("{}_{}", name(unit.problem.op()), name(unit.problem.dtype));
-  row.variant = std::string(arm.variant->name);
+  row.variant = std::string(candidate.variant->name);
   row.parameters = label(unit.problem);
   row.dtype = std::string(name(unit.problem.dtype));
-  row.tuning = to_string(arm.tuning);
+  row.tuning = to_string(candidate.tuning);
   row.target = device_.isa();
   row.threads = unit.problem.threads;
   row.cache = std::string(name(unit.cache));
@@ -103,19 +108,19 @@ Result<std::vector<SampleRow>> Sampler::time_block(size_t index, const std::vect
     METALLIC_CHECK(check(unit));
     checked_[index] = true;
   }
-  std::vector<TimedArm*> order;
-  for (size_t i = 0; i < unit.arms.size(); ++i)
-    if (live[i] && unit.arms[i].wrong.empty()) order.push_back(&unit.arms[i]);
+  std::vector<TimedCandidate*> order;
+  for (size_t i = 0; i < unit.candidates.size(); ++i)
+    if (live[i] && unit.candidates[i].excluded.empty()) order.push_back(&unit.candidates[i]);
   std::ranges::shuffle(order, random_);
-  stand_->align(random_());
-  if (last_library_.empty()) stand_->before_block();
+  harness_->align(random_());
+  if (last_library_.empty()) harness_->before_block();
   std::vector<SampleRow> rows;
-  for (TimedArm* arm : order) {
-    take_turn(*arm->variant);
-    METALLIC_TRY(const auto timed, stand_->time(unit.problem, unit.cache, *arm->kernel, arm->seconds));
+  for (TimedCandidate* candidate : order) {
+    quiesce_for(*candidate->variant);
+    METALLIC_TRY(const auto timed, harness_->time(unit.problem, unit.cache, *candidate->kernel, candidate->seconds));
     const auto [seconds, iterations] = timed;
-    arm->seconds = std::max(std::min(arm->seconds, seconds), 1e-9);
-    SampleRow row = row_of(unit, *arm);
+    candidate->seconds = std::max(std::min(candidate->seconds, seconds), 1e-9);
+    SampleRow row = row_of(unit, *candidate);
     row.block = unit.blocks;
     row.order = static_cast<int64_t>(rows.size());
     row.iterations = iterations;

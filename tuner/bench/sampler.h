@@ -1,5 +1,5 @@
-// The sampler: times blocks of candidates on request. It never sees the dispatcher, so that no choice can bias a measurement, and
-// what to time next is its caller's affair.
+// SPDX-License-Identifier: Apache-2.0
+// Sampler: times blocks of candidates; the caller decides what to time next, and the dispatcher is not involved.
 #pragma once
 
 #include <array>
@@ -11,73 +11,70 @@
 #include <string>
 #include <vector>
 
-#include "device/info.h"
 #include "base/executor.h"
-#include "ops/planner.h"
 #include "base/status.h"
-#include "tuner/io/records.h"
+#include "device/info.h"
+#include "ops/planner.h"
 #include "tuner/bench/harness.h"
+#include "tuner/io/records.h"
 #include "tuner/workloads/weighted_problems.h"
 
 namespace metallic {
 
 struct SamplerOptions {
   uint64_t seed = 1;
-  double arm_s = 0;  ///< how long an arm runs at least; 0: what the clock needs, see clock.h
-  /// By operation: softmax both ways; the weights of a matmul cold, K and V of an sdpa too, as decoding reads them.
-  std::array<std::vector<Cache>, kOps.size()> caches = {{{Cache::warm, Cache::cold}, {Cache::cold}, {Cache::cold}}};
+  double min_sample_s = 0;    ///< shortest sample in seconds; 0: as the clock needs, see clock.h
+  std::vector<Cache> caches;  ///< the cache states to time in; empty: usual_caches of each operation
   std::function<bool(const Variant&)> wanted = [](const Variant& variant) { return variant.family != "reference"; };
 };
 
 /// A candidate of a unit, ready to run.
-struct TimedArm {
+struct TimedCandidate {
   const Variant* variant;
   Tuning tuning;
   std::unique_ptr<const Kernel> kernel;
-  double seconds = 0;  ///< of one call, the least seen
-  std::string wrong;   ///< why it is timed no more: of a library, whose mistakes are no reason not to measure the others
+  double seconds = 0;    ///< of one call, the least so far
+  std::string excluded;  ///< why it is not timed any more: a library's wrong result; empty: it is
 };
 
-/// One problem in one cache state. Its weight is the problem's, split evenly over its cache states.
+/// One problem in one cache state. The problem's weight is split evenly over its cache states.
 struct SampledUnit {
   Problem problem;
   Cache cache;
   double weight;
-  std::vector<TimedArm> arms;
+  std::vector<TimedCandidate> candidates;
   int64_t blocks = 0;
 };
 
 class Sampler {
  public:
-  /// Prepares every candidate of every problem, and operands for all; cold ones rotate through what was measured to exceed the
-  /// last-level cache. Executor and planner must outlive the sampler.
-  /// Errors: no candidate accepts any of the problems; a problem beyond this machine's memory.
+  /// Prepares all candidates of all problems and their operands. Executor and planner must outlive the sampler. Errors:
+  /// unsupported if no candidate accepts any of the problems; out_of_memory.
   static Result<Sampler> create(std::span<const WeightedProblem> problems, const DeviceInfo& device, Executor& executor,
                                 Planner& planner, const SamplerOptions& options);
 
   const std::vector<SampledUnit>& units() const { return units_; }
 
-  /// Blocks that a unit has from an earlier run; numbers go on from there.
+  /// Sets how many blocks a unit has from an earlier run; block numbers continue from there.
   void resume(size_t unit, int64_t blocks) { units_[unit].blocks = blocks; }
 
-  /// One block: the live candidates in random order, each at the same place in memory, 64-byte aligned or, one time in four,
-  /// 16-byte aligned as malloc's is. At a unit's first call each candidate's result is checked against the oracle. Where the
-  /// machine is disturbed it waits a little, see calm.h. Where libraries are candidates, an arm waits until the threads of the
-  /// one before sleep, 0.3 s at most. A library's candidate with a
-  /// wrong result is timed no more; one of ours is an error.
+  /// Times one block: the live candidates in random order, all at the same addresses, which differ from block to block. The first
+  /// call for a unit checks each candidate's result against the oracle. A wrong result of a library excludes that candidate; one
+  /// of ours is an error. Waits a little if the machine is disturbed, see noise_monitor.h. If libraries are candidates, waits up
+  /// to 0.3 s for the threads of the previous one to sleep.
   Result<std::vector<SampleRow>> time_block(size_t unit, const std::vector<bool>& live);
 
-  /// Seconds of moving what a unit's problem must, see Stand.
-  Result<std::optional<double>> floor(size_t unit) { return stand_->floor(units_[unit].problem, units_[unit].cache); }
+  /// Seconds of moving the bytes of a unit's problem, see Harness.
+  Result<std::optional<double>> roofline_s(size_t unit) { return harness_->roofline_s(units_[unit].problem, units_[unit].cache); }
 
-  NoiseRecord noise() const { return stand_->noise(); }
+  NoiseRecord noise() const { return harness_->noise(); }
 
  private:
   Sampler(const DeviceInfo& device, Executor& executor, const SamplerOptions& options);
   Status add_units(const WeightedProblem& problem, Planner& planner, const SamplerOptions& options);
   Status check(SampledUnit& unit);
-  void take_turn(const Variant& next);
-  SampleRow row_of(const SampledUnit& unit, const TimedArm& arm) const;
+  void quiesce_for(const Variant& next);
+  SampleRow row_of(const SampledUnit& unit, const TimedCandidate& candidate) const;
 
   DeviceInfo device_;
   Executor& executor_;
@@ -85,8 +82,8 @@ class Sampler {
   std::mt19937_64 random_;
   std::vector<SampledUnit> units_;
   std::vector<bool> checked_;
-  std::unique_ptr<Stand> stand_;
-  std::string_view last_library_;  // whose threads ran last; empty: ours
+  std::unique_ptr<Harness> harness_;
+  std::string_view last_library_;  // the library whose threads ran last; empty: ours
 };
 
 }  // namespace metallic

@@ -1,4 +1,5 @@
-// The sampler's promises to the analysis: paired random blocks, reproducible orders, weights, and right results only.
+// SPDX-License-Identifier: Apache-2.0
+// Sampler: paired random blocks, reproducible orders, weights, and correct results only.
 #include "tuner/bench/sampler.h"
 
 #include <gtest/gtest.h>
@@ -8,16 +9,17 @@
 #include <set>
 
 #include "device/cpu/cpu_info.h"
-#include "device/peers/cpu_libraries.h"
 #include "device/cpu/thread_pool.h"
+#include "device/peers/cpu_libraries.h"
 #include "ops/label.h"
+#include "ops/matmul/shape.h"
 #include "ops/registry.h"
 #include "tuner/bench/idle.h"
 
 namespace metallic {
 namespace {
 
-// Sampling never plans parts by the dispatcher's rules; a kernel that asks for one gets this answer.
+// Refuses to plan parts of composed kernels: no candidate here has any.
 class NoPlanner final : public Planner {
  public:
   Result<Plan> plan_part(const Problem&) override { return fail(Code::internal, "no parts here"); }
@@ -50,7 +52,7 @@ class SamplerTest : public testing::Test {
   }
 
   static std::vector<bool> all_of(const Sampler& sampler, size_t unit) {
-    return std::vector<bool>(sampler.units()[unit].arms.size(), true);
+    return std::vector<bool>(sampler.units()[unit].candidates.size(), true);
   }
 
   static constexpr int kBlocks = 4;
@@ -59,21 +61,21 @@ class SamplerTest : public testing::Test {
   NoPlanner planner_;
 };
 
-SamplerOptions quick(uint64_t seed = 1) { return {.seed = seed, .arm_s = 2e-5}; }
+SamplerOptions quick(uint64_t seed = 1) { return {.seed = seed, .min_sample_s = 2e-5}; }
 
-std::string arm(const SampleRow& row) { return row.variant + "@" + row.tuning; }
+std::string kernel_of(const SampleRow& row) { return row.variant + "@" + row.tuning; }
 
-using Block = std::map<int64_t, std::string>;  // arms by their place
+using Block = std::map<int64_t, std::string>;  // kernels by their order
 std::map<std::tuple<std::string, std::string, int64_t>, Block> blocks_of(const std::vector<SampleRow>& rows) {
   std::map<std::tuple<std::string, std::string, int64_t>, Block> blocks;
   for (const SampleRow& row : rows) {
-    const bool is_new = blocks[{row.parameters, row.cache, row.block}].emplace(row.order, arm(row)).second;
-    EXPECT_TRUE(is_new) << "a place taken twice";
+    const bool is_new = blocks[{row.parameters, row.cache, row.block}].emplace(row.order, kernel_of(row)).second;
+    EXPECT_TRUE(is_new) << "an order number twice";
   }
   return blocks;
 }
 
-std::set<std::string> candidates(std::string_view text, const DeviceInfo& device) {
+std::set<std::string> all_candidates(std::string_view text, const DeviceInfo& device) {
   Problem problem = *parse_label(text);
   problem.threads = 2;
   std::set<std::string> all;
@@ -90,10 +92,10 @@ TEST_F(SamplerTest, TimesEveryCandidateOnceABlock) {
     const auto& [text, cache, number] = key;
     std::set<std::string> seen;
     for (const auto& [place, name] : block) seen.insert(name);
-    EXPECT_EQ(seen, candidates(text, device_)) << text << ' ' << cache << " block " << number;
+    EXPECT_EQ(seen, all_candidates(text, device_)) << text << ' ' << cache << " block " << number;
     EXPECT_EQ(seen.size(), block.size()) << "a candidate twice in a block";
     EXPECT_EQ(block.begin()->first, 0);
-    EXPECT_EQ(block.rbegin()->first, static_cast<int64_t>(block.size()) - 1) << "places are a permutation";
+    EXPECT_EQ(block.rbegin()->first, static_cast<int64_t>(block.size()) - 1) << "the order is a permutation";
   }
   EXPECT_EQ(blocks.size(), 4u * (2 + 1 + 2)) << "four blocks, softmax in both cache states, matmul in one";
 }
@@ -136,15 +138,15 @@ TEST_F(SamplerTest, TheSeedFixesTheOrders) {
 TEST_F(SamplerTest, TimesOnlyTheLive) {
   auto sampler = create({"4x256x192_tb"}, quick());
   ASSERT_TRUE(sampler) << sampler.error().message;
-  const auto& arms = sampler->units()[0].arms;
-  ASSERT_GT(arms.size(), 2u);
-  std::vector<bool> live(arms.size(), false);
+  const auto& candidates = sampler->units()[0].candidates;
+  ASSERT_GT(candidates.size(), 2u);
+  std::vector<bool> live(candidates.size(), false);
   live[0] = live[2] = true;
   const auto rows = sampler->time_block(0, live);
   ASSERT_TRUE(rows) << rows.error().message;
   std::set<std::string> timed, wanted;
-  for (const SampleRow& row : *rows) timed.insert(arm(row));
-  for (const size_t i : {0, 2}) wanted.insert(fmt::format("{}@{}", arms[i].variant->name, to_string(arms[i].tuning)));
+  for (const SampleRow& row : *rows) timed.insert(kernel_of(row));
+  for (const size_t i : {0, 2}) wanted.insert(fmt::format("{}@{}", candidates[i].variant->name, to_string(candidates[i].tuning)));
   EXPECT_EQ(timed, wanted);
   EXPECT_EQ(rows->size(), 2u);
 }
@@ -166,10 +168,10 @@ TEST_F(SamplerTest, NumbersBlocksByUnitAndGoesOnFromAnEarlierRun) {
   EXPECT_EQ(block(1), 7);
   EXPECT_EQ(block(1), 8);
   EXPECT_EQ(block(0), 1);
-  EXPECT_GT(sampler->noise().readings, 0) << "the anchor is read between blocks";
+  EXPECT_GT(sampler->noise().readings, 0) << "the reference workload is timed between blocks";
 }
 
-// Leaves out the last task of each run: an output that was poisoned keeps some of it.
+// Skips the last task of each run, so that a part of the output keeps its NaN.
 class Lazy final : public Executor {
  public:
   int threads() const override { return 2; }
@@ -182,7 +184,7 @@ TEST_F(SamplerTest, RefusesAWrongResult) {
   Lazy executor;
   const WeightedProblem problem{.problem = *parse_label("rows64_seqk4096")};
   auto options = quick();
-  options.caches.fill({Cache::warm});
+  options.caches = {Cache::warm};
   auto sampler = Sampler::create({&problem, 1}, device_, executor, planner_, options);
   ASSERT_TRUE(sampler) << sampler.error().message;
   const auto rows = sampler->time_block(0, all_of(*sampler, 0));
@@ -194,7 +196,7 @@ TEST_F(SamplerTest, RefusesAWrongResult) {
 TEST_F(SamplerTest, TimesOnlyWhatIsWanted) {
   SamplerOptions options = quick();
   options.wanted = [](const Variant& variant) { return variant.name == "cpu_vec"; };
-  options.caches.fill({Cache::warm});
+  options.caches = {Cache::warm};
   for (const SampleRow& row : rows({"rows8_seqk256"}, options)) {
     EXPECT_EQ(row.variant, "cpu_vec");
     EXPECT_EQ(row.cache, "warm");
@@ -227,19 +229,19 @@ TEST_F(SamplerTest, TakesAllShapes) {
   }
 }
 
-// Runs tasks on the calling thread and notes whether any other thread of the process is awake meanwhile.
+// Runs tasks on the calling thread and counts the runs during which another thread of the process is awake.
 class Watchful final : public Executor {
  public:
   int threads() const override { return 2; }
   void run(size_t count, Task task, void* context) override {
     ++runs;
-    if (!is_quiet()) ++disturbed;
+    if (!is_idle()) ++disturbed;
     for (size_t i = 0; i < count; ++i) task(context, i);
   }
   int runs = 0, disturbed = 0;
 };
 
-TEST_F(SamplerTest, LibrariesSleepBeforeTheNextArm) {
+TEST_F(SamplerTest, LibrariesSleepBeforeTheNextCandidate) {
   device_.libraries = cpu::libraries();
   if (!find_library(device_.libraries, "openblas")) GTEST_SKIP() << "this machine has no OpenBLAS, or its threads cannot be seen";
   Problem problem = *parse_label("192x512x192");
@@ -247,11 +249,11 @@ TEST_F(SamplerTest, LibrariesSleepBeforeTheNextArm) {
   Watchful executor;
   SamplerOptions options = quick();
   options.wanted = [](const Variant& variant) { return variant.library() == "openblas" || variant.name == "cpu_gemm"; };
-  wait_until_quiet();  // the fixture's own pool
+  wait_until_idle();  // the fixture's own pool
   const WeightedProblem weighted{.problem = problem};
   auto sampler = Sampler::create({&weighted, 1}, device_, executor, planner_, options);
   ASSERT_TRUE(sampler) << sampler.error().message;
-  executor.runs = executor.disturbed = 0;  // what comes before the first arm is not an arm's
+  executor.runs = executor.disturbed = 0;  // runs before the first block do not count
   for (int block = 0; block < kBlocks; ++block) {
     const auto rows = sampler->time_block(0, all_of(*sampler, 0));
     ASSERT_TRUE(rows) << rows.error().message;
@@ -260,16 +262,16 @@ TEST_F(SamplerTest, LibrariesSleepBeforeTheNextArm) {
   EXPECT_GT(executor.runs, 8);
   EXPECT_EQ(executor.disturbed, 0) << "of " << executor.runs;
 
-  // Without a pause they would not sleep, or the above says nothing.
-  const Variant* variant = find_variant(Op::matmul, "cpu_openblas");
+  // Without the wait some would be awake: the test above is meaningful.
+  const Variant* variant = find_variant(kMatmul, "cpu_openblas");
   const auto kernel = variant->prepare(problem, variant->tunings[0], device_, planner_);
   ASSERT_TRUE(kernel) << kernel.error().message;
   std::vector<float> a(192 * 512), b(512 * 192), c(192 * 192);
   int awake = 0;
   for (int i = 0; i < 10; ++i) {
-    wait_until_quiet();
+    wait_until_idle();
     ASSERT_EQ((*kernel)->run({.in = {a.data(), b.data()}, .out = c.data()}, nullptr, executor), Code::ok);
-    if (!is_quiet()) ++awake;
+    if (!is_idle()) ++awake;
   }
   EXPECT_TRUE(awake > 0 || device_.cpu().cores == 1);
 }

@@ -1,4 +1,5 @@
-// Sums what it reads so that the loads cannot be dropped; several streams and prefetches, as the best readers have.
+// SPDX-License-Identifier: Apache-2.0
+// Reads four streams with prefetches; sums the values so that the compiler keeps the loads.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "tuner/bench/stream.cc"
 #include "tuner/bench/stream.h"
@@ -47,9 +48,9 @@ HWY_EXPORT(sum_of_streams);
 void stream_read(const float* from, size_t count, const DeviceInfo& device, Executor& executor) {
   const auto read = cpu::pick(HWY_DISPATCH_TABLE(sum_of_streams), device.cpu().hwy_target);
   const int64_t tasks = executor.threads();
-  std::atomic<float> sink = 0;  // where the sums go, so that they are needed
+  std::atomic<float> sink = 0;  // keeps the sums alive
   executor.parallel(static_cast<size_t>(tasks), [&](size_t task) {
-    const Share part = share(static_cast<int64_t>(count / 64), tasks, static_cast<int64_t>(task));
+    const UnitRange part = task_range(static_cast<int64_t>(count / 64), tasks, static_cast<int64_t>(task));
     sink.store(read(from + part.begin * 64, static_cast<size_t>(part.end - part.begin) * 64), std::memory_order_relaxed);
   });
 }

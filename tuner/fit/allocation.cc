@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "tuner/fit/allocation.h"
 
 #include <algorithm>
@@ -5,7 +6,7 @@
 #include <cmath>
 #include <limits>
 
-#include "tuner/stats/statistics.h"
+#include "tuner/stats/quantile.h"
 
 namespace metallic::tune {
 
@@ -24,12 +25,12 @@ Allocation::Allocation(std::vector<Series> series, std::vector<double> seconds, 
     const double even = 1 / static_cast<double>(series_.size());
     states_.push_back({.share = weights > 0 ? (series_[i].weight / weights + even) / 2 : even,
                        .seconds = seconds[i],
-                       .live = std::vector<bool>(series_[i].arms.size(), true),
+                       .live = std::vector<bool>(series_[i].candidates.size(), true),
                        .effects = {}});
   }
 }
 
-// A series' own deviation drawn towards the common one with the weight of four degrees of freedom.
+// The deviation of a series, shrunk towards the common one with the weight of four degrees of freedom.
 double Allocation::deviation(const State& state) const {
   constexpr double kPrior = 4;
   const double own = state.effects.deviation, freedom = own > 0 ? state.effects.freedom : 0;
@@ -39,20 +40,18 @@ double Allocation::deviation(const State& state) const {
 void Allocation::update(size_t index) {
   State& state = states_[index];
   const Series& series = series_[index];
-  state.effects = effects(series);
-  const auto& middle = state.effects.middle;
+  state.effects = fit_block_effects(series);
+  const auto& medians = state.effects.median;
   size_t leader = 0;
-  for (size_t arm = 1; arm < middle.size(); ++arm)
-    if (middle[arm] < middle[leader] || std::isnan(middle[leader])) leader = arm;  // none where it was not timed
-  const auto count = [&](size_t arm) {
-    return static_cast<double>(std::ranges::count_if(series.arms[arm].time, [](double t) { return !std::isnan(t); }));
-  };
+  for (size_t arm = 1; arm < medians.size(); ++arm)
+    if (medians[arm] < medians[leader] || std::isnan(medians[leader])) leader = arm;
+  const auto count = [&](size_t arm) { return static_cast<double>(series.candidates[arm].timed_blocks()); };
   constexpr double kMedian = 1.2533;  // a median's standard error over a mean's, for normal noise
-  state.live[leader] = true;          // where it had been dropped on too few blocks
+  state.live[leader] = true;          // it may have been dropped on too few blocks
   state.loss = 0;
-  for (size_t arm = 0; arm < middle.size(); ++arm) {
-    if (arm == leader || std::isnan(middle[arm])) continue;
-    const double worse_by = middle[arm] - middle[leader];
+  for (size_t arm = 0; arm < medians.size(); ++arm) {
+    if (arm == leader || std::isnan(medians[arm])) continue;
+    const double worse_by = medians[arm] - medians[leader];
     const double error = kMedian * deviation(state) * std::sqrt(1 / count(arm) + 1 / count(leader));
     if (state.live[arm]) state.loss += expected_loss(worse_by, error);
     const bool dominated = state.blocks >= 3 && worse_by > std::max(options_.dominated, 4 * error);
@@ -63,8 +62,8 @@ void Allocation::update(size_t index) {
 
 void Allocation::add(size_t index, const std::vector<double>& times, double seconds) {
   State& state = states_[index];
-  for (size_t arm = 0; arm < times.size(); ++arm) series_[index].arms[arm].time.push_back(times[arm]);
-  // The first block of a series has the checks in it.
+  for (size_t arm = 0; arm < times.size(); ++arm) series_[index].candidates[arm].time.push_back(times[arm]);
+  // The first block of a series includes the checks of its results.
   state.seconds = state.blocks == 0 ? seconds : state.blocks == 1 ? seconds : 0.7 * state.seconds + 0.3 * seconds;
   const bool screened = ++state.blocks > 2;
   if (screened) (series_[index].weight == 0 ? audited_s_ : adaptive_s_) += seconds;
@@ -90,7 +89,7 @@ std::optional<size_t> Allocation::pick(double left_s, bool audit) const {
     if (!fits(i) || state.blocks >= static_cast<size_t>(options_.most_blocks)) continue;
     if (screening ? state.blocks != fewest : audit && series_[i].weight > 0) continue;
     const auto blocks = static_cast<double>(std::max<size_t>(state.blocks, 1));
-    // One more block narrows an error by its 2n-th part.
+    // One more block narrows the error by 1/(2n).
     const bool few = state.blocks < static_cast<size_t>(options_.least_blocks);
     const double gain = screening ? state.share : state.share * (state.loss / (2 * blocks) + (few ? 0.01 : 0));
     if (const double rate = gain / std::max(state.seconds, 1e-6); rate > most) most = rate, best = i;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Allocation: where the next block goes, and that this loses less than timing all alike. Times are drawn, nothing is measured.
 #include "tuner/fit/allocation.h"
 
@@ -9,15 +10,17 @@
 #include <limits>
 #include <numbers>
 #include <numeric>
+#include <random>
 #include <set>
 
 #include "ops/label.h"
+#include "ops/softmax/shape.h"
 
 namespace metallic::tune {
 namespace {
 
-// Series whose true times are known: what an allocation asks for is drawn with noise.
-class Bench {
+// Series of known true times. Draws what an allocation asks for, with noise.
+class SimulatedBench {
  public:
   struct Unit {
     std::vector<double> log_time;  // by arm, of e.g. 1 µs
@@ -25,7 +28,7 @@ class Bench {
     double seconds = 1;  // of a block with all its arms
   };
 
-  Bench(std::vector<Unit> units, const AllocationOptions& options, double noise, uint64_t seed)
+  SimulatedBench(std::vector<Unit> units, const AllocationOptions& options, double noise, uint64_t seed)
       : units_(std::move(units)),
         noise_(noise),
         random_(seed),
@@ -50,10 +53,10 @@ class Bench {
 
   // The arm that looks best.
   size_t leader(size_t index) const {
-    const auto middle = effects(allocation_.series()[index]).middle;
+    const auto medians = fit_block_effects(allocation_.series()[index]).median;
     size_t best = 0;
-    for (size_t arm = 1; arm < middle.size(); ++arm)
-      if (middle[arm] < middle[best]) best = arm;
+    for (size_t arm = 1; arm < medians.size(); ++arm)
+      if (medians[arm] < medians[best]) best = arm;
     return best;
   }
 
@@ -78,7 +81,8 @@ class Bench {
       series.problem = softmax_problem(1, static_cast<int64_t>(i) + 1);
       series.label = label(series.problem);
       series.weight = units[i].weight;
-      for (size_t arm = 0; arm < units[i].log_time.size(); ++arm) series.arms.push_back({{fmt::format("v{}", arm), ""}, {}});
+      for (size_t arm = 0; arm < units[i].log_time.size(); ++arm)
+        series.candidates.push_back({{fmt::format("v{}", arm), ""}, {}});
     }
     return all;
   }
@@ -99,8 +103,8 @@ class Bench {
   size_t timings = 0;
 };
 
-constexpr Bench::Unit tie(double weight = 1, double seconds = 1) { return {{0, 0.02}, weight, seconds}; }
-constexpr Bench::Unit clear(double weight = 1, double seconds = 1) { return {{0, 0.7}, weight, seconds}; }
+constexpr SimulatedBench::Unit tie(double weight = 1, double seconds = 1) { return {{0, 0.02}, weight, seconds}; }
+constexpr SimulatedBench::Unit clear(double weight = 1, double seconds = 1) { return {{0, 0.7}, weight, seconds}; }
 
 TEST(ExpectedLoss, IsTheIntegralOfWhatAWrongChoiceLoses) {
   for (const double worse_by : {0.0, 0.01, 0.05, 0.2})
@@ -118,14 +122,14 @@ TEST(ExpectedLoss, IsTheIntegralOfWhatAWrongChoiceLoses) {
 }
 
 TEST(Allocation, VisitsEverySeriesTwiceFirst) {
-  std::vector<Bench::Unit> units;
+  std::vector<SimulatedBench::Unit> units;
   for (int i = 0; i < 20; ++i) units.push_back(tie(i % 3, 1 + 0.1 * i));
-  Bench bench(units, {}, 0.05, 1);
+  SimulatedBench bench(units, {}, 0.05, 1);
   for (const size_t round : {1, 2}) {
     for (int i = 0; i < 20; ++i) ASSERT_TRUE(bench.step());
     for (const size_t visits : bench.visits) EXPECT_EQ(visits, round);
   }
-  Bench weighted({tie(1, 5), tie(9, 5), tie(1, 0.1)}, {}, 0.05, 1);
+  SimulatedBench weighted({tie(1, 5), tie(9, 5), tie(1, 0.1)}, {}, 0.05, 1);
   std::vector<size_t> order;
   for (int i = 0; i < 3; ++i) {
     ASSERT_TRUE(weighted.step());
@@ -138,7 +142,7 @@ TEST(Allocation, GoesWhereATieIsCloseAndCostly) {
   AllocationOptions options{.enough = 0};
   std::vector<size_t> visits(4, 0);
   for (uint64_t seed = 0; seed < 30; ++seed) {  // one run's ties may look clear
-    Bench bench({tie(), clear(), tie(0.1), tie(1, 10)}, options, 0.05, seed);
+    SimulatedBench bench({tie(), clear(), tie(0.1), tie(1, 10)}, options, 0.05, seed);
     for (int i = 0; i < 80; ++i) ASSERT_TRUE(bench.step());
     for (size_t i = 0; i < 4; ++i) visits[i] += bench.visits[i];
   }
@@ -148,9 +152,9 @@ TEST(Allocation, GoesWhereATieIsCloseAndCostly) {
 }
 
 TEST(Allocation, DropsTheHopelessAndTheDominated) {
-  const Bench::Unit unit{{0.01, 0, 0.3, 2.0}};
+  const SimulatedBench::Unit unit{{0.01, 0, 0.3, 2.0}};
   for (const bool adaptive : {true, false}) {
-    Bench bench({unit}, {.adaptive = adaptive, .enough = 0}, 0.02, 3);
+    SimulatedBench bench({unit}, {.adaptive = adaptive, .enough = 0}, 0.02, 3);
     std::vector<std::vector<bool>> live;
     while (live.size() < 12 && bench.step()) live.push_back(bench.last.live);
     ASSERT_EQ(live.size(), 12u);
@@ -164,7 +168,7 @@ TEST(Allocation, DropsTheHopelessAndTheDominated) {
 TEST(Allocation, NeverDropsTheLeader) {
   for (uint64_t seed = 0; seed < 200; ++seed) {
     const double noise = seed % 2 ? 0.1 : 0.4;
-    Bench bench({{{0, 0.05, 0.2, 0.5, 1.2, 2}}}, {.enough = 0}, noise, seed);
+    SimulatedBench bench({{{0, 0.05, 0.2, 0.5, 1.2, 2}}}, {.enough = 0}, noise, seed);
     for (int i = 0; i < 40 && bench.step(); ++i) {
       if (const auto next = bench.allocation().next(1e9)) {
         ASSERT_TRUE(next->live[bench.leader(0)]) << "seed " << seed << " turn " << i;
@@ -174,15 +178,15 @@ TEST(Allocation, NeverDropsTheLeader) {
 }
 
 TEST(Allocation, AFifthOfTheTimeGoesToShapesWithoutWeight) {
-  std::vector<Bench::Unit> units;
+  std::vector<SimulatedBench::Unit> units;
   for (int i = 0; i < 5; ++i) units.push_back(tie(1, 1 + i % 3));
   for (int i = 0; i < 40; ++i) units.push_back(tie(0, 0.5 + i % 5));
-  Bench bench(units, {.enough = 0, .least_blocks = 2, .most_blocks = 1000}, 0.3, 4);
+  SimulatedBench bench(units, {.enough = 0, .least_blocks = 2, .most_blocks = 1000}, 0.3, 4);
   for (int i = 0; i < 90; ++i) ASSERT_TRUE(bench.step());
   double audited = 0, all = 0;
   while (all < 300) {
     ASSERT_TRUE(bench.step());
-    const Bench::Unit& unit = units[bench.last.series];
+    const SimulatedBench::Unit& unit = units[bench.last.series];
     all += unit.seconds;
     if (unit.weight == 0) audited += unit.seconds;
   }
@@ -191,11 +195,11 @@ TEST(Allocation, AFifthOfTheTimeGoesToShapesWithoutWeight) {
 }
 
 TEST(Allocation, ChoosesNothingThatDoesNotFit) {
-  std::vector<Bench::Unit> units;
+  std::vector<SimulatedBench::Unit> units;
   for (int i = 0; i < 10; ++i) units.push_back(tie(1, std::exp2(i % 5)));
   for (const bool adaptive : {true, false})
     for (const double budget : {0.5, 3.0, 40.0, 500.0}) {
-      Bench bench(units, {.adaptive = adaptive, .enough = 0}, 0.05, 5);
+      SimulatedBench bench(units, {.adaptive = adaptive, .enough = 0}, 0.05, 5);
       double left = budget;
       while (bench.step(left)) {
         left -= units[bench.last.series].seconds;
@@ -209,7 +213,7 @@ TEST(Allocation, ChoosesNothingThatDoesNotFit) {
 }
 
 TEST(Allocation, StopsWhereThatIsEnough) {
-  Bench bench({clear(), clear(3), clear(0)}, {}, 0.02, 6);
+  SimulatedBench bench({clear(), clear(3), clear(0)}, {}, 0.02, 6);
   EXPECT_DOUBLE_EQ(bench.allocation().expected_residual(), 1) << "nothing is known";
   while (bench.step()) {
   }
@@ -218,7 +222,7 @@ TEST(Allocation, StopsWhereThatIsEnough) {
 
   size_t visits = 0;
   for (uint64_t seed = 0; seed < 20; ++seed) {
-    Bench ties({tie(), tie()}, {}, 0.2, seed);
+    SimulatedBench ties({tie(), tie()}, {}, 0.2, seed);
     while (ties.step()) {
     }
     visits += ties.visits[0] + ties.visits[1];
@@ -228,7 +232,7 @@ TEST(Allocation, StopsWhereThatIsEnough) {
 }
 
 TEST(Allocation, EvenlyVisitsAllAlike) {
-  Bench bench({tie(), clear(5), tie(0), clear(1, 30)}, {.adaptive = false, .most_blocks = 9}, 0.05, 7);
+  SimulatedBench bench({tie(), clear(5), tie(0), clear(1, 30)}, {.adaptive = false, .most_blocks = 9}, 0.05, 7);
   while (bench.step()) {
     const auto [least, most] = std::ranges::minmax(bench.visits);
     EXPECT_LE(most - least, 1u);
@@ -243,15 +247,15 @@ TEST(Allocation, LosesLessThanTimingAllAlike) {
   for (uint64_t seed = 0; seed < kSeeds; ++seed) {
     std::mt19937_64 random(seed);
     std::normal_distribution<double> normal;
-    std::vector<Bench::Unit> units;
+    std::vector<SimulatedBench::Unit> units;
     for (int i = 0; i < 30; ++i) {
-      Bench::Unit unit{{}, std::exp(normal(random))};
+      SimulatedBench::Unit unit{{}, std::exp(normal(random))};
       const double spread = i % 2 ? 0.05 : 0.8;
       for (int arm = 0; arm < 4; ++arm) unit.log_time.push_back(std::abs(spread * normal(random)));
       units.push_back(unit);
     }
     const auto regret = [&](bool is_adaptive) {
-      Bench bench(units, {.adaptive = is_adaptive, .enough = 0, .least_blocks = 2, .most_blocks = 1000}, 0.1, seed);
+      SimulatedBench bench(units, {.adaptive = is_adaptive, .enough = 0, .least_blocks = 2, .most_blocks = 1000}, 0.1, seed);
       while (bench.timings < 30 * 4 * 6 && bench.step()) {
       }
       return bench.regret() / kSeeds;

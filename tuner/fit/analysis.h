@@ -1,4 +1,5 @@
-// Analysis: measurements → thresholds and rules of least weighted regret, with their uncertainty.
+// SPDX-License-Identifier: Apache-2.0
+// Analysis: turns measurements into rules and thresholds of least weighted regret, with their uncertainty.
 #pragma once
 
 #include <cstdint>
@@ -8,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "ops/operation.h"
 #include "profile/profile.h"
 #include "tuner/stats/measurements.h"
 #include "tuner/stats/regret.h"
@@ -15,27 +17,37 @@
 namespace metallic::tune {
 
 struct AnalysisOptions {
-  /// What the built-in rules run a problem with; nothing where no candidate of theirs was timed.
-  std::function<Choice(const Problem&)> default_choice;
-  /// The tuning that a variant, given by name, prefers for a problem: a rule may leave it to the variant. Nothing where nobody
-  /// knows.
+  /// What the built-in rules run a problem with; empty if they have no config for it.
+  std::function<KernelConfig(const Problem&)> default_choice;
+  /// The default tuning of a variant, given by name, for a problem. A rule can leave the tuning to the variant. May be null.
   std::function<std::string(const Problem&, std::string_view)> preference;
-  /// Those rules themselves; an operation without any falls back to the next level of the dispatcher.
+  /// The built-in rules of a key; an operation without any falls back to the next level of the dispatcher. May be null.
   std::function<std::vector<Rule>(const RuleKey&)> default_rules;
-  /// What was found before: its rules and thresholds stay where the new ones are no better. Empty: nothing.
+  /// The profile found before, or an empty one. Its rules and thresholds stay if the new ones are no better.
   Profile earlier;
-  /// The device's built-in thresholds, kept where the samples do not speak clearly against them.
-  int64_t softmax_vec_block = 1024;
-  std::function<int64_t(DType)> smalln_max_n = [](DType) { return 16; };
-  int64_t simd_m_min = 64;
-  int64_t simd_n_min = 16;
+  /// The device's built-in value of an operation's threshold, kept unless the samples clearly speak against it. By default a
+  /// CPU's.
+  std::function<int64_t(Op, std::string_view threshold, DType)> default_threshold = [](Op op, std::string_view threshold,
+                                                                                       DType dtype) {
+    return default_limit(op, threshold, DeviceInfo{.id = "cpu", .backend = "cpu"}, dtype);
+  };
   int bootstraps = 200;
   uint64_t seed = 1;
-  /// Told what share of the series is done, and what is next.
+  /// Called with the fraction of the series that is done, and what comes next.
   std::function<void(double share, const std::string& what)> progress = [](double, const std::string&) {};
 };
 
-/// How two families compare along an axis: the trimmed mean of log(time_a / time_b) over blocks, positive where b wins.
+/// One point of a curve: the trimmed mean of log(time_a / time_b) over blocks, positive if b wins.
+struct CurvePoint {
+  int64_t x;
+  double log_ratio;
+  double low;  ///< 95 % interval; infinite if no point of the curve has two blocks
+  double high;
+  double time_a;  ///< median ns of the family's best candidate
+  double time_b;
+};
+
+/// How two kernel families compare along an axis.
 struct Curve {
   Op op;
   DType dtype = DType::f32;
@@ -43,47 +55,39 @@ struct Curve {
   std::string layout;
   std::string cache;
   Axis axis;             ///< seq_k for softmax, n for matmul
-  std::string where;     ///< what is held fixed, e.g. "rows = 64" or "big 4096 k 4096, weights in A"
-  std::string family_a;  ///< e.g. "vec", the one that is expected to win at low values
+  std::string where;     ///< the fixed part of the shape, e.g. "rows = 64" or "big 4096 k 4096, weights in A"
+  std::string family_a;  ///< e.g. "vec", expected to win at low values
   std::string family_b;
-  struct Point {
-    int64_t x;
-    double log_ratio;
-    double low;  ///< 95 % interval; without bounds where no point of the curve has two blocks
-    double high;
-    double time_a;  ///< median ns of the family's best candidate
-    double time_b;
-  };
-  std::vector<Point> points;        ///< by rising x
-  std::optional<double> crossover;  ///< zero of the interpolated log ratio, if its sign clearly changes, and only once
+  std::vector<CurvePoint> points;   ///< by rising x
+  std::optional<double> crossover;  ///< zero of the interpolated log ratio, if its sign clearly changes and only once
   std::optional<double> crossover_low;
   std::optional<double> crossover_high;
 };
 
-/// A series with what was decided for it.
-struct Verdict {
+/// A series with the choices for it and their cross-fitted regret, a fraction.
+struct SeriesVerdict {
   const Series* series;
-  Choice chosen;  ///< by the new rules
-  Choice best;    ///< over all blocks
-  Choice default_choice;
-  std::optional<double> regret;  ///< cross-fitted, a fraction
+  KernelConfig chosen;  ///< by the new rules
+  KernelConfig best;    ///< over all blocks
+  KernelConfig default_choice;
+  std::optional<double> regret;
   std::optional<double> default_regret;
-  std::optional<double> unseen_regret;  ///< of the choice by rules that were made without this shape
+  std::optional<double> unseen_regret;  ///< of the choice by rules made without this shape
 };
 
 struct Analysis {
   std::vector<RuleList> lists;
   std::vector<Threshold> thresholds;
   std::vector<Curve> curves;
-  std::vector<Verdict> verdicts;  ///< one a series, pointing into the measurements
-  RegretSummary regret;           ///< of the new rules over all series
-  RegretSummary unseen_regret;    ///< of rules made without the shape, for each fifth of the shapes in turn
-  RegretSummary default_regret;   ///< of the built-in ones
-  double autocorrelation = 0;     ///< of neighbouring blocks; intervals are widened by √((1+ρ)/(1−ρ))
-  std::vector<RuleKey> kept;      ///< where earlier rules stayed, the new ones being no better
+  std::vector<SeriesVerdict> verdicts;  ///< one for each series, pointing into the measurements
+  RegretSummary regret;                 ///< of the new rules, on the shapes they were made from
+  RegretSummary unseen_regret;          ///< held out: of rules made without the shape, for each fifth of the shapes in turn
+  RegretSummary default_regret;         ///< of the built-in rules
+  double autocorrelation = 0;           ///< of neighbouring blocks; intervals are widened by √((1+ρ)/(1−ρ))
+  std::vector<RuleKey> kept;            ///< keys whose earlier rules stay, because the new ones are no better
 };
 
-/// The rules of each (op, dtype, threads, layout) in the measurements. Measurements must outlive the analysis.
+/// Finds the rules of each (op, dtype, threads, layout) in the measurements, which must outlive the analysis.
 Analysis analyze(const Measurements& measurements, const AnalysisOptions& options);
 
 }  // namespace metallic::tune

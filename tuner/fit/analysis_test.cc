@@ -1,4 +1,5 @@
-// The form that the analysis gives its findings: bands, sides, verdicts, aggregates. What they are worth is the laboratory's.
+// SPDX-License-Identifier: Apache-2.0
+// The form of the findings: bands, sides, verdicts, aggregates. The simulation test judges their quality.
 #include "tuner/fit/analysis.h"
 
 #include <fmt/format.h>
@@ -6,21 +7,23 @@
 
 #include <cmath>
 
-#include "tuner/stats/aggregate.h"
+#include "ops/matmul/shape.h"
+#include "ops/softmax/shape.h"
 #include "testing/cost_surfaces.h"
+#include "tuner/stats/aggregate.h"
 
 namespace metallic::tune {
 namespace {
 
 // Softmax problems, or any that labels tell.
-Measurements measure(const std::vector<std::string>& labels, std::vector<Candidate> candidates, int blocks, double noise,
+Measurements measure(const std::vector<std::string>& labels, std::vector<SimulatedKernel> candidates, int blocks, double noise,
                      uint64_t seed) {
   Surface surface{.candidates = std::move(candidates)};
   for (const std::string& text : labels) {
     surface.tuned.push_back(*parse_label(text));
     surface.tuned.back().threads = 2;
   }
-  return measure(surface, {.arm = noise}, {.blocks = blocks}, seed);
+  return measure(surface, {.own = noise}, {.blocks = blocks}, seed);
 }
 
 std::vector<std::string> grid(int64_t rows, int64_t from, int64_t to) {
@@ -34,25 +37,26 @@ AnalysisOptions options() { return analysis_options(flat()); }
 TEST(Analysis, GivesFewRowsABandOfTheirOwn) {
   std::vector<std::string> labels = grid(1, 64, 65536), many = grid(512, 64, 65536);
   labels.insert(labels.end(), many.begin(), many.end());
-  const std::vector<Candidate> candidates = {
-      {{"cpu_vec", "unroll=4"}, [](const Problem& p) { return p.softmax().rows() == 1 ? 2 * keys(p) : keys(p); }},
-      {{"cpu_block", "segment=1024"}, [](const Problem& p) { return p.softmax().rows() == 1 ? keys(p) + 500 : 1.5 * keys(p); }}};
+  const std::vector<SimulatedKernel> candidates = {
+      {{"cpu_vec", "unroll=4"}, [](const Problem& p) { return p.as<SoftmaxShape>().rows() == 1 ? 2 * keys(p) : keys(p); }},
+      {{"cpu_block", "segment=1024"},
+       [](const Problem& p) { return p.as<SoftmaxShape>().rows() == 1 ? keys(p) + 500 : 1.5 * keys(p); }}};
   const Measurements measurements = measure(labels, candidates, 12, 0.03, 7);
   const Analysis analysis = analyze(measurements, options());
   ASSERT_EQ(analysis.thresholds.size(), 2u);
   EXPECT_NEAR(std::log(static_cast<double>(analysis.thresholds[0].value)), std::log(500.0), 0.4);
   EXPECT_EQ(analysis.thresholds[0].where, "rows ≤ 22");
   EXPECT_EQ(analysis.thresholds[1].value, 65536) << "vec always wins there; beyond what was measured, block runs";
-  for (const Verdict& verdict : analysis.verdicts) EXPECT_LT(*verdict.regret, 0.05) << verdict.series->label;
+  for (const SeriesVerdict& verdict : analysis.verdicts) EXPECT_LT(*verdict.regret, 0.05) << verdict.series->label;
 }
 
 // Which segment is faster flips from one power of two to the next, which only the variant itself knows.
 TEST(Analysis, LeavesTheTuningToAVariantThatKnowsIt) {
   const auto is_odd = [](const Problem& p) { return std::lround(std::log2(keys(p))) % 2 == 1; };
   const auto block = [=](bool odd) { return [=](const Problem& p) { return keys(p) * (is_odd(p) == odd ? 1.0 : 1.4); }; };
-  const std::vector<Candidate> candidates = {{{"cpu_vec", "unroll=4"}, [](const Problem& p) { return 2 * keys(p); }},
-                                             {{"cpu_block", "segment=1024"}, block(true)},
-                                             {{"cpu_block", "segment=4096"}, block(false)}};
+  const std::vector<SimulatedKernel> candidates = {{{"cpu_vec", "unroll=4"}, [](const Problem& p) { return 2 * keys(p); }},
+                                                   {{"cpu_block", "segment=1024"}, block(true)},
+                                                   {{"cpu_block", "segment=4096"}, block(false)}};
   AnalysisOptions with = options();
   with.preference = [=](const Problem& p, std::string_view variant) -> std::string {
     return variant == "cpu_vec" ? "unroll=4" : is_odd(p) ? "segment=1024" : "segment=4096";
@@ -60,7 +64,7 @@ TEST(Analysis, LeavesTheTuningToAVariantThatKnowsIt) {
   const Measurements measurements = measure(grid(64, 64, 65536), candidates, 12, 0.03, 3);
   const auto lists = analyze(measurements, with).lists;
   ASSERT_EQ(lists.size(), 1u);
-  for (const Rule& rule : lists[0].rules) EXPECT_EQ(to_string(Choice{rule.use, rule.tuning}), "cpu_block");
+  for (const Rule& rule : lists[0].rules) EXPECT_EQ(to_string(KernelConfig{rule.use, rule.tuning}), "cpu_block");
   with.preference = nullptr;
   EXPECT_GT(analyze(measurements, with).lists.at(0).rules.size(), 4u) << "a rule for each power of two";
 }
@@ -71,20 +75,20 @@ TEST(Analysis, RulesReachNoFurtherThanShapesOfTheirOwnPart) {
   for (const int big : {64, 4096})
     for (const int k : {512, 2048, 8192})
       for (int n = big == 64 ? 32 : 1; n <= 64; n *= 2) labels.push_back(fmt::format("{}x{}x{}", std::max(big, n + 1), k, n));
-  const std::vector<Candidate> candidates = {
-      {kGemv, [](const Problem& p) { return 1e4 * static_cast<double>(p.matmul().small()); }},
-      {kPacked, [](const Problem& p) { return p.matmul().big() < 128 ? 3e5 : 1.7e5; }},
-      {kGemm, [](const Problem& p) { return p.matmul().big() < 128 ? 1e5 : 4e5; }}};
+  const std::vector<SimulatedKernel> candidates = {
+      {kGemv, [](const Problem& p) { return 1e4 * static_cast<double>(p.as<MatmulShape>().small()); }},
+      {kPacked, [](const Problem& p) { return p.as<MatmulShape>().big() < 128 ? 3e5 : 1.7e5; }},
+      {kGemm, [](const Problem& p) { return p.as<MatmulShape>().big() < 128 ? 1e5 : 4e5; }}};
   AnalysisOptions with = analysis_options(matmul_flat());
   const auto lists = analyze(measure(labels, candidates, 12, 0.03, 5), with).lists;
   ASSERT_EQ(lists.size(), 1u);
   const auto first = [&](const Problem& problem) {
     const auto rule = std::ranges::find_if(lists[0].rules, [&](const Rule& each) { return matches(each, problem); });
-    return rule == lists[0].rules.end() ? "none" : to_string(Choice{rule->use, rule->tuning});
+    return rule == lists[0].rules.end() ? "none" : to_string(KernelConfig{rule->use, rule->tuning});
   };
   EXPECT_EQ(first(matmul_problem(65, 2048, 64)), to_string(kGemm));
   EXPECT_EQ(first(matmul_problem(64, 2048, 1)), "none");
-  EXPECT_EQ(first(matmul_problem(4096, 2048, 1)), to_string(Choice{kGemv.variant, ""}));
+  EXPECT_EQ(first(matmul_problem(4096, 2048, 1)), to_string(KernelConfig{kGemv.variant, ""}));
 }
 
 // One built-in variant refuses what another takes: both stay, in their order, where a box keeps the built-in rules.
@@ -92,17 +96,17 @@ TEST(Analysis, ABoxKeepsEachBuiltInVariantOfARange) {
   std::vector<std::string> labels;
   for (const int k : {512, 2048, 8192})
     for (int n = 1; n <= 64; n *= 2) labels.push_back(fmt::format("4096x{}x{}", k, n));
-  const auto small = [](const Problem& p) { return p.matmul().small(); };
+  const auto small = [](const Problem& p) { return p.as<MatmulShape>().small(); };
   // The better tuning changes with each n, so that no rules of their own are as cheap as the built-in ones.
-  const Choice other{kGemv.variant, "rows=8"};
+  const KernelConfig other{kGemv.variant, "rows=8"};
   const auto is_square = [=](const Problem& p) { return std::lround(std::log2(small(p))) % 2 == 0; };
   const auto gemv = [=](bool squares) {
     return [=](const Problem& p) { return small(p) > 16 ? 9e5 : is_square(p) == squares ? 1e5 : 2e5; };
   };
-  const std::vector<Candidate> candidates = {{kGemv, gemv(true)},
-                                             {other, gemv(false)},
-                                             {kPacked, [](const Problem&) { return 4e5; }},
-                                             {kGemm, [=](const Problem& p) { return small(p) > 16 ? 2e5 : 4e5; }}};
+  const std::vector<SimulatedKernel> candidates = {{kGemv, gemv(true)},
+                                                   {other, gemv(false)},
+                                                   {kPacked, [](const Problem&) { return 4e5; }},
+                                                   {kGemm, [=](const Problem& p) { return small(p) > 16 ? 2e5 : 4e5; }}};
   AnalysisOptions with = analysis_options(matmul_flat());
   with.preference = nullptr;
   with.default_choice = [=](const Problem& p) { return small(p) > 16 ? kPacked : is_square(p) ? kGemv : other; };
@@ -127,9 +131,9 @@ TEST(Analysis, FindsTheSmallNThresholdForEachSide) {
     labels.push_back(fmt::format("4096x4096x{}", n));
     labels.push_back(fmt::format("{}x4096x4096", n));
   }
-  const auto small = [](const Problem& p) { return static_cast<double>(p.matmul().small()); };
-  const auto limit = [](const Problem& p) { return p.matmul().weights_in_a() ? 6.0 : 24.0; };
-  const std::vector<Candidate> candidates = {
+  const auto small = [](const Problem& p) { return static_cast<double>(p.as<MatmulShape>().small()); };
+  const auto limit = [](const Problem& p) { return p.as<MatmulShape>().weights_in_a() ? 6.0 : 24.0; };
+  const std::vector<SimulatedKernel> candidates = {
       {{"cpu_gemv", "rows=2"}, [=](const Problem& p) { return 1e6 * (1 + small(p)); }},
       {{"cpu_gemm", "pack=1"}, [=](const Problem& p) { return 1e6 * (1 + limit(p)) * (1 + small(p) / 1000); }}};
   AnalysisOptions with = options();
@@ -160,13 +164,13 @@ TEST(Analysis, FindsTheSmallNThresholdForEachSide) {
 TEST(Analysis, CopesWithASingleFamily) {
   const Measurements one_family = measure(grid(64, 64, 4096), {one_crossover(100).candidates[0]}, 4, 0.01, 1);
   const Analysis analysis = analyze(one_family, options());
-  for (const Verdict& verdict : analysis.verdicts)
+  for (const SeriesVerdict& verdict : analysis.verdicts)
     EXPECT_TRUE(verdict.chosen.variant == "cpu_vec" || verdict.chosen.variant.empty());
 }
 
 TEST(Regret, SeesARealLoss) {
-  const std::vector<Candidate> candidates = {{{"cpu_vec", ""}, [](const Problem&) { return 1200.0; }},
-                                             {{"cpu_block", ""}, [](const Problem&) { return 1000.0; }}};
+  const std::vector<SimulatedKernel> candidates = {{{"cpu_vec", ""}, [](const Problem&) { return 1200.0; }},
+                                                   {{"cpu_block", ""}, [](const Problem&) { return 1000.0; }}};
   const Measurements measurements = measure({"rows1_seqk64"}, candidates, 20, 0.02, 3);
   EXPECT_NEAR(*cross_fitted_regret(measurements.series[0], {"cpu_vec", ""}), 0.2, 0.03);
   EXPECT_NEAR(*cross_fitted_regret(measurements.series[0], {"cpu_block", ""}), 0, 0.02);
@@ -175,7 +179,7 @@ TEST(Regret, SeesARealLoss) {
   EXPECT_LT(lost->low, lost->value);
   EXPECT_LT(lost->value, lost->high);
   EXPECT_NEAR(lost->high - lost->low, 2 * 2.1 * 1.2 * 0.02 * std::sqrt(2.0 / 20), 0.02) << "two times of 2 % noise, 20 blocks";
-  EXPECT_EQ(best_choice(measurements.series[0], effects(measurements.series[0])), (Choice{"cpu_block", ""}));
+  EXPECT_EQ(best_config(measurements.series[0], fit_block_effects(measurements.series[0])), (KernelConfig{"cpu_block", ""}));
 }
 
 TEST(Measurements, RefuseWhatCannotBeCompared) {

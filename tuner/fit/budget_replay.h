@@ -1,4 +1,6 @@
-// The course of a run: its blocks played again through the allocation, to show where samples went and what they bought.
+// SPDX-License-Identifier: Apache-2.0
+// Budget replay: feeds the recorded blocks of a run through the allocation again, to show where samples went and what they
+// bought.
 #pragma once
 
 #include <cstddef>
@@ -8,22 +10,23 @@
 
 namespace metallic::tune {
 
-struct Course {
+struct BudgetReplay {
   struct Moment {
     double at_s;               ///< since the run began
     size_t blocks;             ///< begun by then
-    double expected_residual;  ///< what the candidates that looked best then would lose on average, see allocation.h
+    double expected_residual;  ///< of the candidates that looked best then, see allocation.h
   };
-  /// A series' part of the expected residual, a fraction; the sum over series is that of the run.
-  struct Part {
-    double screened;  ///< after its first two blocks, when the allocation began to choose
+  /// The part of one series in the expected residual, a fraction; the parts add up to that of the run.
+  struct SeriesResidual {
+    double screened;  ///< after its first two blocks, when the allocation begins to choose
     double last;
   };
   std::vector<Moment> moments;
-  std::vector<Part> parts;  ///< one a series
+  std::vector<SeriesResidual> series;  ///< one for each series
 };
 
-/// `moments` evenly spaced moments up to the last block. Nothing where the samples do not tell when their blocks were timed.
-Course course(const Measurements& measurements, size_t moments = 12);
+/// Replays a run with `moments` evenly spaced moments up to its last block. Empty if the samples do not say when their blocks
+/// were timed.
+BudgetReplay replay_budget(const Measurements& measurements, size_t moments = 12);
 
 }  // namespace metallic::tune

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The course of a run: what it tells agrees with the allocation that made it, and samples without times tell nothing.
 #include "tuner/fit/budget_replay.h"
 
@@ -7,6 +8,7 @@
 #include <random>
 
 #include "ops/label.h"
+#include "ops/softmax/shape.h"
 #include "tuner/fit/allocation.h"
 
 namespace metallic::tune {
@@ -23,7 +25,7 @@ Simulated run() {
   for (const int64_t keys : {64, 512, 4096}) {
     Series& one = series.emplace_back(Series{.problem = softmax_problem(4, keys)});
     one.label = label(one.problem);
-    one.arms = {{{"cpu_block", ""}, {}}, {{"cpu_vec", ""}, {}}};
+    one.candidates = {{{"cpu_block", ""}, {}}, {{"cpu_vec", ""}, {}}};
   }
   Allocation allocation(series, std::vector<double>(series.size(), 0.1), {.enough = 0});
   std::vector<std::vector<double>> at_s(series.size());
@@ -43,39 +45,39 @@ Simulated run() {
   return made;
 }
 
-TEST(Course, EndsWhereTheRunEnded) {
+TEST(BudgetReplay, EndsAsTheRunEnded) {
   const Simulated made = run();
-  const Course found = course(made.measurements, 12);
+  const BudgetReplay found = replay_budget(made.measurements, 12);
   ASSERT_EQ(found.moments.size(), 12u);
   EXPECT_DOUBLE_EQ(found.moments.back().expected_residual, made.expected_residual);
   size_t blocks = 0;
   for (const Series& series : made.measurements.series) blocks += series.blocks();
   EXPECT_EQ(found.moments.back().blocks, blocks);
-  EXPECT_TRUE(std::ranges::is_sorted(found.moments, {}, &Course::Moment::at_s));
-  EXPECT_TRUE(std::ranges::is_sorted(found.moments, {}, &Course::Moment::blocks));
+  EXPECT_TRUE(std::ranges::is_sorted(found.moments, {}, &BudgetReplay::Moment::at_s));
+  EXPECT_TRUE(std::ranges::is_sorted(found.moments, {}, &BudgetReplay::Moment::blocks));
   EXPECT_GT(found.moments.front().expected_residual, 3 * found.moments.back().expected_residual);
-  double parts = 0;
-  for (const Course::Part& part : found.parts) parts += part.last;
-  EXPECT_DOUBLE_EQ(parts, made.expected_residual);
+  double sum = 0;
+  for (const BudgetReplay::SeriesResidual& residual : found.series) sum += residual.last;
+  EXPECT_DOUBLE_EQ(sum, made.expected_residual);
 }
 
-TEST(Course, TellsWhatThereWasToLoseAfterScreening) {
+TEST(BudgetReplay, GivesTheResidualAfterScreening) {
   const Simulated made = run();
-  const Course found = course(made.measurements);
-  ASSERT_EQ(found.parts.size(), 3u);
-  EXPECT_GT(found.parts[1].screened, found.parts[0].screened) << "the close one";
-  EXPECT_GT(found.parts[1].screened, found.parts[1].last);
+  const BudgetReplay found = replay_budget(made.measurements);
+  ASSERT_EQ(found.series.size(), 3u);
+  EXPECT_GT(found.series[1].screened, found.series[0].screened) << "the close one";
+  EXPECT_GT(found.series[1].screened, found.series[1].last);
   EXPECT_GT(made.measurements.series[1].blocks(), made.measurements.series[0].blocks());
 }
 
-TEST(Course, IsNotKnownWithoutTimes) {
+TEST(BudgetReplay, IsNotKnownWithoutTimes) {
   Simulated made = run();
-  EXPECT_TRUE(course({}).moments.empty());
+  EXPECT_TRUE(replay_budget({}).moments.empty());
   for (double& at : made.measurements.series[1].at_s) at = 0;
   made.measurements.series[1].at_s.pop_back();
-  EXPECT_TRUE(course(made.measurements).moments.empty()) << "a block without its time";
+  EXPECT_TRUE(replay_budget(made.measurements).moments.empty()) << "a block without its time";
   for (Series& series : made.measurements.series) series.at_s.assign(series.blocks(), 0);
-  EXPECT_TRUE(course(made.measurements).moments.empty()) << "a file without the column";
+  EXPECT_TRUE(replay_budget(made.measurements).moments.empty()) << "a file without the column";
 }
 
 }  // namespace

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "tuner/fit/crossover.h"
 
 #include <algorithm>
@@ -8,21 +9,22 @@
 #include <limits>
 #include <random>
 
-#include "tuner/stats/statistics.h"
+#include "tuner/stats/autocorrelation.h"
+#include "tuner/stats/quantile.h"
 
 namespace metallic::tune {
 namespace {
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
-// A trimmed mean and the standard deviation of one value that its error comes from.
-struct Trimmed {
+// A trimmed mean, and the standard deviation of one value that its error is computed from.
+struct TrimmedMean {
   double mean;
   double deviation;  // such that the mean's standard error is deviation / √n
   double freedom;
 };
 
-Trimmed trimmed(std::vector<double> values) {
+TrimmedMean trimmed(std::vector<double> values) {
   const size_t n = values.size(), cut = n / 5, kept = n - 2 * cut;
   std::ranges::sort(values);
   double mean = 0, winsorized = 0, squares = 0;
@@ -35,34 +37,32 @@ Trimmed trimmed(std::vector<double> values) {
           static_cast<double>(kept - 1)};
 }
 
-// Lag-1 autocorrelation over all places, without the bias that deviations from a mean of few blocks have.
-double autocorrelation(std::span<const std::vector<double>> values) {
-  double products = 0, squares = 0, blocks = 0, weight = 0;
+// Lag-1 autocorrelation pooled over all places, without the bias of deviations from a mean of few blocks.
+double pooled_autocorrelation(std::span<const std::vector<double>> values) {
+  LagOneSums sums;
+  double weighted_blocks = 0;
+  std::vector<double> deviations;
   for (const std::vector<double>& of_place : values) {
-    const double middle = median(of_place), spread = [&] {
-      std::vector<double> deviations;
-      for (const double value : of_place) deviations.push_back(std::abs(value - middle));
-      return median(std::move(deviations));
-    }();
-    // Outliers, which come alone, would hide it.
-    const auto deviation = [&](size_t i) { return std::clamp(of_place[i] - middle, -4 * spread, 4 * spread); };
-    double mean = 0, own = 0;
-    for (size_t i = 0; i < of_place.size(); ++i) mean += deviation(i) / static_cast<double>(of_place.size());
-    for (size_t i = 0; i < of_place.size(); ++i) {
-      const double here = deviation(i) - mean;
-      own += here * here;
-      if (i > 0) products += here * (deviation(i - 1) - mean);
+    const double middle = median(of_place), reach = 4 * median_absolute_deviation(of_place, middle);
+    deviations.clear();
+    double mean = 0;
+    for (const double value : of_place) {
+      deviations.push_back(std::clamp(value - middle, -reach, reach));  // lone outliers would hide the correlation
+      mean += deviations.back() / static_cast<double>(of_place.size());
     }
-    squares += own;
-    blocks += own * static_cast<double>(of_place.size());
-    weight += own;
+    for (double& deviation : deviations) deviation -= mean;
+    LagOneSums own;
+    own.add(deviations);
+    sums.products += own.products;
+    sums.squares += own.squares;
+    weighted_blocks += own.squares * static_cast<double>(of_place.size());
   }
-  const double n = weight > 0 ? blocks / weight : 0;
+  const double n = sums.squares > 0 ? weighted_blocks / sums.squares : 0;
   if (n < 6) return 0;  // too few in a row to tell
-  return std::clamp((products / squares + 1 / n) / (1 - 3 / n), 0.0, 0.9);
+  return std::clamp((sums.products / sums.squares + 1 / n) / (1 - 3 / n), 0.0, 0.9);
 }
 
-// How much the variance of a mean of n values grows by their autocorrelation, as seen from their own deviations.
+// How much autocorrelation inflates the variance of a mean of n values over what their own deviations suggest.
 double inflation(double correlation, size_t n) {
   double factor = 1, power = 1;
   const auto count = static_cast<double>(n);
@@ -73,7 +73,7 @@ double inflation(double correlation, size_t n) {
 
 using Interpolant = std::function<double(double)>;
 
-// The line between the places, bent as the cubic bends: by half as much with a `shape` of 0, by half more with 1.
+// The line between the places, bent as the cubic is: half as much at `shape` 0, half more at `shape` 1.
 Interpolant interpolate(const std::vector<double>& x, const std::vector<double>& y, double shape) {
   const auto line = [&](double at) {
     const size_t i = std::clamp<size_t>(static_cast<size_t>(std::ranges::upper_bound(x, at) - x.begin()), 1, x.size() - 1);
@@ -84,15 +84,15 @@ Interpolant interpolate(const std::vector<double>& x, const std::vector<double>&
   return [=](double at) { return line(at) + (0.5 + shape) * (cubic(at) - line(at)); };
 }
 
-// True where the curve rises from i to i + 1 more than three times as steeply as on either side.
+// Whether the curve is more than three times as steep between i and i + 1 as on either side.
 bool jumps(const std::vector<double>& x, const std::vector<double>& y, size_t i) {
   const auto slope = [&](size_t from) { return std::abs((y[from + 1] - y[from]) / (x[from + 1] - x[from])); };
   if (i == 0 || i + 2 >= x.size()) return false;
   return slope(i) > 3 * std::max(slope(i - 1), slope(i + 1));
 }
 
-// The zero between places `first` and `last` that leaves least area on the wrong side. `shape`, from 0 to 1, is what the
-// places do not tell of the curve between them: how much it bends, and where it jumps.
+// The zero between places `first` and `last` that leaves the least area of wrong sign. `shape`, from 0 to 1, is what the places
+// do not determine: how much the curve bends between them, and where it jumps.
 double zero(const std::vector<double>& x, const std::vector<double>& y, size_t first, size_t last, double shape) {
   constexpr int kSteps = 16;
   const Interpolant curve = interpolate(x, y, shape);
@@ -102,7 +102,7 @@ double zero(const std::vector<double>& x, const std::vector<double>& y, size_t f
       const double width = (x[i + 1] - x[i]) / kSteps, at = step == kSteps ? x[i + 1] : x[i] + width * step, here = curve(at);
       area += (before + here) / 2 * width;
       if (area < least) least = area, found = at;
-      // The least lies at the zero within the step; the area beyond it has been added above.
+      // The least area is at the zero within the step; the sum above includes the area beyond it.
       if (before < 0 && here >= 0) {
         const double part = before / (before - here), there = area - here * (1 - part) * width / 2;
         if (there <= least) {
@@ -117,63 +117,63 @@ double zero(const std::vector<double>& x, const std::vector<double>& y, size_t f
 
 }  // namespace
 
-double margin(const Height& height, double confidence) {
-  if (std::isinf(height.error)) return kInfinity;
-  const boost::math::students_t_distribution<double> student(height.freedom);
-  return height.error * boost::math::quantile(student, 0.5 + confidence / 2);
+double margin(const CurveEstimate& estimate, double confidence) {
+  if (std::isinf(estimate.error)) return kInfinity;
+  const boost::math::students_t_distribution<double> student(estimate.freedom);
+  return estimate.error * boost::math::quantile(student, 0.5 + confidence / 2);
 }
 
-std::vector<Height> heights(std::span<const double> x, std::span<const std::vector<double>> values) {
+std::vector<CurveEstimate> estimate_curve(std::span<const double> x, std::span<const std::vector<double>> values) {
   constexpr double kPrior = 10;
-  std::vector<Trimmed> means;
+  std::vector<TrimmedMean> means;
   double squares = 0, freedom = 0;
   for (const std::vector<double>& of_place : values) {
     means.push_back(trimmed(of_place));
     squares += means.back().freedom * means.back().deviation * means.back().deviation;
     freedom += means.back().freedom;
   }
-  const double prior = std::min(kPrior, freedom), correlation = autocorrelation(values);
-  std::vector<Height> result;
+  const double prior = std::min(kPrior, freedom), correlation = pooled_autocorrelation(values);
+  std::vector<CurveEstimate> result;
   for (size_t i = 0; i < means.size(); ++i) {
     const auto& [mean, deviation, own] = means[i];
-    Height height{.x = x[i], .mean = mean, .error = kInfinity, .freedom = own + prior};
+    CurveEstimate estimate{.x = x[i], .mean = mean, .error = kInfinity, .freedom = own + prior};
     if (freedom > 0) {
       const double variance = (own * deviation * deviation + prior * squares / freedom) / (own + prior);
       const size_t n = values[i].size();
-      height.error = std::sqrt(variance / static_cast<double>(n) * inflation(correlation, n));
+      estimate.error = std::sqrt(variance / static_cast<double>(n) * inflation(correlation, n));
     }
-    result.push_back(height);
+    result.push_back(estimate);
   }
   return result;
 }
 
-std::optional<Crossover> find_crossover(std::span<const Height> heights, int draws, uint64_t seed) {
+std::optional<Crossover> find_crossover(std::span<const CurveEstimate> estimates, int draws, uint64_t seed) {
   constexpr double kClear = 3;
   std::vector<double> x, y;
-  size_t first = heights.size(), last = heights.size();  // the last clearly negative place, the first clearly positive one
-  for (size_t i = 0; i < heights.size(); ++i) {
-    const Height& height = heights[i];
-    x.push_back(height.x);
-    y.push_back(height.mean);
+  size_t first = estimates.size(), last = estimates.size();  // the last clearly negative place, the first clearly positive one
+  for (size_t i = 0; i < estimates.size(); ++i) {
+    const CurveEstimate& estimate = estimates[i];
+    x.push_back(estimate.x);
+    y.push_back(estimate.mean);
     // Without errors every sign counts.
-    const double clear = std::isinf(height.error) ? 0 : kClear * height.error;
-    if (height.mean < -clear) {
-      if (last < heights.size()) return std::nullopt;
+    const double clear = std::isinf(estimate.error) ? 0 : kClear * estimate.error;
+    if (estimate.mean < -clear) {
+      if (last < estimates.size()) return std::nullopt;
       first = i;
-    } else if (height.mean > clear && last == heights.size()) {
+    } else if (estimate.mean > clear && last == estimates.size()) {
       last = i;
     }
   }
-  if (first == heights.size() || last == heights.size()) return std::nullopt;
+  if (first == estimates.size() || last == estimates.size()) return std::nullopt;
   Crossover found{.x = zero(x, y, first, last, 0.5), .low = {}, .high = {}};
-  if (std::isinf(heights[0].error) || draws == 0) return found;
+  if (std::isinf(estimates[0].error) || draws == 0) return found;
 
   std::mt19937_64 random(seed);
   std::uniform_real_distribution<double> shape;
   std::vector<double> zeros;
   for (int draw = 0; draw < draws; ++draw) {
-    for (size_t i = 0; i < heights.size(); ++i)
-      y[i] = heights[i].mean + heights[i].error * std::student_t_distribution<double>(heights[i].freedom)(random);
+    for (size_t i = 0; i < estimates.size(); ++i)
+      y[i] = estimates[i].mean + estimates[i].error * std::student_t_distribution<double>(estimates[i].freedom)(random);
     zeros.push_back(zero(x, y, first, last, shape(random)));
   }
   found.low = quantile(zeros, 0.025);

@@ -1,4 +1,5 @@
-// Curves: how two families compare along an axis, with the crossover and its interval, for people to look at.
+// SPDX-License-Identifier: Apache-2.0
+// Curves: how two kernel families compare along an axis, with the crossover and its interval. The report draws them.
 #pragma once
 
 #include <cstdint>
@@ -9,11 +10,11 @@
 
 namespace metallic::tune {
 
-/// What one line of a chart holds fixed.
+/// The part of a shape that one line of a chart holds fixed, as text.
 std::string held_fixed(const Problem& problem);
 
-/// One curve for each group of series that differ in the axis alone; groups of a single point are left out. `draws` random
-/// curves give the intervals of crossovers.
+/// One curve for each group of two or more series that differ only on the axis. `draws` random curves give the interval of each
+/// crossover.
 std::vector<Curve> curves(const Measurements& measurements, int draws, uint64_t seed);
 
 }  // namespace metallic::tune

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "tuner/fit/interpolation.h"
 
 #include <algorithm>
@@ -7,46 +8,11 @@
 #include <tuple>
 
 #include "tuner/fit/curves.h"
+#include "tuner/operation/operation.h"
 
 namespace metallic::tune {
-namespace {
 
-// The problem with another value on its first axis, contiguous as the original must be; nothing where the value changes more.
-std::optional<Problem> moved(const Problem& problem, int64_t x) {
-  Problem made = problem;
-  switch (problem.op()) {
-    case Op::softmax: {
-      auto& s = std::get<SoftmaxShape>(made.shape);
-      if (!s.contiguous()) return std::nullopt;
-      s.seq_k = s.in_stride = s.out_stride = x;
-      return made;
-    }
-    case Op::matmul: {
-      const auto& s = problem.matmul();
-      if (!s.contiguous() || s.m == s.n || x >= s.big()) return std::nullopt;
-      made.shape = matmul_problem(s.m < s.n ? x : s.m, s.k, s.m < s.n ? s.n : x, s.ta, s.tb, s.batch).shape;
-      auto& changed = std::get<MatmulShape>(made.shape);
-      if (s.packed) make_packed(changed);
-      changed.alpha = s.alpha;
-      changed.beta = s.beta;
-      return made;
-    }
-    case Op::sdpa: {
-      const auto& s = problem.sdpa();
-      if (!s.contiguous()) return std::nullopt;
-      made.shape = sdpa_problem(s.batch, s.heads, s.kv_heads, s.seq_q, x, s.head_dim).shape;
-      auto& changed = std::get<SdpaShape>(made.shape);
-      changed.scale = s.scale;
-      if (s.causal) make_causal(changed);
-      return made;
-    }
-  }
-  return std::nullopt;
-}
-
-}  // namespace
-
-void Between::fill(std::vector<Point>& points) {
+void Interpolation::fill(std::vector<FitPoint>& points) {
   std::map<std::pair<std::string, std::string>, std::vector<size_t>> lines;
   for (size_t i = 0; i < points.size(); ++i) lines[{held_fixed(points[i].series->problem), points[i].series->cache}].push_back(i);
   for (auto& [key, line] : lines) {
@@ -55,48 +21,48 @@ void Between::fill(std::vector<Point>& points) {
   }
 }
 
-void Between::interpolate(std::vector<Point>& points, size_t low, size_t high) {
-  const Point a = points[low], b = points[high];
+void Interpolation::interpolate(std::vector<FitPoint>& points, size_t low, size_t high) {
+  const FitPoint a = points[low], b = points[high];
   const double ratio = static_cast<double>(b.x) / static_cast<double>(std::max<int64_t>(a.x, 1));
   if (a.x < 1 || ratio <= 1.3) return;
-  Series common{.problem = a.series->problem, .label = a.series->label, .cache = a.series->cache, .weight = 0, .arms = {}};
-  std::vector<std::pair<size_t, size_t>> arms;
-  for (size_t i = 0; i < a.series->arms.size(); ++i)
-    for (size_t j = 0; j < b.series->arms.size(); ++j)
-      if (a.series->arms[i].choice == b.series->arms[j].choice) {
-        arms.emplace_back(i, j);
-        common.arms.push_back({a.series->arms[i].choice, {}});
+  Series common{.problem = a.series->problem, .label = a.series->label, .cache = a.series->cache, .weight = 0, .candidates = {}};
+  std::vector<std::pair<size_t, size_t>> shared;
+  for (size_t i = 0; i < a.series->candidates.size(); ++i)
+    for (size_t j = 0; j < b.series->candidates.size(); ++j)
+      if (a.series->candidates[i].config == b.series->candidates[j].config) {
+        shared.emplace_back(i, j);
+        common.candidates.push_back({a.series->candidates[i].config, {}});
       }
-  if (arms.empty()) return;
+  if (shared.empty()) return;
   const int steps = std::min(1 + static_cast<int>(3 * std::log2(ratio) + 0.5), 12);
-  std::vector<Point> made;
+  std::vector<FitPoint> made;
   int64_t before = a.x;
   for (int step = 1; step < steps; ++step) {
     const double share = static_cast<double>(step) / steps;
     const auto x = static_cast<int64_t>(std::lround(static_cast<double>(a.x) * std::pow(ratio, share)));
     if (x <= before || x >= b.x) continue;
-    const auto problem = moved(a.series->problem, x);
+    const auto problem = tuner_operation(a.series->problem.op()).moved(a.series->problem, x);
     if (!problem) return;
     before = x;
     Series& series = series_.emplace_back(common);
     series.problem = *problem;
-    made.push_back(
-        {.x = x,
-         .series = &series,
-         .replicates = &replicates_.emplace_back(Replicates::between(
-             *a.replicates, *b.replicates, arms, std::log(static_cast<double>(x) / static_cast<double>(a.x)) / std::log(ratio))),
-         .weight = 0,
-         .index = 0,
-         .group = a.group,
-         .other_group = b.group});
+    made.push_back({.x = x,
+                    .series = &series,
+                    .replicates = &replicates_.emplace_back(
+                        Replicates::interpolate(*a.replicates, *b.replicates, shared,
+                                                std::log(static_cast<double>(x) / static_cast<double>(a.x)) / std::log(ratio))),
+                    .weight = 0,
+                    .index = 0,
+                    .group = a.group,
+                    .other_group = b.group});
   }
   if (made.empty()) return;
-  // Of each end's half that faces the other, what lies between gets all but its own part of the steps.
+  // Of the half of each end's weight that faces the other end, the new points get all but one part in (points + 1).
   const double share = static_cast<double>(made.size()) / static_cast<double>(made.size() + 1);
   const double given_a = a.even / 2 * share, given_b = b.even / 2 * share;
   points[low].weight -= given_a;
   points[high].weight -= given_b;
-  for (Point& point : made) point.weight = (given_a + given_b) / static_cast<double>(made.size());
+  for (FitPoint& point : made) point.weight = (given_a + given_b) / static_cast<double>(made.size());
   points.insert(points.end(), made.begin(), made.end());
 }
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Samples that no sampler writes, or too few of them: a clear error, or the default kept and said to be.
 #include <fmt/format.h>
 #include <gtest/gtest.h>
@@ -7,6 +8,7 @@
 #include <cmath>
 #include <limits>
 
+#include "ops/softmax/shape.h"
 #include "testing/cost_surfaces.h"
 
 namespace metallic::tune {
@@ -21,7 +23,7 @@ std::string sample_text(std::string_view time) {
   return text;
 }
 
-TEST(Hostile, TimesThatAreNoneAreErrorsOfTheirLine) {
+TEST(MalformedInput, TimesThatAreNoneAreErrorsOfTheirLine) {
   EXPECT_TRUE(parse_samples(sample_text("100"), "s.csv"));
   for (const char* time : {"nan", "-1", "inf", "1e999", "", "0x10", "1,5", "12 ns"}) {
     const auto rows = parse_samples(sample_text(time), "s.csv");
@@ -31,7 +33,7 @@ TEST(Hostile, TimesThatAreNoneAreErrorsOfTheirLine) {
   }
 }
 
-TEST(Hostile, RowsThatWereNeverInAFileAreRefusedToo) {
+TEST(MalformedInput, RowsThatWereNeverInAFileAreRefusedToo) {
   const std::vector<SampleRow> rows = simulate(one_crossover(1000), {}, {.blocks = 2}, 1);
   EXPECT_TRUE(from_samples(rows, "s", 2));
   for (const double time : {kNaN, -1.0, 0.0, std::numeric_limits<double>::infinity()}) {
@@ -56,14 +58,14 @@ void expect_default(const Surface& surface, const Analysis& analysis) {
   for (const Curve& curve : analysis.curves) EXPECT_FALSE(curve.crossover_low || curve.crossover_high);
 }
 
-TEST(Hostile, OneBlockDecidesNothing) {
+TEST(MalformedInput, OneBlockDecidesNothing) {
   for (const Surface& surface : {one_crossover(200), several_crossovers(), softmax_tunings(), matmul_crossover()}) {
     SCOPED_TRACE(surface.name);
     expect_default(surface, analyze(measure(surface, {}, {.blocks = 1}, 1), analysis_options(surface)));
   }
 }
 
-TEST(Hostile, NothingTimedDecidesNothing) {
+TEST(MalformedInput, NothingTimedDecidesNothing) {
   const Surface surface = one_crossover(200);
   expect_default(surface, analyze(Measurements(), analysis_options(surface)));
   std::vector<SampleRow> rows = simulate(surface, {}, {}, 1);
@@ -71,14 +73,14 @@ TEST(Hostile, NothingTimedDecidesNothing) {
   const auto passed_over = from_samples(rows, "s", 2);
   ASSERT_TRUE(passed_over) << passed_over.error().message;
   expect_default(surface, analyze(*passed_over, analysis_options(surface)));
-  // No reader makes these: arms whose every block is missing.
+  // No reader makes these: candidates without any block.
   Measurements missing = measure(surface, {}, {}, 1);
   for (Series& series : missing.series)
-    for (Arm& arm : series.arms) std::ranges::fill(arm.time, kNaN);
+    for (CandidateTimes& candidate : series.candidates) std::ranges::fill(candidate.time, kNaN);
   expect_default(surface, analyze(missing, analysis_options(surface)));
 }
 
-TEST(Hostile, ACandidateThatRanInOneBlockDoesNotWin) {
+TEST(MalformedInput, ACandidateThatRanInOneBlockDoesNotWin) {
   const Surface surface = vec_always();
   std::vector<SampleRow> rows = simulate(surface, {}, {}, 1);
   std::erase_if(rows, [](const SampleRow& row) { return row.variant == "cpu_block" && row.block > 0; });
@@ -88,7 +90,7 @@ TEST(Hostile, ACandidateThatRanInOneBlockDoesNotWin) {
   ASSERT_TRUE(measurements) << measurements.error().message;
   const Analysis analysis = analyze(*measurements, analysis_options(surface));
   for (const Problem& problem : surface.dense)
-    if (problem.softmax().seq_k <= 1024) {
+    if (problem.as<SoftmaxShape>().seq_k <= 1024) {
       ASSERT_EQ(decide(analysis.lists, surface, problem).variant, kVec.variant) << label(problem);
     }
 }
@@ -106,7 +108,7 @@ long peak_kilobytes() {
 }
 
 // The time for a row must not grow with their number: 10⁷ rows are then a matter of seconds.
-TEST(Hostile, AMillionRowsTakeTimeInProportion) {
+TEST(MalformedInput, AMillionRowsTakeTimeInProportion) {
   const Surface surface = one_crossover(2000);
   const auto rows_of = [&](size_t count) {
     return simulate(surface, {}, {.blocks = static_cast<int>(count / surface.tuned.size() / surface.candidates.size())}, 1);

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "tuner/fit/points.h"
 
 #include <algorithm>
@@ -11,17 +12,18 @@ std::string_view family(std::string_view variant) {
   return at == std::string_view::npos ? variant : variant.substr(at + 1);
 }
 
-double best_log_time(const Point& point, const Allowed& allowed, int replicate) {
+double best_log_time(const FitPoint& point, const Allowed& allowed, int replicate) {
+  const auto& candidates = point.series->candidates;
   double best = std::numeric_limits<double>::infinity();
-  for (size_t arm = 0; arm < point.series->arms.size(); ++arm)
-    if (allowed(point.series->arms[arm].choice)) best = std::min(best, point.replicates->log_time(replicate, arm));
+  for (size_t c = 0; c < candidates.size(); ++c)
+    if (allowed(candidates[c].config)) best = std::min(best, point.replicates->log_time(replicate, c));
   return best;
 }
 
-double loss(const Point& point, const Choice& choice, int replicate) {
-  for (size_t arm = 0; arm < point.series->arms.size(); ++arm)
-    if (point.series->arms[arm].choice == choice) return point.replicates->loss(replicate, arm);
-  return std::numeric_limits<double>::infinity();
+double loss(const FitPoint& point, const KernelConfig& config, int replicate) {
+  const CandidateTimes* found = point.series->find(config);
+  if (!found) return std::numeric_limits<double>::infinity();
+  return point.replicates->loss(replicate, static_cast<size_t>(found - point.series->candidates.data()));
 }
 
 int64_t geometric_middle(int64_t low, int64_t high) {

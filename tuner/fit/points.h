@@ -1,4 +1,5 @@
-// Points: what was measured at one place on the axes, as fitting and curves see it.
+// SPDX-License-Identifier: Apache-2.0
+// Fit points: series with their resampled medians, placed on an axis.
 #pragma once
 
 #include <cstdint>
@@ -6,40 +7,40 @@
 #include <string_view>
 
 #include "tuner/stats/measurements.h"
-#include "tuner/stats/statistics.h"
+#include "tuner/stats/replicates.h"
 
 namespace metallic::tune {
 
-/// A series with its resampled medians, at its place on an axis.
-struct Point {
+/// One series, measured or interpolated, at its place on an axis.
+struct FitPoint {
   int64_t x;
   const Series* series;
   const Replicates* replicates;
-  double weight = 1;  ///< in fitting, of 1 for all points of a rule key: half by use, half evenly
-  double even = 0;    ///< the part of the weight that is spread evenly, before what lies between got its share
-  size_t index = 0;   ///< its number among the points fitted together
-  int group = 0;      ///< points of equal group are left out together; an interpolated point has its neighbours' groups
+  double weight = 1;  ///< in fitting; all points of a rule key have 1 in sum, half by use and half evenly
+  double even = 0;    ///< the evenly spread part of the weight, before interpolated points get their part of it
+  size_t index = 0;   ///< its number among the points that are fitted together
+  int group = 0;  ///< cross-validation leaves out points of one group together; an interpolated point is in those of both ends
   int other_group = 0;
 };
 
-/// The family of a variant's name: what follows the backend, "vec" in "cpu_vec".
+/// The family of a variant: its name without the backend, "vec" in "cpu_vec".
 std::string_view family(std::string_view variant);
 
-using Allowed = std::function<bool(const Choice&)>;
+using Allowed = std::function<bool(const KernelConfig&)>;
 
-/// log(time of the family's best candidate) at a point; infinite where none was timed.
-double best_log_time(const Point& point, const Allowed& allowed, int replicate);
+/// log(time of the best allowed candidate) at a point; infinite if none was timed.
+double best_log_time(const FitPoint& point, const Allowed& allowed, int replicate);
 
-/// How much slower than the best a choice is at a point, a fraction; infinite where it was not timed.
-double loss(const Point& point, const Choice& choice, int replicate);
+/// How much slower than the best a config is at a point, a fraction; infinite if it was not timed.
+double loss(const FitPoint& point, const KernelConfig& config, int replicate);
 
-/// What a choice that was not timed counts as losing: the next rule that matches would run, and what that loses is not known.
+/// The loss that a config counts with if it was not timed. The next matching rule would run there, and its loss is unknown.
 inline constexpr double kNotTimed = 10;
 
-/// The geometric mean of two neighbouring values of an axis, below the higher one.
+/// The geometric mean of two neighbouring values of an axis, in [low, high − 1].
 int64_t geometric_middle(int64_t low, int64_t high);
 
-/// The abscissa between x0 and x1 where a log ratio that is r0 < 0 there and r1 ≥ 0 here crosses 0, interpolated over log x.
+/// The abscissa at which a log ratio crosses 0 between x0 (r0 < 0) and x1 (r1 ≥ 0), interpolated linearly over log x.
 double crossing(int64_t x0, double r0, int64_t x1, double r1);
 
 }  // namespace metallic::tune

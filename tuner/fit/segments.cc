@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "tuner/fit/segments.h"
 
 #include <algorithm>
@@ -5,9 +6,10 @@
 
 namespace metallic::tune {
 
-// cost[i] is the least cost of the first i columns; run[c] that of those so far whose last segment is candidate c's and began at
-// column begin[c]: a candidate goes on or begins anew, so that a column costs as many steps as there are candidates.
-Segmentation fit_segments(std::span<const Column> columns, std::span<const double> penalties) {
+// cost[i] is the least cost of the first i columns. run[c] is the least cost of the columns so far if the last segment is of
+// candidate c, and begin[c] is where that segment begins. At each column a candidate either continues its segment or begins a new
+// one, so a column takes as many steps as there are candidates.
+Segmentation fit_segments(std::span<const LossColumn> columns, std::span<const double> penalties) {
   if (columns.empty()) return {};
   constexpr double kNone = std::numeric_limits<double>::infinity();
   const size_t n = columns.size(), candidates = columns.front().loss.size();

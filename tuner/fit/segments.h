@@ -1,4 +1,5 @@
-// Segments: which candidate to use along one axis so that the weighted loss is least, by dynamic programming.
+// SPDX-License-Identifier: Apache-2.0
+// Segments: assigns a candidate to each stretch of one axis so that the weighted loss is least, by dynamic programming.
 #pragma once
 
 #include <cstdint>
@@ -7,14 +8,14 @@
 
 namespace metallic::tune {
 
-/// What each candidate loses at one place on the axis, weighted, summed over the points that lie there.
-struct Column {
+/// The weighted loss of each candidate at one place on the axis, summed over the points there.
+struct LossColumn {
   int64_t x;
   std::vector<double> loss;  ///< one for each candidate, finite
 };
 
 /// One candidate over neighbouring columns.
-struct Segment {
+struct AxisSegment {
   size_t begin;
   size_t end;  ///< past the last
   size_t candidate;
@@ -22,10 +23,10 @@ struct Segment {
 
 struct Segmentation {
   double cost = 0;  ///< losses and penalties
-  std::vector<Segment> segments;
+  std::vector<AxisSegment> segments;
 };
 
-/// The segmentation of least cost where a segment of a candidate costs its penalty; of equal candidates the first.
-Segmentation fit_segments(std::span<const Column> columns, std::span<const double> penalties);
+/// The segmentation of least cost, if each segment costs the penalty of its candidate. The first of equal candidates wins.
+Segmentation fit_segments(std::span<const LossColumn> columns, std::span<const double> penalties);
 
 }  // namespace metallic::tune

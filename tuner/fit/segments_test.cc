@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Segments: no way of cutting the axis costs less than the one found.
 #include "tuner/fit/segments.h"
 
@@ -11,7 +12,7 @@ namespace metallic::tune {
 namespace {
 
 // The least cost over every assignment of candidates to columns.
-double least_cost(std::span<const Column> columns, std::span<const double> penalties) {
+double least_cost(std::span<const LossColumn> columns, std::span<const double> penalties) {
   double least = std::numeric_limits<double>::infinity();
   const std::function<void(size_t, size_t, double)> place = [&](size_t column, size_t before, double cost) {
     if (column == columns.size()) {
@@ -32,7 +33,7 @@ TEST(Segments, CostTheLeastThatIsPossible) {
     const size_t candidates = 1 + random() % 3, places = 1 + random() % 7;
     std::vector<double> penalties;
     for (size_t c = 0; c < candidates; ++c) penalties.push_back(uniform(random) * static_cast<double>(trial % 3));
-    std::vector<Column> columns;
+    std::vector<LossColumn> columns;
     for (size_t i = 0; i < places; ++i) {
       columns.push_back({.x = static_cast<int64_t>(i), .loss = {}});
       for (size_t c = 0; c < candidates; ++c) columns.back().loss.push_back(uniform(random));
@@ -41,7 +42,7 @@ TEST(Segments, CostTheLeastThatIsPossible) {
     EXPECT_NEAR(found.cost, least_cost(columns, penalties), 1e-9);
     double cost = 0;
     size_t at = 0;
-    for (const Segment& segment : found.segments) {
+    for (const AxisSegment& segment : found.segments) {
       EXPECT_EQ(segment.begin, at) << "no gap, no overlap";
       ASSERT_LT(segment.begin, segment.end);
       cost += penalties[segment.candidate];
@@ -53,7 +54,7 @@ TEST(Segments, CostTheLeastThatIsPossible) {
 }
 
 TEST(Segments, APenaltyMergesThem) {
-  const std::vector<Column> columns = {{1, {0, 0.3}}, {2, {0.2, 0}}, {3, {0, 0.3}}};
+  const std::vector<LossColumn> columns = {{1, {0, 0.3}}, {2, {0.2, 0}}, {3, {0, 0.3}}};
   const auto count = [&](double penalty) { return fit_segments(columns, std::vector<double>(2, penalty)).segments.size(); };
   EXPECT_EQ(count(0.01), 3u);
   EXPECT_EQ(count(0.15), 1u) << "two more would cost 0.3 and save 0.2";
@@ -61,7 +62,7 @@ TEST(Segments, APenaltyMergesThem) {
 }
 
 TEST(Segments, OfEqualCandidatesTheFirstStays) {
-  const std::vector<Column> columns = {{1, {0.1, 0.1}}, {2, {0, 0}}};
+  const std::vector<LossColumn> columns = {{1, {0.1, 0.1}}, {2, {0, 0}}};
   const Segmentation found = fit_segments(columns, std::vector<double>(2, 0.1));
   ASSERT_EQ(found.segments.size(), 1u);
   EXPECT_EQ(found.segments[0].candidate, 0u);

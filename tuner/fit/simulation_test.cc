@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What decisions must be worth, on surfaces whose truth is known: coverage, regret, agreement, and never worse than the
 // default. All runs have fixed seeds.
 #include <fmt/format.h>
@@ -7,10 +8,11 @@
 #include <map>
 #include <random>
 
-#include "tuner/fit/curves.h"
-#include "tuner/stats/regret.h"
-#include "tuner/stats/statistics.h"
+#include "ops/softmax/shape.h"
 #include "testing/cost_surfaces.h"
+#include "tuner/fit/curves.h"
+#include "tuner/stats/quantile.h"
+#include "tuner/stats/regret.h"
 
 namespace metallic::tune {
 namespace {
@@ -55,27 +57,27 @@ Coverage coverage(const Noise& noise, const Sampling& sampling, uint64_t seed) {
   return result;
 }
 
-TEST(Laboratory, TheIntervalCoversTheCrossover) {
+TEST(Simulation, TheIntervalCoversTheCrossover) {
   for (const Noise& noise : noises()) {
-    if (noise.arm_drift != 0) continue;  // nothing in the samples tells it from a slower candidate
+    if (noise.own_drift != 0) continue;  // nothing in the samples tells it from a slower candidate
     const double widest = noise.correlation > 0 ? 0.6 : noise.tail != Tail::lognormal ? 0.4 : 0.32;
     coverage(noise, {}, 1).check(noise.name, kCoverageRuns, widest);
   }
 }
 
-TEST(Laboratory, TheIntervalCoversTheCrossoverWithFewOrUnequalBlocks) {
+TEST(Simulation, TheIntervalCoversTheCrossoverWithFewOrUnequalBlocks) {
   coverage({}, {.blocks = 5}, 2).check("5 blocks", kCoverageRuns, 0.6);
   coverage({}, {.blocks = 30}, 3).check("30 blocks", kCoverageRuns, 0.22);
   coverage({}, {.blocks = 10, .spread = 6}, 4).check("4 to 16 blocks", kCoverageRuns, 0.42);
 }
 
 // Tunings of nearly equal speed: the fastest by chance must not flatter its family.
-TEST(Laboratory, TheIntervalCoversTheCrossoverOfTunedFamilies) {
+TEST(Simulation, TheIntervalCoversTheCrossoverOfTunedFamilies) {
   const Surface surface = softmax_tunings();
   const auto least = [&](double k, std::string_view variant) {
     double least = std::numeric_limits<double>::infinity();
-    for (const Candidate& candidate : surface.candidates)
-      if (candidate.choice.variant == variant)
+    for (const SimulatedKernel& candidate : surface.candidates)
+      if (candidate.config.variant == variant)
         least = std::min(least, candidate.time(softmax_problem(64, static_cast<int64_t>(k))));
     return least;
   };
@@ -90,7 +92,7 @@ TEST(Laboratory, TheIntervalCoversTheCrossoverOfTunedFamilies) {
 }
 
 // Where the curve jumps between two tuned points, the samples do not tell where, and the interval must not either.
-TEST(Laboratory, TheIntervalCoversAJump) {
+TEST(Simulation, TheIntervalCoversAJump) {
   std::mt19937_64 random(5);
   Coverage result;
   for (int run = 0; run < kCoverageRuns; ++run) {
@@ -101,7 +103,7 @@ TEST(Laboratory, TheIntervalCoversAJump) {
   result.check("jump", kCoverageRuns, 1);
 }
 
-TEST(Laboratory, NoCrossoverIsReportedWhereThereIsNone) {
+TEST(Simulation, NoCrossoverIsReportedWhereThereIsNone) {
   for (const Surface& surface : {flat(), vec_always(), block_always(), several_crossovers()}) {
     int reported = 0;
     for (uint64_t seed = 1; seed <= 100; ++seed)
@@ -116,14 +118,14 @@ int64_t largest_gain(const Measurements& measurements) {
   int64_t found = std::numeric_limits<int64_t>::max();
   double most = 0;
   for (const Series& series : measurements.series) {
-    const Arm *vec = series.find(kVec), *block = series.find(kBlock);
+    const CandidateTimes *vec = series.find(kVec), *block = series.find(kBlock);
     const double gain = std::log(median(vec->time) / median(block->time));
-    if (gain > most) most = gain, found = series.problem.softmax().seq_k;
+    if (gain > most) most = gain, found = series.problem.as<SoftmaxShape>().seq_k;
   }
   return found;
 }
 
-TEST(Laboratory, RegretIsSmallAndFarBelowThatOfTheLargestGain) {
+TEST(Simulation, RegretIsSmallAndFarBelowThatOfTheLargestGain) {
   std::mt19937_64 random(3);
   constexpr int kRuns = 300;
   double own = 0, guide = 0, fixed = 0;
@@ -132,9 +134,9 @@ TEST(Laboratory, RegretIsSmallAndFarBelowThatOfTheLargestGain) {
     const Measurements measurements = measure(surface, {}, {}, random());
     own += true_regret(surface, analyze(measurements, analysis_options(surface)).lists) / kRuns;
     const int64_t threshold = largest_gain(measurements);
-    guide +=
-        true_regret(surface, surface.dense, [&](const Problem& p) { return p.softmax().seq_k < threshold ? kVec : kBlock; }) /
-        kRuns;
+    guide += true_regret(surface, surface.dense,
+                         [&](const Problem& p) { return p.as<SoftmaxShape>().seq_k < threshold ? kVec : kBlock; }) /
+             kRuns;
     fixed += default_regret(surface) / kRuns;
   }
   fmt::print("mean regret: rules {:.3f} %, largest gain {:.2f} %, fixed default {:.2f} %\n", 100 * own, 100 * guide, 100 * fixed);
@@ -142,7 +144,7 @@ TEST(Laboratory, RegretIsSmallAndFarBelowThatOfTheLargestGain) {
   EXPECT_GE(guide, 10 * own);
 }
 
-TEST(Laboratory, TwoTuningsOfFlatGroundAgree) {
+TEST(Simulation, TwoTuningsOfFlatGroundAgree) {
   const auto slope = softmax_by_ratio("nearly flat", [](double k) { return 0.002 * std::log(k / 2000); });
   for (const Surface& surface : {flat(), flat_tunings(), slope, matmul_flat()}) {
     const int pairs = surface.tuned.size() > 100 ? 15 : 60;
@@ -161,7 +163,7 @@ TEST(Laboratory, TwoTuningsOfFlatGroundAgree) {
   }
 }
 
-TEST(Laboratory, SeveralCrossoversAreFoundWhereOneThresholdLoses) {
+TEST(Simulation, SeveralCrossoversAreFoundWhereOneThresholdLoses) {
   const Surface surface = several_crossovers();
   double one_threshold = std::numeric_limits<double>::infinity();
   for (double at = kLeastKeys / 2.0; at <= 2 * kMostKeys; at *= 1.05)
@@ -177,7 +179,7 @@ TEST(Laboratory, SeveralCrossoversAreFoundWhereOneThresholdLoses) {
 }
 
 // On the dense grid, so between tuned points too; a tenth of a percent is what the place of a border is worth.
-TEST(Laboratory, NeverWorseThanTheDefault) {
+TEST(Simulation, NeverWorseThanTheDefault) {
   for (const Surface& surface : all_surfaces()) {
     const double fixed = default_regret(surface);
     const int runs = surface.tuned.size() > 50 ? 4 : 25;
@@ -209,13 +211,13 @@ Surface equals(size_t candidates, double loss) {
   return surface;
 }
 
-TEST(Laboratory, CrossFittedRegretIsUnbiased) {
+TEST(Simulation, CrossFittedRegretIsUnbiased) {
   for (const auto& [candidates, loss] : {std::pair<size_t, double>(2, 0), {2, 0.05}, {5, 0}, {10, 0}, {10, 0.2}})
     for (const Noise& noise : {Noise{}, Noise{.name = "autocorrelated", .correlation = 0.5}}) {
       const Surface surface = equals(candidates, loss);
       const Measurements measurements = measure(surface, noise, {}, candidates);
       double sum = 0;
-      for (const Series& series : measurements.series) sum += *cross_fitted_regret(series, surface.candidates[0].choice);
+      for (const Series& series : measurements.series) sum += *cross_fitted_regret(series, surface.candidates[0].config);
       const double mean = sum / static_cast<double>(measurements.series.size());
       fmt::print("{}, {}: mean {:.3f} %\n", surface.name, noise.name, 100 * mean);
       // Correlated blocks leak from the picks into the scores: regret is overstated then, but never hidden.
@@ -228,7 +230,7 @@ TEST(Laboratory, CrossFittedRegretIsUnbiased) {
 
 // The regret that the report states for shapes left out must not flatter: those shapes' own blocks made no rule. What it states
 // for the shapes that the rules were made from does, a little: the choice and its score share their noise.
-TEST(Laboratory, TheRegretOfUnseenShapesIsNotFlattered) {
+TEST(Simulation, TheRegretOfUnseenShapesIsNotFlattered) {
   for (const Surface& surface : {one_crossover(3000), flat_tunings(), softmax_tunings(), several_crossovers()}) {
     constexpr int kRuns = 100;
     double stated = 0, unseen = 0, real = 0;

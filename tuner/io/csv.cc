@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "tuner/io/csv.h"
 
 #include <csv.h>
@@ -31,7 +32,7 @@ void on_row(int, void* context) {
   reader.fields.clear();
 }
 
-// libcsv's parser, freed on every way out.
+// Owns the parser of libcsv.
 class Parser {
  public:
   Parser() { csv_init(&parser_, CSV_STRICT | CSV_STRICT_FINI); }
@@ -65,7 +66,7 @@ Status read_csv(std::string_view text, std::string_view where, const std::functi
   };
   if (text.find('\0') != std::string_view::npos)
     return fail(Code::invalid_argument, "{}: contains a zero byte: not a CSV file", where);
-  // Fed line by line, so that the parser's rows can be told their lines.
+  // Line by line, because the parser does not report the line of a row.
   for (size_t begin = 0; begin < text.size(); ++line) {
     const size_t stop = std::min(text.find('\n', begin), text.size() - 1) + 1;
     const std::string_view piece = text.substr(begin, stop - begin);

@@ -1,4 +1,5 @@
-// CSV as RFC 4180 has it: bounded reading with the line of each row, and quoting where a field needs it.
+// SPDX-License-Identifier: Apache-2.0
+// CSV (RFC 4180): a bounded reader that knows the line of each row, and a writer that quotes only if necessary.
 #pragma once
 
 #include <cstddef>
@@ -17,11 +18,11 @@ struct CsvRow {
   std::vector<std::string> fields;
 };
 
-/// Calls `visit` with each row, the header first, and stops at its first error. `where` is the file's name for errors.
-/// Refuses more than 64 columns, fields over 4096 bytes, zero bytes, stray quotes and an unfinished quoted field.
+/// Calls `visit` with each row, the header first, and stops at its first error. `where` is the name of the file in errors.
+/// Errors: more than 64 columns, fields over 4096 bytes, zero bytes, stray quotes, an unfinished quoted field.
 Status read_csv(std::string_view text, std::string_view where, const std::function<Status(const CsvRow&)>& visit);
 
-/// One line with its line end.
+/// One line, including the line end.
 std::string csv_line(std::span<const std::string> fields);
 
 }  // namespace metallic

@@ -1,16 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
 // The parsers against what people and broken disks feed them: nothing is half read, every error says where.
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <fstream>
+#include <nlohmann/json.hpp>
 #include <random>
 
-#include "tuner/io/csv.h"
-#include "profile/device_json.h"
 #include "base/file.h"
-#include "tuner/io/google_benchmark.h"
+#include "ops/softmax/shape.h"
+#include "profile/device_json.h"
 #include "profile/profile.h"
+#include "tuner/io/csv.h"
+#include "tuner/io/google_benchmark.h"
 #include "tuner/io/records.h"
 
 namespace metallic {
@@ -130,13 +133,13 @@ Profile a_profile() {
   profile.model = "llama-3.1-8b";
   profile.build = "b";
   profile.date = "2026-01-01T00:00:00Z";
-  profile.lists = {{{.op = Op::softmax, .threads = 2, .layout = "contiguous"},
+  profile.lists = {{{.op = kSoftmax, .threads = 2, .layout = "contiguous"},
                     {{.when = {{Axis::seq_k, std::nullopt, 1280}, {Axis::rows, 1, 16}},
                       .use = "cpu_vec",
                       .tuning = "unroll=4",
                       .evidence = {.regret = 0.01, .margin = 0.25, .samples = 99, .note = "n"}},
                      {.use = "cpu_block"}}}};
-  profile.thresholds = {{.op = Op::softmax,
+  profile.thresholds = {{.op = kSoftmax,
                          .layout = "contiguous",
                          .name = "softmax_vec_block",
                          .value = 1280,
@@ -231,11 +234,11 @@ TEST(GoogleBenchmark, RefusesOtherFiles) {
 
 TEST(DeviceJson, RoundTrips) {
   const DeviceRecord record{.device = {.id = "cpu",
-                                      .backend = "cpu",
-                                      .model = "m",
-                                      .libraries = {{"blis", "0.9.0"}},
-                                      .kind = CpuInfo{.isa = "AVX2", .amx = true, .bf16_dots = true, .cores = 4}},
-                            .ceilings = {1e9, 2e9, 3e9},
+                                       .backend = "cpu",
+                                       .model = "m",
+                                       .libraries = {{"blis", "0.9.0"}},
+                                       .kind = CpuInfo{.isa = "AVX2", .amx = true, .bf16_dots = true, .cores = 4}},
+                            .roofline = {1e9, 2e9, 3e9},
                             .threads = 2,
                             .model = "any",
                             .build = "b",
@@ -244,7 +247,7 @@ TEST(DeviceJson, RoundTrips) {
   const auto parsed = parse_device_record(to_json(record), "device.json");
   ASSERT_TRUE(parsed) << parsed.error().message;
   EXPECT_EQ(parsed->device, record.device);
-  EXPECT_EQ(parsed->ceilings, record.ceilings);
+  EXPECT_EQ(parsed->roofline, record.roofline);
   EXPECT_EQ(parsed->seed, 42u);
   EXPECT_FALSE(parse_device_record("{\"schema\": 1}", "device.json"));
   std::string wrong = to_json(record);
@@ -256,13 +259,13 @@ TEST(DeviceJson, RoundTrips) {
 
 TEST(DeviceJson, KeepsWhatAGpuIs) {
   const DeviceRecord record{.device = {.id = "cuda:0",
-                                      .backend = "cuda",
-                                      .model = "NVIDIA H200",
-                                      .kind = CudaInfo{.sm_version = 90,
-                                                       .num_sms = 132,
-                                                       .clock_mhz = 1980,
-                                                       .memory_clock_mhz = 3201,
-                                                       .driver = "CUDA 13.0, runtime 13.0"}}};
+                                       .backend = "cuda",
+                                       .model = "NVIDIA H200",
+                                       .kind = CudaInfo{.sm_version = 90,
+                                                        .num_sms = 132,
+                                                        .clock_mhz = 1980,
+                                                        .memory_clock_mhz = 3201,
+                                                        .driver = "CUDA 13.0, runtime 13.0"}}};
   const auto parsed = parse_device_record(to_json(record), "device.json");
   ASSERT_TRUE(parsed) << parsed.error().message;
   EXPECT_EQ(parsed->device, record.device);

@@ -1,12 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "tuner/io/google_benchmark.h"
 
 #include <algorithm>
 #include <array>
 #include <boost/math/statistics/univariate_statistics.hpp>
 #include <map>
+#include <nlohmann/json.hpp>
 
-#include "ops/label.h"
 #include "base/json.h"
+#include "ops/label.h"
 
 namespace metallic {
 namespace {
@@ -27,7 +29,7 @@ std::string_view without_suffixes(std::string_view benchmark_name) {
 }
 
 Result<std::array<std::string_view, 4>> split(std::string_view benchmark_name, std::string_view path) {
-  constexpr size_t kLongest = 250;  // a column of results.csv takes 256, and the type is appended to the group
+  constexpr size_t kLongest = 250;  // a column of results.csv has at most 256 bytes, and the dtype is appended to the group
   std::array<std::string_view, 4> parts;
   for (size_t i = 0; i < 4; ++i) {
     const size_t slash = i < 3 ? benchmark_name.find('/') : benchmark_name.size();
@@ -97,14 +99,12 @@ Result<std::vector<ResultRow>> parse_google_benchmark(std::string_view text, std
       METALLIC_TRY(const double threads, run.number("threads_used"));
       row.threads = static_cast<int64_t>(std::clamp(threads, 0.0, 1024.0));
     }
-    // Set by the guide's two programs with benchmark::AddCustomContext.
+    // Programs set these with benchmark::AddCustomContext.
     for (const auto& [key, member] : {std::pair{"metallic_device", &ResultRow::device},
                                       {"metallic_target", &ResultRow::target},
                                       {"metallic_build", &ResultRow::build},
                                       {"metallic_cache", &ResultRow::cache}})
-      if (context.has(key)) {
-        METALLIC_TRY(row.*member, context.text(key));
-      }
+      METALLIC_CHECK(context.read_optional(key, row.*member));
     const std::string key = fmt::format("{}/{}@{}/{}", row.benchmark, row.variant, row.tuning, row.parameters);
     const auto [place, is_new] = row_of.try_emplace(key, rows.size());
     if (is_new) {

@@ -1,4 +1,5 @@
-// Google Benchmark's JSON, as the rows of results.csv.
+// SPDX-License-Identifier: Apache-2.0
+// Converts the JSON of Google Benchmark to rows of results.csv.
 #pragma once
 
 #include <string_view>
@@ -9,8 +10,9 @@
 
 namespace metallic {
 
-/// One row for each group of repetitions of a benchmark named <group>/<variant>[@k=v;k=v]/<dtype>/<label>, in the order
-/// of first appearance. Aggregate rows and the suffixes that the library adds are dropped, errored runs refused.
+/// One row for each benchmark and its repetitions, in the order of first appearance. Benchmarks are named
+/// <group>/<variant>[@k=v;k=v]/<dtype>/<label>. Drops aggregate rows and the suffixes that Google Benchmark adds. A run that
+/// ended in an error is an error.
 Result<std::vector<ResultRow>> parse_google_benchmark(std::string_view text, std::string_view where);
 
 }  // namespace metallic

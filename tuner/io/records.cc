@@ -1,9 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "tuner/io/records.h"
 
 #include <fmt/format.h>
 
 #include <charconv>
 #include <cmath>
+#include <nlohmann/json.hpp>
 #include <optional>
 
 #include "tuner/io/csv.h"
@@ -11,49 +13,49 @@
 namespace metallic {
 namespace {
 
-constexpr size_t kLongestText = 256;  // as in JSON, so that what is read can be written and read again
+constexpr size_t kLongestText = 256;  // as in JSON, so a text that is read can be written and read again
 
 const std::array kResultColumns = {
-    Column<ResultRow>{"benchmark", &ResultRow::benchmark, true},
-    Column<ResultRow>{"variant", &ResultRow::variant, true},
-    Column<ResultRow>{"parameters", &ResultRow::parameters, true},
-    Column<ResultRow>{"mean_time", &ResultRow::mean_time, true},
-    Column<ResultRow>{"throughput", &ResultRow::throughput, true},
-    Column<ResultRow>{"dtype", &ResultRow::dtype},
-    Column<ResultRow>{"tuning", &ResultRow::tuning},
-    Column<ResultRow>{"median_time", &ResultRow::median_time},
-    Column<ResultRow>{"ci_low", &ResultRow::ci_low},
-    Column<ResultRow>{"ci_high", &ResultRow::ci_high},
-    Column<ResultRow>{"samples", &ResultRow::samples},
-    Column<ResultRow>{"bytes", &ResultRow::bytes},
-    Column<ResultRow>{"flops", &ResultRow::flops},
-    Column<ResultRow>{"workspace_bytes", &ResultRow::workspace_bytes},
-    Column<ResultRow>{"target", &ResultRow::target},
-    Column<ResultRow>{"threads", &ResultRow::threads},
-    Column<ResultRow>{"cache", &ResultRow::cache},
-    Column<ResultRow>{"device", &ResultRow::device},
-    Column<ResultRow>{"build", &ResultRow::build},
+    RecordColumn<ResultRow>{"benchmark", &ResultRow::benchmark, true},
+    RecordColumn<ResultRow>{"variant", &ResultRow::variant, true},
+    RecordColumn<ResultRow>{"parameters", &ResultRow::parameters, true},
+    RecordColumn<ResultRow>{"mean_time", &ResultRow::mean_time, true},
+    RecordColumn<ResultRow>{"throughput", &ResultRow::throughput, true},
+    RecordColumn<ResultRow>{"dtype", &ResultRow::dtype},
+    RecordColumn<ResultRow>{"tuning", &ResultRow::tuning},
+    RecordColumn<ResultRow>{"median_time", &ResultRow::median_time},
+    RecordColumn<ResultRow>{"ci_low", &ResultRow::ci_low},
+    RecordColumn<ResultRow>{"ci_high", &ResultRow::ci_high},
+    RecordColumn<ResultRow>{"samples", &ResultRow::samples},
+    RecordColumn<ResultRow>{"bytes", &ResultRow::bytes},
+    RecordColumn<ResultRow>{"flops", &ResultRow::flops},
+    RecordColumn<ResultRow>{"workspace_bytes", &ResultRow::workspace_bytes},
+    RecordColumn<ResultRow>{"target", &ResultRow::target},
+    RecordColumn<ResultRow>{"threads", &ResultRow::threads},
+    RecordColumn<ResultRow>{"cache", &ResultRow::cache},
+    RecordColumn<ResultRow>{"device", &ResultRow::device},
+    RecordColumn<ResultRow>{"build", &ResultRow::build},
 };
 
 const std::array kSampleColumns = {
-    Column<SampleRow>{"benchmark", &SampleRow::benchmark},
-    Column<SampleRow>{"variant", &SampleRow::variant, true},
-    Column<SampleRow>{"parameters", &SampleRow::parameters, true},
-    Column<SampleRow>{"dtype", &SampleRow::dtype, true},
-    Column<SampleRow>{"tuning", &SampleRow::tuning},
-    Column<SampleRow>{"target", &SampleRow::target},
-    Column<SampleRow>{"threads", &SampleRow::threads},
-    Column<SampleRow>{"cache", &SampleRow::cache},
-    Column<SampleRow>{"device", &SampleRow::device},
-    Column<SampleRow>{"build", &SampleRow::build},
-    Column<SampleRow>{"op", &SampleRow::op},
-    Column<SampleRow>{"block", &SampleRow::block, true},
-    Column<SampleRow>{"order", &SampleRow::order},
-    Column<SampleRow>{"seed", &SampleRow::seed},
-    Column<SampleRow>{"iterations", &SampleRow::iterations},
-    Column<SampleRow>{"time_ns", &SampleRow::time_ns, true},
-    Column<SampleRow>{"weight", &SampleRow::weight},
-    Column<SampleRow>{"at_s", &SampleRow::at_s},
+    RecordColumn<SampleRow>{"benchmark", &SampleRow::benchmark},
+    RecordColumn<SampleRow>{"variant", &SampleRow::variant, true},
+    RecordColumn<SampleRow>{"parameters", &SampleRow::parameters, true},
+    RecordColumn<SampleRow>{"dtype", &SampleRow::dtype, true},
+    RecordColumn<SampleRow>{"tuning", &SampleRow::tuning},
+    RecordColumn<SampleRow>{"target", &SampleRow::target},
+    RecordColumn<SampleRow>{"threads", &SampleRow::threads},
+    RecordColumn<SampleRow>{"cache", &SampleRow::cache},
+    RecordColumn<SampleRow>{"device", &SampleRow::device},
+    RecordColumn<SampleRow>{"build", &SampleRow::build},
+    RecordColumn<SampleRow>{"op", &SampleRow::op},
+    RecordColumn<SampleRow>{"block", &SampleRow::block, true},
+    RecordColumn<SampleRow>{"order", &SampleRow::order},
+    RecordColumn<SampleRow>{"seed", &SampleRow::seed},
+    RecordColumn<SampleRow>{"iterations", &SampleRow::iterations},
+    RecordColumn<SampleRow>{"time_ns", &SampleRow::time_ns, true},
+    RecordColumn<SampleRow>{"weight", &SampleRow::weight},
+    RecordColumn<SampleRow>{"at_s", &SampleRow::at_s},
 };
 
 template <typename Number>
@@ -63,7 +65,7 @@ bool parse_number(std::string_view text, Number& number) {
 }
 
 template <typename Row>
-Status set(Row& row, const Column<Row>& column, const std::string& text, std::string_view where, size_t line) {
+Status set(Row& row, const RecordColumn<Row>& column, const std::string& text, std::string_view where, size_t line) {
   const auto wrong = [&](std::string_view wanted) {
     return fail(Code::invalid_argument, "{} line {} column {}: {} is not {}", where, line, column.name, in_quotes(text), wanted);
   };
@@ -80,8 +82,8 @@ Status set(Row& row, const Column<Row>& column, const std::string& text, std::st
 }
 
 template <typename Row, typename Visit>
-Status visit_rows(std::span<const Column<Row>> columns, std::string_view text, std::string_view where, const Visit& visit) {
-  std::vector<const Column<Row>*> order;  // the column of each field, null for unknown ones
+Status visit_rows(std::span<const RecordColumn<Row>> columns, std::string_view text, std::string_view where, const Visit& visit) {
+  std::vector<const RecordColumn<Row>*> order;  // the column of each field, null for unknown ones
   METALLIC_CHECK(read_csv(text, where, [&](const CsvRow& line) -> Status {
     if (order.empty()) {
       for (const std::string& title : line.fields) {
@@ -109,7 +111,7 @@ Status visit_rows(std::span<const Column<Row>> columns, std::string_view text, s
 }
 
 template <typename Row>
-Result<std::vector<Row>> parse(std::span<const Column<Row>> columns, std::string_view text, std::string_view where) {
+Result<std::vector<Row>> parse(std::span<const RecordColumn<Row>> columns, std::string_view text, std::string_view where) {
   std::vector<Row> rows;
   METALLIC_CHECK(visit_rows(columns, text, where, [&](Row&& row, size_t) -> Status {
     rows.push_back(std::move(row));
@@ -119,17 +121,17 @@ Result<std::vector<Row>> parse(std::span<const Column<Row>> columns, std::string
 }
 
 template <typename Row>
-std::string text_of(const Row& row, const Column<Row>& column) {
+std::string text_of(const Row& row, const RecordColumn<Row>& column) {
   return std::visit([&](auto member) { return fmt::format("{}", row.*member); }, column.member);
 }
 
 }  // namespace
 
-std::span<const Column<ResultRow>> result_columns() { return kResultColumns; }
-std::span<const Column<SampleRow>> sample_columns() { return kSampleColumns; }
+std::span<const RecordColumn<ResultRow>> result_columns() { return kResultColumns; }
+std::span<const RecordColumn<SampleRow>> sample_columns() { return kSampleColumns; }
 
 template <typename Row>
-std::string to_csv(std::span<const Column<Row>> columns, std::span<const Row> rows) {
+std::string to_csv(std::span<const RecordColumn<Row>> columns, std::span<const Row> rows) {
   std::vector<std::string> fields;
   for (const auto& column : columns) fields.emplace_back(column.name);
   std::string text = csv_line(fields);
@@ -141,17 +143,17 @@ std::string to_csv(std::span<const Column<Row>> columns, std::span<const Row> ro
 }
 
 template <typename Row>
-Json to_json(std::span<const Column<Row>> columns, const Row& row) {
+Json to_json(std::span<const RecordColumn<Row>> columns, const Row& row) {
   Json object = Json::object();
   for (const auto& column : columns)
     std::visit([&](auto member) { object[std::string(column.name)] = row.*member; }, column.member);
   return object;
 }
 
-template std::string to_csv(std::span<const Column<ResultRow>>, std::span<const ResultRow>);
-template std::string to_csv(std::span<const Column<SampleRow>>, std::span<const SampleRow>);
-template Json to_json(std::span<const Column<ResultRow>>, const ResultRow&);
-template Json to_json(std::span<const Column<SampleRow>>, const SampleRow&);
+template std::string to_csv(std::span<const RecordColumn<ResultRow>>, std::span<const ResultRow>);
+template std::string to_csv(std::span<const RecordColumn<SampleRow>>, std::span<const SampleRow>);
+template Json to_json(std::span<const RecordColumn<ResultRow>>, const ResultRow&);
+template Json to_json(std::span<const RecordColumn<SampleRow>>, const SampleRow&);
 
 Result<std::vector<ResultRow>> parse_results(std::string_view text, std::string_view where) {
   return parse(result_columns(), text, where);

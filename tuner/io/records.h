@@ -1,4 +1,5 @@
-// Records: rows of results.csv and samples.csv, read and written through one table of columns each.
+// SPDX-License-Identifier: Apache-2.0
+// Records: the rows of results.csv and samples.csv. One table of columns each defines how they are read and written.
 #pragma once
 
 #include <cstdint>
@@ -10,12 +11,12 @@
 #include <variant>
 #include <vector>
 
-#include "base/status.h"
 #include "base/json.h"
+#include "base/status.h"
 
 namespace metallic {
 
-/// What was timed: the columns that results.csv and samples.csv share. Absent text columns read "unknown".
+/// The columns that results.csv and samples.csv share: what was timed. Absent text columns read "unknown".
 struct Identity {
   std::string benchmark = "unknown";   ///< <group>_<dtype>
   std::string variant = "unknown";     ///< bare name
@@ -27,7 +28,7 @@ struct Identity {
   std::string cache = "unknown";   ///< cold | warm
   std::string device = "unknown";  ///< the fingerprint
   std::string build = "unknown";
-  size_t line = 0;  ///< of the file that it was read from; 0: of none
+  size_t line = 0;  ///< in the file it was read from; 0: none
 };
 
 /// One row of results.csv: an aggregate over samples. Times in ns, throughput in operations/s.
@@ -43,43 +44,43 @@ struct ResultRow : Identity {
   int64_t workspace_bytes = 0;
 };
 
-/// One row of samples.csv: one timed arm of a block. `time_ns` is for one call, the mean over `iterations`.
+/// One row of samples.csv: one candidate of a block. `time_ns` is for one call, the mean over `iterations`.
 struct SampleRow : Identity {
   std::string op = "unknown";
-  int64_t block = 0;  ///< arms of equal label, cache and block were timed together
-  int64_t order = 0;  ///< the arm's place in its block
+  int64_t block = 0;  ///< candidates of equal label, cache and block were timed together
+  int64_t order = 0;  ///< place of the candidate in its block
   int64_t seed = 0;
   int64_t iterations = 0;
   double time_ns = 0;
   double weight = 1;
-  double at_s = 0;  ///< when its block began, in seconds since the run did
+  double at_s = 0;  ///< start of its block, in seconds since the run began
 };
 
-/// A column: its name, where it lives in a row, and whether a file without it is refused.
+/// A column: its name, its member of the row, and whether it is required.
 template <typename Row>
-struct Column {
+struct RecordColumn {
   std::string_view name;
   std::variant<std::string Row::*, int64_t Row::*, double Row::*> member;
   bool required = false;
 };
 
-std::span<const Column<ResultRow>> result_columns();
-std::span<const Column<SampleRow>> sample_columns();
+std::span<const RecordColumn<ResultRow>> result_columns();
+std::span<const RecordColumn<SampleRow>> sample_columns();
 
 template <typename Row>
-std::string to_csv(std::span<const Column<Row>> columns, std::span<const Row> rows);
+std::string to_csv(std::span<const RecordColumn<Row>> columns, std::span<const Row> rows);
 template <typename Row>
-Json to_json(std::span<const Column<Row>> columns, const Row& row);
+Json to_json(std::span<const RecordColumn<Row>> columns, const Row& row);
 
-/// Rows in the file's order. Unknown columns are passed over; numbers must be finite and not negative.
+/// Rows in the order of the file. Unknown columns are skipped. Numbers must be finite and not negative.
 Result<std::vector<ResultRow>> parse_results(std::string_view text, std::string_view where);
 Result<std::vector<SampleRow>> parse_samples(std::string_view text, std::string_view where);
 
-/// The same row by row, for files whose rows are too many to keep; stops at the first error of `visit`, which gets the line too.
+/// The same row by row, for files with too many rows to keep. `visit` also gets the line; its first error ends the reading.
 Status visit_samples(std::string_view text, std::string_view where,
                      const std::function<Status(const SampleRow& row, size_t line)>& visit);
 
-/// True where the header is that of samples.csv (it has a column `time_ns`).
+/// Whether the header is that of samples.csv: whether it has a column `time_ns`.
 bool looks_like_samples(std::string_view text);
 
 }  // namespace metallic

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "tuner/io/threshold_header.h"
 
 #include <fmt/format.h>
@@ -12,7 +13,7 @@ void replace(std::string& text, std::string_view what, std::string_view with) {
   for (size_t at = 0; (at = text.find(what, at)) != std::string::npos; at += with.size()) text.replace(at, what.size(), with);
 }
 
-// Text of a profile, which anybody may have written, as part of a comment that it cannot end.
+// Untrusted text as part of a comment that it cannot end.
 std::string in_comment(std::string_view text) {
   std::string line = one_line(text);
   replace(line, "*/", "* /");
@@ -20,9 +21,9 @@ std::string in_comment(std::string_view text) {
   return line;
 }
 
-// What a threshold holds for, as the end of a name: "rows ≤ 22" is rows_le_22, "rows 23..64" rows_23_to_64.
+// The name of a constant. It ends with what the threshold holds for: "rows ≤ 22" is rows_le_22, "rows 23..64" rows_23_to_64.
 std::string identifier(const Threshold& t) {
-  // Softmax has its name in the threshold's, matmul has not.
+  // The threshold of softmax has the operation in its name, those of matmul do not.
   const std::string op = t.name.starts_with(name(t.op)) ? "" : fmt::format("{}_", name(t.op));
   std::string text = fmt::format("metallic_{}{} {} {} threads{} {}", op, t.name, name(t.dtype), t.layout, t.threads, t.where);
   replace(text, "≤", "le");
@@ -57,7 +58,8 @@ Result<std::string> constants_header(const Profile& profile) {
       "#else\n"
       "#define METALLIC_TUNED_CONSTANT static const int64_t\n"
       "#endif\n",
-      in_comment(profile.device.model), in_comment(profile.device.isa()), profile.device.is_cpu() ? profile.device.cpu().cores : profile.device.cuda().num_sms, in_comment(profile.fingerprint),
+      in_comment(profile.device.model), in_comment(profile.device.isa()),
+      profile.device.is_cpu() ? profile.device.cpu().cores : profile.device.cuda().num_sms, in_comment(profile.fingerprint),
       in_comment(profile.model), in_comment(profile.date), profile.paired ? "" : ", unpaired,", in_comment(profile.build));
   std::set<std::string> names;
   for (const Threshold& t : profile.thresholds) {
@@ -65,7 +67,7 @@ Result<std::string> constants_header(const Profile& profile) {
     if (!names.insert(named).second)
       return fail(Code::invalid_argument, "two thresholds would both be the constant {}: tell them apart by layout or where",
                   named);
-    text += fmt::format("\n/* {} {} {}, {} thread{}{}{}: 95 % interval {} to {}, held-out regret {:.2f} %{} */\n", name(t.op),
+    text += fmt::format("\n/* {} {} {}, {} thread{}{}{}: 95 % interval {} to {}, regret {:.2f} %{} */\n", name(t.op),
                         name(t.dtype), in_comment(t.layout), t.threads, t.threads == 1 ? "" : "s", t.where.empty() ? "" : ", ",
                         in_comment(t.where), t.low, t.high, t.regret * 100,
                         !t.kept_default                       ? ""

@@ -1,5 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0
 // Thresholds as constants: names, comments that nothing ends, and refusals. That the header compiles is the program's test.
 #include "tuner/io/threshold_header.h"
+#include "ops/matmul/shape.h"
+#include "ops/softmax/shape.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -13,7 +16,7 @@ using testing::Not;
 Profile profile() {
   Profile profile{.fingerprint = "here", .model = "some-model", .date = "2026-01-02T03:04:05Z"};
   profile.device.model = "AMD EPYC";
-  profile.thresholds = {{.op = Op::softmax,
+  profile.thresholds = {{.op = kSoftmax,
                          .threads = 2,
                          .layout = "contiguous",
                          .name = "softmax_vec_block",
@@ -22,7 +25,7 @@ Profile profile() {
                          .low = 1000,
                          .high = 1500,
                          .regret = 0.0123},
-                        {.op = Op::matmul,
+                        {.op = kMatmul,
                          .dtype = DType::bf16,
                          .threads = 1,
                          .layout = "nt_strided",
@@ -40,12 +43,11 @@ TEST(Constants, SayWhatTheyHoldForAndWhatTheyRestOn) {
   ASSERT_TRUE(header) << header.error().message;
   EXPECT_THAT(*header, HasSubstr(" metallic_softmax_vec_block_f32_contiguous_threads2_rows_le_22 = 1280;\n"));
   EXPECT_THAT(*header, HasSubstr(" metallic_matmul_smalln_max_n_bf16_nt_strided_threads1_weights_in_b = 16;\n"));
-  EXPECT_THAT(*header, HasSubstr("2 threads, rows ≤ 22: 95 % interval 1000 to 1500, held-out regret 1.23 % */"));
+  EXPECT_THAT(*header, HasSubstr("2 threads, rows ≤ 22: 95 % interval 1000 to 1500, regret 1.23 % */"));
   EXPECT_THAT(*header, HasSubstr("; the default is kept */"));
   Profile unsure = profile();
   unsure.thresholds[1].high = 8;
-  EXPECT_THAT(constants_header(unsure).value_or(""),
-              HasSubstr("8 to 8, held-out regret 0.00 %; the default is kept: no other value"));
+  EXPECT_THAT(constants_header(unsure).value_or(""), HasSubstr("8 to 8, regret 0.00 %; the default is kept: no other value"));
   for (const char* part : {"AMD EPYC", "some-model", "2026-01-02"}) EXPECT_THAT(*header, HasSubstr(part));
 }
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "tuner/regression/gate.h"
 
 #include <fmt/format.h>
@@ -6,6 +7,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "tuner/stats/autocorrelation.h"
 #include "tuner/stats/signed_rank.h"
 
 namespace metallic::tune {
@@ -75,12 +77,12 @@ void Gate::finish() {
   if (left > 0) look(left, /*last=*/true);
 }
 
-// Fifteen blocks say little about their own autocorrelation, and a run above zero by chance least of all; those of all
-// benchmarks, timed in turn on one machine, say more. One standard error is added.
+// The mean autocorrelation over all benchmarks, plus one standard error. Fifteen blocks say little about their own
+// autocorrelation; the blocks of all benchmarks, timed in turn on one machine, say more.
 double Gate::pooled_autocorrelation() const {
   double sum = 0, count = 0;
   for (const auto& values : blocks_) {
-    sum += static_cast<double>(values.size()) * autocorrelation(values);
+    sum += static_cast<double>(values.size()) * unbiased_rank_autocorrelation(values);
     count += static_cast<double>(values.size());
   }
   return count == 0 ? 0 : sum / count + 1 / std::sqrt(count);
@@ -93,14 +95,14 @@ void Gate::look(double alpha, bool last) {
     Assessment& a = assessments_[b];
     a.blocks = blocks_[b].size();
     if (a.blocks == 0) continue;
-    a.inflation = variance_inflation(std::max(pooled, autocorrelation(blocks_[b])));
+    a.inflation = variance_inflation(std::max(pooled, unbiased_rank_autocorrelation(blocks_[b])));
     const Location location = hodges_lehmann(blocks_[b], kTail, a.inflation);
     a.estimate = location.estimate, a.low = location.low, a.high = location.high;
     a.p = a.blocks < kLeastBlocks ? 1 : signed_rank_p(blocks_[b], a.inflation);
   }
 
-  // Holm: the least p against alpha / m, the next against alpha / (m − 1), until one is above. What was found slower at an
-  // earlier look stays found; what stopped otherwise keeps its place among the m.
+  // Holm's procedure: the least p against alpha / m, the next against alpha / (m − 1), until one is above. A benchmark found
+  // slower at an earlier look stays found and leaves the m; one that stopped for another reason stays among them.
   std::vector<size_t> order;
   size_t hypotheses = blocks_.size();
   for (size_t b = 0; b < blocks_.size(); ++b) {
@@ -118,7 +120,7 @@ void Gate::look(double alpha, bool last) {
       if (last) a.reason = fmt::format("{} blocks: at least {} are needed", a.blocks, kLeastBlocks);
     } else if (significant && a.estimate > counts) {
       a.finding = Finding::slower;
-      a.reason = fmt::format("slower by {}, which noise explains with p = {:.1g}", percent(a.estimate), a.p);
+      a.reason = fmt::format("slower by {} (p = {:.1g})", percent(a.estimate), a.p);
     } else if (a.high < counts) {
       a.finding = Finding::ok;
       a.reason = fmt::format("not slower by {}", percent(counts));
@@ -126,10 +128,9 @@ void Gate::look(double alpha, bool last) {
       a.finding = Finding::ok;
       a.reason = fmt::format("not slower by {}", percent(std::log1p(2 * tau_)));
     } else if (last) {
-      a.reason = std::isfinite(a.high)
-                     ? fmt::format("anything from {} to {} fits: it takes more blocks or a quieter machine", percent(a.low),
-                                   percent(a.high))
-                     : "the blocks are too much alike their neighbours to count as many: it takes more, or a quieter machine";
+      a.reason = std::isfinite(a.high) ? fmt::format("the change may be from {} to {}: more blocks or a quieter machine needed",
+                                                     percent(a.low), percent(a.high))
+                                       : "blocks are too correlated: more blocks or a quieter machine needed";
     }
     if (last || a.finding != Finding::undecided) wants_[b] = false;
   }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The gate on blocks whose truth is known: its false alarms and its power are counted, with fixed seeds.
 #include "tuner/regression/gate.h"
 
@@ -9,6 +10,7 @@
 #include <limits>
 #include <random>
 
+#include "tuner/stats/autocorrelation.h"
 #include "tuner/stats/signed_rank.h"
 
 namespace metallic::tune {
@@ -206,7 +208,7 @@ TEST(SignedRank, IntervalsCoverTheTruth) {
       Machine machine(seed, 0.05, rho);
       std::vector<double> values(60);
       for (double& value : values) value = machine.difference(0.05);
-      const Location location = hodges_lehmann(values, kTail, variance_inflation(autocorrelation(values)));
+      const Location location = hodges_lehmann(values, kTail, variance_inflation(unbiased_rank_autocorrelation(values)));
       if (location.low <= std::log(1.05) && std::log(1.05) <= location.high) ++covered;
     }
     EXPECT_GE(covered, 485) << "of 500 at 99 %, rho " << rho;
@@ -220,7 +222,7 @@ TEST(SignedRank, AutocorrelationIsSeen) {
       Machine machine(seed, 0.05, rho);
       std::vector<double> values(120);
       for (double& value : values) value = machine.difference(0);
-      sum += variance_inflation(autocorrelation(values)) / 50;
+      sum += variance_inflation(unbiased_rank_autocorrelation(values)) / 50;
     }
     return sum;
   };

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "tuner/regression/power.h"
 
 #include <algorithm>
@@ -6,14 +7,16 @@
 #include <cmath>
 #include <random>
 
+#include "base/math.h"
 #include "tuner/regression/gate.h"
+#include "tuner/stats/autocorrelation.h"
+#include "tuner/stats/quantile.h"
 #include "tuner/stats/signed_rank.h"
-#include "tuner/stats/statistics.h"
 
 namespace metallic::tune {
 namespace {
 
-Share share(int count, int of) {
+Proportion proportion(int count, int of) {
   using boost::math::binomial;
   return {count, of, binomial::find_lower_bound_on_p(of, count, 0.025), binomial::find_upper_bound_on_p(of, count, 0.025)};
 }
@@ -29,7 +32,7 @@ class VirtualGates {
     std::vector<size_t> places(blocks_.size());
     for (size_t block = 0; block < kLooks.back().blocks; ++block)
       for (size_t b = 0; b < blocks_.size(); ++b) {
-        const size_t size = blocks_[b].size(), runs = (size + run_ - 1) / run_;
+        const size_t size = blocks_[b].size(), runs = ceil_div(size, run_);
         if (block % run_ == 0) {
           places[b] = static_cast<size_t>(random_() % runs) * run_;
           signs[b] = random_() >> 63 != 0 ? 1 : -1;
@@ -49,13 +52,11 @@ class VirtualGates {
 Calibration::Benchmark noise_of(const std::vector<double>& blocks, size_t benchmarks, double slowdown) {
   using boost::math::complement;
   const boost::math::normal normal;
-  const double middle = median(blocks);
-  std::vector<double> deviations;
-  for (const double d : blocks) deviations.push_back(std::abs(d - middle));
-  const double sigma = 1.4826 * median(deviations), rho = autocorrelation(blocks);
+  const double sigma = kSigmaPerMad * median_absolute_deviation(blocks, median(blocks));
+  const double rho = unbiased_rank_autocorrelation(blocks);
   const double scores = boost::math::quantile(complement(normal, kLooks.back().alpha / static_cast<double>(benchmarks))) +
                         boost::math::quantile(complement(normal, 0.05));
-  // 3/π is the signed rank's efficiency against the mean for normal noise.
+  // 3/π is the efficiency of the signed-rank test relative to the mean, for normal noise.
   const double needed = std::pow(scores * sigma / std::log1p(slowdown), 2) * variance_inflation(rho) * M_PI / 3;
   return {.estimate = hodges_lehmann(blocks, kTail).estimate,
           .sigma = sigma,
@@ -77,9 +78,9 @@ Calibration calibrate(std::span<const std::vector<double>> blocks, size_t run, d
     const size_t slowed = static_cast<size_t>(g) % blocks.size();
     if (virtual_gates.draw(slowed, slowdown).assessments()[slowed].finding == Finding::slower) ++found;
   }
-  calibration.alarms = share(alarms, gates);
-  calibration.passes = share(passes, gates);
-  calibration.found = share(found, gates);
+  calibration.alarms = proportion(alarms, gates);
+  calibration.passes = proportion(passes, gates);
+  calibration.found = proportion(found, gates);
   for (const auto& of_one : blocks) calibration.benchmarks.push_back(noise_of(of_one, blocks.size(), slowdown));
   return calibration;
 }

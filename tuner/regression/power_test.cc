@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Recordings and calibrations: many blocks are folded, and what a calibration counts is what the noise allows.
 #include "tuner/regression/power.h"
 

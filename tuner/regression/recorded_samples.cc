@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "tuner/regression/recorded_samples.h"
 
 #include <fmt/format.h>
@@ -6,14 +7,15 @@
 #include <cmath>
 #include <span>
 
+#include "base/math.h"
 #include "ops/label.h"
-#include "tuner/stats/statistics.h"
+#include "tuner/stats/quantile.h"
 
 namespace metallic::tune {
 namespace {
 
 constexpr size_t kMostBenchmarks = 10'000;
-constexpr size_t kMostBlocks = 1024;  // the estimate takes time and memory by the square of it
+constexpr size_t kMostBlocks = 1024;  // the estimate takes time and memory quadratic in it
 
 // Names are printed into tables and XML.
 bool is_name(std::string_view text) {
@@ -37,10 +39,10 @@ Status check(const GateBenchmark& benchmark, std::string_view where, size_t line
 }
 
 std::vector<double> folded(std::span<const double> values) {
-  const size_t together = (values.size() + kMostBlocks - 1) / kMostBlocks;
+  const size_t together = ceil_div(values.size(), kMostBlocks);
   if (together <= 1) return {values.begin(), values.end()};
   std::vector<double> medians;
-  for (; values.size() >= together; values = values.subspan(together))  // a last group that is smaller is left out
+  for (; values.size() >= together; values = values.subspan(together))  // a smaller last group is left out
     medians.push_back(median({values.begin(), values.begin() + static_cast<std::ptrdiff_t>(together)}));
   return medians;
 }
@@ -54,7 +56,7 @@ std::string to_string(const GateBenchmark& benchmark) {
 
 Result<Recording> read_recording(std::string_view text, std::string_view where) {
   Recording recording;
-  auto* last = static_cast<decltype(recording.times)::pointer>(nullptr);  // rows of one benchmark often follow one another
+  auto* last = static_cast<decltype(recording.times)::pointer>(nullptr);  // consecutive rows are often of one benchmark
   METALLIC_CHECK(visit_samples(text, where, [&](const SampleRow& row, size_t line) -> Status {
     if (!(row.time_ns > 0))
       return fail(Code::invalid_argument, "{} line {}: the time is {}: it must be above 0", where, line, row.time_ns);

@@ -1,4 +1,5 @@
-// Recorded samples as the gate's evidence: two files, paired benchmark by benchmark and block by block.
+// SPDX-License-Identifier: Apache-2.0
+// The gate on recorded samples: pairs two files by benchmark and block.
 #pragma once
 
 #include <cstdint>
@@ -13,14 +14,14 @@
 
 namespace metallic::tune {
 
-/// What was timed: a kernel on a problem in a cache state.
+/// A kernel on a problem in a cache state.
 struct GateBenchmark {
   std::string label, dtype, cache, variant, tuning;
   int64_t threads = 0;  ///< 0: unknown
   auto operator<=>(const GateBenchmark&) const = default;
 };
 
-/// On one line, e.g. `1x4096x4096_tb bf16 cold cpu_gemv@unroll=4`.
+/// One line, e.g. `1x4096x4096_tb bf16 cold cpu_gemv@unroll=4`.
 std::string to_string(const GateBenchmark& benchmark);
 
 struct Recording {
@@ -29,18 +30,18 @@ struct Recording {
   std::map<GateBenchmark, std::vector<std::pair<int64_t, double>>> times;  ///< block and ns, sorted by block
 };
 
-/// Reads samples.csv. Refuses unknown labels and types, times that are not positive, rows of several devices, a block that has a
-/// benchmark twice, and more than 10,000 benchmarks.
+/// Reads samples.csv. Errors: unknown labels and types, times that are not positive, rows of several devices, a benchmark twice
+/// in a block, more than 10,000 benchmarks.
 Result<Recording> read_recording(std::string_view text, std::string_view where);
 
 struct Pairing {
-  std::vector<GateBenchmark> benchmarks;         ///< that both files have
-  std::vector<std::vector<double>> differences;  ///< of each, ln(t_head / t_base) by block
-  std::vector<std::string> notes;                ///< what has no partner or is not known, a line each
+  std::vector<GateBenchmark> benchmarks;         ///< in both files
+  std::vector<std::vector<double>> differences;  ///< for each, ln(t_head / t_base) by block
+  std::vector<std::string> notes;                ///< one line each: what has no partner or is unknown
 };
 
-/// Pairs the first block of one file with the first of the other, and so on. Beyond 1024 blocks, as many successive ones are made
-/// one by their median. Two known devices are an error.
+/// Pairs the blocks of both files in their order. Above 1024 blocks, groups of successive blocks become their median. Two
+/// different devices are an error.
 Result<Pairing> pair_recordings(const Recording& base, const Recording& head);
 
 }  // namespace metallic::tune

@@ -1,4 +1,5 @@
-// The report as one JSON block inside an embedded page: this file says what the page knows, page/ how it looks.
+// SPDX-License-Identifier: Apache-2.0
+// The report as one JSON block inside an embedded page: this file collects the data, page/ shows it.
 #include "tuner/report/report.h"
 
 #include <fmt/format.h>
@@ -8,12 +9,15 @@
 #include <functional>
 #include <limits>
 #include <map>
+#include <nlohmann/json.hpp>
 #include <string_view>
 #include <tuple>
 
-#include "profile/rule.h"
+#include "ops/rule.h"
 #include "tuner/fit/budget_replay.h"
 #include "tuner/fit/curves.h"
+#include "tuner/report/regret_json.h"
+#include "tuner/stats/quantile.h"
 
 extern "C" {
 extern const char metallic_page_html[], metallic_page_html_end[];
@@ -27,67 +31,53 @@ extern const char metallic_chart_js[], metallic_chart_js_end[];
 namespace metallic::tune {
 namespace {
 
-using Out = Json;
-
 template <typename T>
-Out optional(const std::optional<T>& value) {
-  return value ? Out(*value) : Out(nullptr);
+Json optional(const std::optional<T>& value) {
+  return value ? Json(*value) : Json(nullptr);
 }
 
-/// A median with the distribution-free 95 % interval that two order statistics of the sample enclose.
-struct Middle {
-  double time = std::numeric_limits<double>::quiet_NaN();  ///< JSON prints NaN as null, which the page draws as absent
-  double low = std::numeric_limits<double>::quiet_NaN();
-  double high = std::numeric_limits<double>::quiet_NaN();
-  size_t samples = 0;
-};
-
-Middle middle(const Arm& arm) {
+// The median time of a candidate with its interval; nothing if it was not timed. One block has no interval: JSON prints NaN as
+// null, which the page draws as absent.
+std::optional<MedianInterval> median_time(const CandidateTimes& candidate) {
   std::vector<double> times;
-  std::ranges::copy_if(arm.time, std::back_inserter(times), [](double time) { return std::isfinite(time) && time > 0; });
+  std::ranges::copy_if(candidate.time, std::back_inserter(times), [](double time) { return std::isfinite(time) && time > 0; });
+  if (times.empty()) return std::nullopt;
   std::ranges::sort(times);
-  const size_t count = times.size();
-  if (count == 0) return {};
-  Middle result{.time = (times[(count - 1) / 2] + times[count / 2]) / 2, .samples = count};
-  if (count > 1) {
-    const double n = static_cast<double>(count), reach = 1.96 * std::sqrt(n);
-    const double low = std::floor((n - reach) / 2) - 1, high = std::ceil((n + reach) / 2);
-    result.low = times[static_cast<size_t>(std::max(low, 0.0))];
-    result.high = times[static_cast<size_t>(std::min(high, n - 1))];
-  }
-  return result;
+  MedianInterval found = median_interval(times);
+  if (times.size() == 1) found.low = found.high = std::numeric_limits<double>::quiet_NaN();
+  return found;
 }
 
-Out axes_json(const Problem& problem) {
-  Out axes = Out::object();
+Json axes_json(const Problem& problem) {
+  Json axes = Json::object();
   for (const Axis axis : kAxes)
     if (const auto at = value(problem, axis)) axes[std::string(name(axis))] = *at;
   return axes;
 }
 
-/// Of each variant the tuning of least median: what a chart draws as "the variant".
-Out variants_json(const Series& series) {
-  std::map<std::string, std::pair<const Arm*, Middle>> best;
-  for (const Arm& arm : series.arms) {
-    const Middle here = middle(arm);
-    if (here.samples == 0) continue;
-    const auto [at, fresh] = best.try_emplace(arm.choice.variant, &arm, here);
-    if (!fresh && here.time < at->second.second.time) at->second = {&arm, here};
+// The fastest tuning of each variant, which a chart draws as "the variant".
+Json variants_json(const Series& series) {
+  std::map<std::string, std::pair<const CandidateTimes*, MedianInterval>> best;
+  for (const CandidateTimes& candidate : series.candidates) {
+    const auto here = median_time(candidate);
+    if (!here) continue;
+    const auto [at, is_first] = best.try_emplace(candidate.config.variant, &candidate, *here);
+    if (!is_first && here->median < at->second.second.median) at->second = {&candidate, *here};
   }
-  Out variants = Out::array();
+  Json variants = Json::array();
   for (const auto& [variant, found] : best) {
-    const auto& [arm, here] = found;
+    const auto& [candidate, here] = found;
     variants.push_back({{"variant", variant},
-                        {"tuning", arm->choice.tuning},
-                        {"time", here.time},
+                        {"tuning", candidate->config.tuning},
+                        {"time", here.median},
                         {"low", here.low},
                         {"high", here.high},
-                        {"samples", here.samples}});
+                        {"samples", candidate->timed_blocks()}});
   }
   return variants;
 }
 
-Out series_json(const Series& series, const Course::Part* part) {
+Json series_json(const Series& series, const BudgetReplay::SeriesResidual* residual) {
   const Problem& problem = series.problem;
   const Work needed = work(problem);
   return {{"op", name(problem.op())},
@@ -100,25 +90,24 @@ Out series_json(const Series& series, const Course::Part* part) {
           {"cache", series.cache},
           {"weight", series.weight},
           {"blocks", series.blocks()},
-          {"screened", part ? Out(part->screened) : Out(nullptr)},
-          {"last", part ? Out(part->last) : Out(nullptr)},
+          {"screened", residual ? Json(residual->screened) : Json(nullptr)},
+          {"last", residual ? Json(residual->last) : Json(nullptr)},
           {"flops", needed.flops},
           {"bytes", needed.bytes},
           {"variants", variants_json(series)}};
 }
 
-Out choice_json(const Choice& choice) { return {{"variant", choice.variant}, {"tuning", choice.tuning}}; }
+Json config_json(const KernelConfig& config) { return {{"variant", config.variant}, {"tuning", config.tuning}}; }
 
-Out verdict_json(const Verdict& verdict, const DeviceRecord& device) {
+Json verdict_json(const SeriesVerdict& verdict, const DeviceRecord& device) {
   const Series& series = *verdict.series;
-  const auto arm = std::ranges::find(series.arms, verdict.chosen, &Arm::choice);
-  const auto floor = floor_ns(series.problem, device);
+  const CandidateTimes* chosen = series.find(verdict.chosen);
+  const auto floor = roofline_ns(series.problem, device);
   const Work needed = work(series.problem);
-  Out time = nullptr, fraction = nullptr;
-  if (arm != series.arms.end()) {
-    const Middle here = middle(*arm);
-    time = here.time;
-    if (floor && here.samples > 0) fraction = *floor / here.time;
+  Json time = nullptr, fraction = nullptr;
+  if (const auto here = chosen ? median_time(*chosen) : std::nullopt) {
+    time = here->median;
+    if (floor) fraction = *floor / here->median;
   }
   return {{"op", name(series.problem.op())},
           {"label", series.label},
@@ -128,9 +117,9 @@ Out verdict_json(const Verdict& verdict, const DeviceRecord& device) {
           {"weight", series.weight},
           {"bytes", needed.bytes},
           {"flops", needed.flops},
-          {"chosen", choice_json(verdict.chosen)},
-          {"best", choice_json(verdict.best)},
-          {"default", choice_json(verdict.default_choice)},
+          {"chosen", config_json(verdict.chosen)},
+          {"best", config_json(verdict.best)},
+          {"default", config_json(verdict.default_choice)},
           {"regret", optional(verdict.regret)},
           {"default_regret", optional(verdict.default_regret)},
           {"unseen_regret", optional(verdict.unseen_regret)},
@@ -139,7 +128,7 @@ Out verdict_json(const Verdict& verdict, const DeviceRecord& device) {
           {"fraction", fraction}};
 }
 
-// What tells a curve from others but its axis; series of equal keys lie on it.
+// The properties of a curve besides its axis; series of equal keys are on one curve.
 using CurveKey = std::tuple<Op, DType, int, std::string, std::string, std::string>;
 
 std::map<CurveKey, double> curve_weights(const Measurements& measurements) {
@@ -151,7 +140,7 @@ std::map<CurveKey, double> curve_weights(const Measurements& measurements) {
   return weights;
 }
 
-// Curves that people look at: of three points and more, first those that the model weighs and those that cross.
+// The curves to show: of three points or more, first those with weight in the model and those that cross.
 std::vector<std::pair<const Curve*, double>> shown_curves(const Analysis& analysis, const Measurements& measurements) {
   constexpr size_t kLeastPoints = 3;
   const auto weights = curve_weights(measurements);
@@ -168,9 +157,9 @@ std::vector<std::pair<const Curve*, double>> shown_curves(const Analysis& analys
   return shown;
 }
 
-Out curve_json(const Curve& curve, double weight) {
-  Out points = Out::array();
-  for (const Curve::Point& point : curve.points)
+Json curve_json(const Curve& curve, double weight) {
+  Json points = Json::array();
+  for (const CurvePoint& point : curve.points)
     points.push_back({{"x", point.x},
                       {"log_ratio", point.log_ratio},
                       {"low", point.low},
@@ -193,7 +182,7 @@ Out curve_json(const Curve& curve, double weight) {
           {"points", std::move(points)}};
 }
 
-Out threshold_json(const Threshold& threshold) {
+Json threshold_json(const Threshold& threshold) {
   return {{"op", name(threshold.op)},
           {"dtype", name(threshold.dtype)},
           {"threads", threshold.threads},
@@ -209,8 +198,8 @@ Out threshold_json(const Threshold& threshold) {
           {"kept_default", threshold.kept_default}};
 }
 
-Out list_json(const RuleList& list) {
-  Out rules = Out::array();
+Json list_json(const RuleList& list) {
+  Json rules = Json::array();
   for (const Rule& rule : list.rules)
     rules.push_back({{"text", to_string(rule)},
                      {"use", rule.use},
@@ -223,33 +212,27 @@ Out list_json(const RuleList& list) {
           {"layout", list.key.layout}, {"numerics", name(list.key.numerics)}, {"rules", std::move(rules)}};
 }
 
-Out summary_json(const RegretSummary& summary) {
-  return {{"mean", summary.mean},   {"mean_low", summary.mean_low}, {"mean_high", summary.mean_high},
-          {"p95", summary.p95},     {"p95_low", summary.p95_low},   {"p95_high", summary.p95_high},
-          {"worst", summary.worst}, {"series", summary.series}};
-}
-
-Out course_json(const Course& course) {
-  Out moments = Out::array();
-  for (const Course::Moment& moment : course.moments)
+Json moments_json(const BudgetReplay& replay) {
+  Json moments = Json::array();
+  for (const BudgetReplay::Moment& moment : replay.moments)
     moments.push_back({{"at_s", moment.at_s}, {"blocks", moment.blocks}, {"residual", moment.expected_residual}});
   return moments;
 }
 
-Out noise_with_judgement(const std::optional<NoiseRecord>& noise) {
+Json noise_with_judgement(const std::optional<NoiseRecord>& noise) {
   if (!noise) return nullptr;
   const Judgement judgement = judge(*noise);
-  Out json = noise_json(*noise);
+  Json json = noise_json(*noise);
   json["trust"] = name(judgement.trust);
   json["why"] = judgement.why;
   json["widening"] = judgement.widening;
   return json;
 }
 
-Out measurements_json(const Measurements& measurements) {
-  size_t arms = 0, fewest = std::numeric_limits<size_t>::max(), most = 0;
+Json measurements_json(const Measurements& measurements) {
+  size_t candidates = 0, fewest = std::numeric_limits<size_t>::max(), most = 0;
   for (const Series& series : measurements.series) {
-    arms += series.arms.size();
+    candidates += series.candidates.size();
     fewest = std::min(fewest, series.blocks());
     most = std::max(most, series.blocks());
   }
@@ -258,36 +241,36 @@ Out measurements_json(const Measurements& measurements) {
           {"build", measurements.build},
           {"timed", measurements.timed},
           {"series", measurements.series.size()},
-          {"arms", arms},
+          {"arms", candidates},
           {"fewest_blocks", most == 0 ? 0 : fewest},
           {"most_blocks", most}};
 }
 
-Out device_json(const DeviceRecord& device) {
-  return {{"device", device_info_json(device.device)},
+Json device_json(const DeviceRecord& device) {
+  return {{"facts", device_info_json(device.device)},
           {"ceilings",
-           {{"read", device.ceilings.read_bytes_per_s},
-            {"copy", device.ceilings.copy_bytes_per_s},
-            {"flops", device.ceilings.flops_per_s}}},
+           {{"read", device.roofline.read_bytes_per_s},
+            {"copy", device.roofline.copy_bytes_per_s},
+            {"flops", device.roofline.flops_per_s}}},
           {"threads", device.threads},
           {"model", device.model},
           {"build", device.build},
           {"date", device.date},
           {"noise", noise_with_judgement(device.noise)},
-          {"seed", std::to_string(device.seed)}};  // as text: JavaScript's numbers would round 64 bits
+          {"seed", std::to_string(device.seed)}};  // as text: a number in JavaScript would be rounded
 }
 
 template <typename Items, typename ToJson>
-Out all(const Items& items, ToJson to_json) {
-  Out array = Out::array();
+Json all(const Items& items, ToJson to_json) {
+  Json array = Json::array();
   for (const auto& item : items) array.push_back(to_json(item));
   return array;
 }
 
-/// JSON that may stand in a script element: without a '<', which it has only inside strings, nothing can end the element.
-std::string script_safe(const Out& json) {
+// JSON for a script element. It has '<' only inside strings; without it, nothing can end the element.
+std::string script_safe(const Json& json) {
   std::string text;
-  for (const char c : json.dump(-1, ' ', false, Out::error_handler_t::replace)) {
+  for (const char c : json.dump(-1, ' ', false, Json::error_handler_t::replace)) {
     if (c == '<')
       text += "\\u003c";
     else
@@ -296,7 +279,7 @@ std::string script_safe(const Out& json) {
   return text;
 }
 
-/// Replaces each `{{name}}` of the template in one pass, so that what is put in is never searched itself.
+// Replaces each `{{name}}` of the template in one pass; replacements are not searched.
 std::string fill(std::string_view page, const std::map<std::string_view, std::string_view>& parts) {
   std::string text;
   for (;;) {
@@ -313,28 +296,28 @@ std::string fill(std::string_view page, const std::map<std::string_view, std::st
 
 std::string report_html(const Measurements& measurements, const Analysis& analysis, const Profile& profile,
                         const DeviceRecord& device) {
-  const Course of_run = measurements.paired ? course(measurements) : Course();
-  Out series = Out::array(), curves = Out::array();
+  const BudgetReplay replay = measurements.paired ? replay_budget(measurements) : BudgetReplay();
+  Json series = Json::array(), curves = Json::array();
   for (size_t i = 0; i < measurements.series.size(); ++i)
-    series.push_back(series_json(measurements.series[i], i < of_run.parts.size() ? &of_run.parts[i] : nullptr));
+    series.push_back(series_json(measurements.series[i], i < replay.series.size() ? &replay.series[i] : nullptr));
   for (const auto& [curve, weight] : shown_curves(analysis, measurements)) curves.push_back(curve_json(*curve, weight));
-  const Out data = {
+  const Json data = {
       {"profile",
        {{"fingerprint", profile.fingerprint}, {"model", profile.model}, {"build", profile.build}, {"date", profile.date}}},
       {"paired", measurements.paired && profile.paired},
       {"device", device_json(device)},
       {"measurements", measurements_json(measurements)},
       {"regret",
-       {{"tuned", summary_json(analysis.regret)},
-        {"unseen", summary_json(analysis.unseen_regret)},
-        {"default", summary_json(analysis.default_regret)}}},
+       {{"tuned", to_json(analysis.regret, IntervalKeys::separate)},
+        {"unseen", to_json(analysis.unseen_regret, IntervalKeys::separate)},
+        {"default", to_json(analysis.default_regret, IntervalKeys::separate)}}},
       {"autocorrelation", analysis.autocorrelation},
-      {"moments", course_json(of_run)},
+      {"moments", moments_json(replay)},
       {"thresholds", all(analysis.thresholds, threshold_json)},
       {"series", std::move(series)},
       {"curves", std::move(curves)},
       {"lists", all(analysis.lists, list_json)},
-      {"verdicts", all(analysis.verdicts, [&](const Verdict& verdict) { return verdict_json(verdict, device); })}};
+      {"verdicts", all(analysis.verdicts, [&](const SeriesVerdict& verdict) { return verdict_json(verdict, device); })}};
   const std::string json = script_safe(data);
   const auto text = [](const char* begin, const char* end) { return std::string_view(begin, static_cast<size_t>(end - begin)); };
   return fill(text(metallic_page_html, metallic_page_html_end),

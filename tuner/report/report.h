@@ -1,4 +1,5 @@
-// The report: one self-contained HTML file that shows what was measured, what was decided, and why.
+// SPDX-License-Identifier: Apache-2.0
+// The report: one self-contained HTML file with the measurements, the decisions and their reasons.
 #pragma once
 
 #include <string>
@@ -9,9 +10,8 @@
 
 namespace metallic::tune {
 
-/// The page: thresholds, charts of time along each operation's axis with crossovers, fraction of the ceiling, rules, where the
-/// samples went, regret, the machine's noise, provenance. Curves of fewer than three points are left out. Text from files is
-/// escaped; nothing is loaded from elsewhere.
+/// The page: thresholds, charts of time along each operation's axis with crossovers, fraction of the roofline, rules, budget,
+/// regret, noise and provenance. It leaves out curves of fewer than three points, escapes text from files, and loads nothing.
 std::string report_html(const Measurements& measurements, const Analysis& analysis, const Profile& profile,
                         const DeviceRecord& device);
 

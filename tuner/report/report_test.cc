@@ -1,4 +1,5 @@
-// The report as a reader meets it: opened in a browser without a network, with hostile names in the data and with no data.
+// SPDX-License-Identifier: Apache-2.0
+// The report as a reader sees it: opened in a browser without a network, with malicious names in the data and with no data.
 #include "tuner/report/report.h"
 
 #include <fmt/format.h>
@@ -17,15 +18,17 @@
 #include <regex>
 
 #include "ops/label.h"
+#include "ops/matmul/shape.h"
+#include "ops/softmax/shape.h"
 
 namespace metallic::tune {
 namespace {
 
-constexpr std::string_view kHostile = "</script><b>\"x";
+constexpr std::string_view kMalicious = "</script><b>\"x";
 constexpr size_t kBlocks = 12;
 
-Arm arm(std::string variant, std::string tuning, double time, std::mt19937& random) {
-  Arm made{.choice = {std::move(variant), std::move(tuning)}};
+CandidateTimes candidate(std::string variant, std::string tuning, double time, std::mt19937& random) {
+  CandidateTimes made{.config = {std::move(variant), std::move(tuning)}};
   std::lognormal_distribution<double> noise(0, 0.04);
   for (size_t block = 0; block < kBlocks; ++block) made.time.push_back(time * noise(random));
   return made;
@@ -33,29 +36,29 @@ Arm arm(std::string variant, std::string tuning, double time, std::mt19937& rand
 
 Measurements synthetic() {
   std::mt19937 random(7);
-  Measurements measurements{.device = std::string(kHostile), .build = "v1", .timed = 4242};
+  Measurements measurements{.device = std::string(kMalicious), .build = "v1", .timed = 4242};
   for (const int64_t rows : {1, 64})
     for (int64_t seq_k = 64; seq_k <= 8192; seq_k *= 2)
       for (const bool cold : {false, true}) {
         const double each = static_cast<double>(rows * seq_k) * (cold ? 0.31 : 0.17);
         Series series{.problem = softmax_problem(rows, seq_k), .cache = cold ? "cold" : "warm"};
         series.label = label(series.problem);
-        series.arms.push_back(arm("cpu_block", "segment=1024", 900 + 0.9 * each, random));
-        series.arms.push_back(arm("cpu_block", "segment=4096", 1200 + 0.8 * each, random));
-        series.arms.push_back(arm("cpu_vec", "unroll=4", 300 + each * (seq_k > 1024 ? 1.3 : 1), random));
-        series.arms.back().time.front() = std::nan("");
+        series.candidates.push_back(candidate("cpu_block", "segment=1024", 900 + 0.9 * each, random));
+        series.candidates.push_back(candidate("cpu_block", "segment=4096", 1200 + 0.8 * each, random));
+        series.candidates.push_back(candidate("cpu_vec", "unroll=4", 300 + each * (seq_k > 1024 ? 1.3 : 1), random));
+        series.candidates.back().time.front() = std::nan("");
         measurements.series.push_back(std::move(series));
       }
   for (const int64_t n : {1, 2, 4, 8, 12, 16, 24, 32, 48, 64}) {
     const double work = 2.0 * 2048 * 2048 * static_cast<double>(n);
     Series series{.problem = matmul_problem(2048, 2048, n), .cache = "cold"};
     series.label = label(series.problem);
-    series.arms.push_back(arm("cpu_gemm", "mr=8;nr=32", 900e3 + work / 80, random));
-    series.arms.push_back(arm("cpu_gemv", "rows=8", 700e3 + work / 30, random));
-    series.arms.push_back(arm("cpu_smalln", "", 750e3 + work / 45, random));
+    series.candidates.push_back(candidate("cpu_gemm", "mr=8;nr=32", 900e3 + work / 80, random));
+    series.candidates.push_back(candidate("cpu_gemv", "rows=8", 700e3 + work / 30, random));
+    series.candidates.push_back(candidate("cpu_smalln", "", 750e3 + work / 45, random));
     measurements.series.push_back(std::move(series));
   }
-  measurements.series.front().label = kHostile;
+  measurements.series.front().label = kMalicious;
   // Rounds of all series, a tenth of a second each.
   for (size_t block = 0; block < kBlocks; ++block)
     for (size_t i = 0; i < measurements.series.size(); ++i)
@@ -63,19 +66,19 @@ Measurements synthetic() {
   return measurements;
 }
 
-Curve curve(const Measurements& measurements, Op op, std::string cache, std::string where, Choice a, Choice b) {
+Curve curve(const Measurements& measurements, Op op, std::string cache, std::string where, KernelConfig a, KernelConfig b) {
   Curve made{.op = op,
-             .layout = op == Op::softmax ? "contiguous" : "nn",
+             .layout = op == kSoftmax ? "contiguous" : "nn",
              .cache = std::move(cache),
-             .axis = op == Op::softmax ? Axis::seq_k : Axis::n,
+             .axis = op == kSoftmax ? Axis::seq_k : Axis::n,
              .where = std::move(where),
-             .family_a = op == Op::softmax ? "vec" : "gemv",
-             .family_b = op == Op::softmax ? "block" : "gemm"};
+             .family_a = op == kSoftmax ? "vec" : "gemv",
+             .family_b = op == kSoftmax ? "block" : "gemm"};
   for (const Series& series : measurements.series) {
     if (series.problem.op() != op || series.cache != made.cache) continue;
-    if (op == Op::softmax && fmt::format("rows = {}", series.problem.softmax().rows()) != made.where) continue;
-    const double time_a = std::ranges::find(series.arms, a, &Arm::choice)->time.back();
-    const double time_b = std::ranges::find(series.arms, b, &Arm::choice)->time.back();
+    if (op == kSoftmax && fmt::format("rows = {}", series.problem.as<SoftmaxShape>().rows()) != made.where) continue;
+    const double time_a = std::ranges::find(series.candidates, a, &CandidateTimes::config)->time.back();
+    const double time_b = std::ranges::find(series.candidates, b, &CandidateTimes::config)->time.back();
     const double ratio = std::log(time_a / time_b);
     made.points.push_back({*value(series.problem, made.axis), ratio, ratio - 0.06, ratio + 0.05, time_a, time_b});
   }
@@ -84,34 +87,34 @@ Curve curve(const Measurements& measurements, Op op, std::string cache, std::str
 
 Analysis analysis_of(const Measurements& measurements) {
   Analysis analysis;
-  const Choice block{"cpu_block", "segment=4096"}, vec{"cpu_vec", "unroll=4"};
-  const Choice gemm{"cpu_gemm", "mr=8;nr=32"}, gemv{"cpu_gemv", "rows=8"};
+  const KernelConfig block{"cpu_block", "segment=4096"}, vec{"cpu_vec", "unroll=4"};
+  const KernelConfig gemm{"cpu_gemm", "mr=8;nr=32"}, gemv{"cpu_gemv", "rows=8"};
   for (const auto* cache : {"warm", "cold"})
     for (const auto* rows : {"rows = 1", "rows = 64"})
-      analysis.curves.push_back(curve(measurements, Op::softmax, cache, rows, vec, block));
-  analysis.curves.push_back(curve(measurements, Op::matmul, "cold", "big = 2048, k = 2048, weights in A", gemv, gemm));
+      analysis.curves.push_back(curve(measurements, kSoftmax, cache, rows, vec, block));
+  analysis.curves.push_back(curve(measurements, kMatmul, "cold", "big = 2048, k = 2048, weights in A", gemv, gemm));
   for (Curve& each : analysis.curves)
     if (each.where != "rows = 1") {
-      each.crossover = each.op == Op::softmax ? 1180 : 3;
+      each.crossover = each.op == kSoftmax ? 1180 : 3;
       each.crossover_low = *each.crossover * 0.8;
       each.crossover_high = *each.crossover * 1.3;
     }
   for (const Series& series : measurements.series) {
-    const bool softmax = series.problem.op() == Op::softmax;
-    const bool large = softmax ? series.problem.softmax().seq_k > 1024 : series.problem.matmul().n > 3;
-    const Choice chosen = softmax ? (large ? block : vec) : (large ? gemm : gemv);
+    const bool softmax = series.problem.op() == kSoftmax;
+    const bool large = softmax ? series.problem.as<SoftmaxShape>().seq_k > 1024 : series.problem.as<MatmulShape>().n > 3;
+    const KernelConfig chosen = softmax ? (large ? block : vec) : (large ? gemm : gemv);
     const double share = static_cast<double>(analysis.verdicts.size() % 7) / 200;
     analysis.verdicts.push_back({&series, chosen, chosen, softmax ? vec : gemv, share - 0.005, share * 4});
   }
   analysis.verdicts.back().default_choice = {};
   analysis.verdicts.back().default_regret.reset();
-  const RuleKey key{.op = Op::softmax, .layout = "contiguous"};
+  const RuleKey key{.op = kSoftmax, .layout = "contiguous"};
   analysis.lists.push_back(
       {key,
        {{{{Axis::seq_k, std::nullopt, 1152}, {Axis::rows, 2, 64}}, "cpu_vec", "unroll=4", {0.004, 0.05, 0.11, 900, "clear"}},
-        {{}, "cpu_block", "segment=4096", {0.01, 0.2, std::nullopt, 1200, std::string(kHostile)}}}});
+        {{}, "cpu_block", "segment=4096", {0.01, 0.2, std::nullopt, 1200, std::string(kMalicious)}}}});
   analysis.thresholds = {
-      {.op = Op::softmax,
+      {.op = kSoftmax,
        .layout = "contiguous",
        .name = "softmax_vec_block",
        .where = "rows = 1",
@@ -122,7 +125,7 @@ Analysis analysis_of(const Measurements& measurements) {
        .band_high = 2300,
        .regret = 0.012,
        .kept_default = true},
-      {.op = Op::softmax,
+      {.op = kSoftmax,
        .layout = "contiguous",
        .name = "softmax_vec_block",
        .where = "rows ≥ 2",
@@ -130,7 +133,7 @@ Analysis analysis_of(const Measurements& measurements) {
        .low = 960,
        .high = 1408,
        .regret = 0.004},
-      {.op = Op::matmul, .layout = "nn", .name = "smalln_max_n", .value = 4, .low = 2, .high = 6, .regret = 0.008}};
+      {.op = kMatmul, .layout = "nn", .name = "smalln_max_n", .value = 4, .low = 2, .high = 6, .regret = 0.008}};
   analysis.regret = {.mean = 0.0081, .p95 = 0.024, .worst = 0.031, .series = 42, .mean_low = 0.0071, .mean_high = 0.0092};
   analysis.unseen_regret = {.mean = 0.0123, .p95 = 0.031, .worst = 0.044, .series = 42};
   analysis.default_regret = {.mean = 0.094, .p95 = 0.41, .worst = 0.68, .series = 41};
@@ -140,10 +143,13 @@ Analysis analysis_of(const Measurements& measurements) {
 Profile profile() { return {.fingerprint = "epyc-avx3-8", .model = "llama", .build = "v1", .date = "2026-02-03T10:00:00Z"}; }
 
 DeviceRecord device() {
-  DeviceRecord record{.ceilings = {.read_bytes_per_s = 24e9, .copy_bytes_per_s = 21e9, .flops_per_s = 95e9}, .seed = UINT64_MAX};
+  DeviceRecord record{.roofline = {.read_bytes_per_s = 24e9, .copy_bytes_per_s = 21e9, .flops_per_s = 95e9}, .seed = UINT64_MAX};
   record.noise = NoiseRecord{.readings = 900, .disturbed_share = 0.2, .lost_share = 0.11, .cpus = 2, .others_share = 0.3};
-  record.device = {
-      .id = "cpu", .backend = "cpu", .model = std::string(kHostile), .memory_bytes = int64_t{16} << 30, .kind = CpuInfo{.isa = "AVX3"}};
+  record.device = {.id = "cpu",
+                   .backend = "cpu",
+                   .model = std::string(kMalicious),
+                   .memory_bytes = int64_t{16} << 30,
+                   .kind = CpuInfo{.isa = "AVX3"}};
   return record;
 }
 
@@ -216,7 +222,7 @@ TEST(Report, LoadsNothingAndEscapesText) {
   for (const auto* loading :
        {R"((src|href|action|data)\s*=\s*["']?\s*(https?:)?//)", R"(url\(\s*["']?\s*(https?:)?//)", R"(@import)", R"(<link\b)"})
     EXPECT_FALSE(std::regex_search(html, std::regex(loading))) << loading;
-  EXPECT_EQ(html.find(kHostile), html.npos);
+  EXPECT_EQ(html.find(kMalicious), html.npos);
   EXPECT_EQ(occurrences(html, "</script"), 6u);
   EXPECT_NE(html.find("\\u003c/script>\\u003cb>\\\"x"), html.npos);
   EXPECT_NE(html.find("18446744073709551615"), html.npos) << "a seed of 64 bits survives";
@@ -236,7 +242,7 @@ TEST_F(Browser, DrawsChartsAndTables) {
   expect_drawn(dom);
   EXPECT_EQ(occurrences(section(dom, "softmax"), "<canvas"), 2u);
   EXPECT_EQ(occurrences(section(dom, "matmul"), "<canvas"), 2u);
-  EXPECT_EQ(occurrences(section(dom, "ceilings"), "<canvas"), 1u);
+  EXPECT_EQ(occurrences(section(dom, "roofline"), "<canvas"), 1u);
   EXPECT_EQ(occurrences(section(dom, "samples"), "<canvas"), 2u);
   EXPECT_NE(section(dom, "samples").find("blocks of 42 problems in 1.14&nbsp;s."), dom.npos) << section(dom, "samples");
   EXPECT_NE(section(dom, "noise").find("The machine was busy: "), dom.npos);
@@ -281,11 +287,11 @@ TEST_F(Browser, RedrawsOnEverySelectionAndHover) {
   EXPECT_NE(dom.find("data-exercised=\"7 charts, 7 tooltips\""), dom.npos) << dom.substr(0, 400);
 }
 
-TEST_F(Browser, SaysInSentencesWhatThereIsNot) {
+TEST_F(Browser, SaysWhatIsMissing) {
   const std::string dom = opened(report_html({.paired = false}, {}, {}, {}));
   expect_drawn(dom);
   EXPECT_EQ(occurrences(dom, "<canvas"), 0u);
-  for (const auto* id : {"thresholds", "softmax", "matmul", "ceilings", "rules", "samples", "regret", "noise"})
+  for (const auto* id : {"thresholds", "softmax", "matmul", "roofline", "rules", "samples", "regret", "noise"})
     EXPECT_EQ(occurrences(section(dom, id), "<p class=\"caption\""), 1u) << id;
   EXPECT_NE(dom.find("Unpaired results"), dom.npos);
 }
@@ -293,27 +299,27 @@ TEST_F(Browser, SaysInSentencesWhatThereIsNot) {
 TEST_F(Browser, DrawsSeriesWithoutCurvesAndWithASingleBlock) {
   Measurements measurements;
   Series series{.problem = softmax_problem(4, 100), .label = "rows4_seqk100", .cache = "unknown"};
-  series.arms = {{{"cpu_block", ""}, {std::nan("")}}, {{"cpu_vec", "unroll=4"}, {120.0}}};
+  series.candidates = {{{"cpu_block", ""}, {std::nan("")}}, {{"cpu_vec", "unroll=4"}, {120.0}}};
   measurements.series.push_back(series);
   Analysis analysis;
   analysis.verdicts.push_back({&measurements.series.front(), {"cpu_block", ""}, {"cpu_vec", "unroll=4"}, {}, {}, {}});
   analysis.curves.push_back(
-      {.op = Op::softmax, .layout = "contiguous", .cache = "unknown", .axis = Axis::seq_k, .where = "rows = 4"});
+      {.op = kSoftmax, .layout = "contiguous", .cache = "unknown", .axis = Axis::seq_k, .where = "rows = 4"});
   const std::string dom = opened(report_html(measurements, analysis, profile(), device()));
   expect_drawn(dom);
   EXPECT_EQ(occurrences(section(dom, "regret"), "<tr"), 1u + 1);
   EXPECT_NE(section(dom, "softmax").find("there is no comparison to draw."), dom.npos) << "the curve has no points";
-  EXPECT_NE(section(dom, "samples").find("their course is not known"), dom.npos) << "one block, without its time";
+  EXPECT_NE(section(dom, "samples").find("the run cannot be replayed"), dom.npos) << "one block, without its time";
 }
 
-// Where no place has two blocks, the intervals are unbounded, which JSON cannot say.
-TEST_F(Browser, DrawsCurvesWithoutBoundsAndPutsThoseOfWeightFirst) {
+// If no place has two blocks, the intervals are infinite, which JSON cannot represent.
+TEST_F(Browser, DrawsCurvesWithoutIntervalsAndPutsWeightedOnesFirst) {
   Measurements measurements = synthetic();
-  for (Series& series : measurements.series) series.weight = series.problem.op() == Op::softmax ? 0 : 1;
+  for (Series& series : measurements.series) series.weight = series.problem.op() == kSoftmax ? 0 : 1;
   Analysis analysis = analysis_of(measurements);
   constexpr double kInfinity = std::numeric_limits<double>::infinity();
   for (Curve& curve : analysis.curves)
-    for (Curve::Point& point : curve.points) point.low = -kInfinity, point.high = kInfinity;
+    for (CurvePoint& point : curve.points) point.low = -kInfinity, point.high = kInfinity;
   Curve short_one = analysis.curves.front();
   short_one.where = "rows = 2";
   short_one.points.resize(2);
@@ -327,7 +333,7 @@ TEST_F(Browser, DrawsCurvesWithoutBoundsAndPutsThoseOfWeightFirst) {
   </script>)");
   const std::string dom = opened(html);
   expect_drawn(dom);
-  EXPECT_NE(dom.find("data-shown=\"95 %: not known|… not known\""), dom.npos) << dom.substr(0, 300);
+  EXPECT_NE(dom.find("data-shown=\"95 %: unknown|… unknown\""), dom.npos) << dom.substr(0, 300);
   const std::string softmax = section(dom, "softmax");
   EXPECT_EQ(softmax.find("vec against block · rows = 2 ·"), softmax.npos) << "two points are no curve";
   EXPECT_LT(softmax.find("vec against block · rows = 64 ·"), softmax.find("vec against block · rows = 1 ·"))

@@ -1,4 +1,5 @@
-// Aggregates: mean, median and its confidence interval for each candidate of each series, as results.csv has them.
+// SPDX-License-Identifier: Apache-2.0
+// Aggregates for results.csv: mean, median and the median's confidence interval of each candidate of each series.
 #pragma once
 
 #include <vector>
@@ -8,8 +9,8 @@
 
 namespace metallic::tune {
 
-/// One row a candidate; the interval is the distribution-free one of the median from order statistics, 95 % or as near as
-/// the number of samples allows. `target` is the SIMD target; workspace bytes are not known here and stay 0.
+/// One row for each candidate. The interval is that of `median_interval`. `target` is the SIMD target. Workspace bytes are not
+/// known here and stay 0.
 std::vector<ResultRow> aggregate(const Measurements& measurements, std::string_view target);
 
 }  // namespace metallic::tune

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "tuner/stats/measurements.h"
 
 #include <fmt/format.h>
@@ -15,12 +16,12 @@ namespace {
 
 constexpr double kMissing = std::numeric_limits<double>::quiet_NaN();
 
-// Collects times by series, candidate and block; blocks keep the order in which they come.
+// Collects times by series, candidate and block. Blocks keep their order of appearance.
 class Grouping {
  public:
   Grouping(std::string_view where, int unknown_threads) : where_(where), unknown_threads_(unknown_threads) {}
 
-  // The cell of a row's series and candidate, made at its first row. `block` is any number that tells blocks apart.
+  // Adds the time of a row. `block` identifies the block within its series.
   Status add(const Identity& row, size_t number, std::string_view dtype_text, double weight, int64_t block, double time,
              std::optional<double> at_s = {}) {
     if (row.variant == "auto" || row.variant == "noop" || row.variant.ends_with("_reference")) return {};
@@ -48,10 +49,10 @@ class Grouping {
   Measurements finish(bool paired) {
     result_.paired = paired;
     for (size_t i = 0; i < result_.series.size(); ++i)
-      for (const auto& [choice, times] : times_[i]) {
-        Arm arm{choice, std::vector<double>(blocks_[i].size(), kMissing)};
-        for (const auto& [block, time] : times) arm.time[block] = time;
-        result_.series[i].arms.push_back(std::move(arm));
+      for (const auto& [config, times] : times_[i]) {
+        CandidateTimes candidate{config, std::vector<double>(blocks_[i].size(), kMissing)};
+        for (const auto& [block, time] : times) candidate.time[block] = time;
+        result_.series[i].candidates.push_back(std::move(candidate));
       }
     return std::move(result_);
   }
@@ -90,10 +91,10 @@ class Grouping {
   Measurements result_;
   std::map<std::tuple<std::string, std::string, int, std::string>, size_t> index_;
   std::vector<std::map<int64_t, size_t>> blocks_;
-  std::vector<std::map<Choice, std::map<size_t, double>>> times_;
+  std::vector<std::map<KernelConfig, std::map<size_t, double>>> times_;
 };
 
-// The dtype of a row that does not tell: the suffix of its benchmark's name.
+// The dtype of a row; if it has none, the suffix of its benchmark name.
 std::string_view dtype_of(const Identity& row) {
   if (row.dtype != "unknown") return row.dtype;
   const size_t at = row.benchmark.rfind('_');
@@ -102,13 +103,17 @@ std::string_view dtype_of(const Identity& row) {
 
 }  // namespace
 
-std::string to_string(const Choice& choice) {
-  return choice.tuning.empty() ? choice.variant : fmt::format("{}@{}", choice.variant, choice.tuning);
+std::string to_string(const KernelConfig& config) {
+  return config.tuning.empty() ? config.variant : fmt::format("{}@{}", config.variant, config.tuning);
 }
 
-const Arm* Series::find(const Choice& choice) const {
-  const auto at = std::ranges::find(arms, choice, &Arm::choice);
-  return at == arms.end() ? nullptr : &*at;
+int64_t CandidateTimes::timed_blocks() const {
+  return std::ranges::count_if(time, [](double t) { return !std::isnan(t); });
+}
+
+const CandidateTimes* Series::find(const KernelConfig& config) const {
+  const auto at = std::ranges::find(candidates, config, &CandidateTimes::config);
+  return at == candidates.end() ? nullptr : &*at;
 }
 
 Result<Measurements> from_samples(std::span<const SampleRow> rows, std::string_view where, int unknown_threads) {
@@ -120,12 +125,11 @@ Result<Measurements> from_samples(std::span<const SampleRow> rows, std::string_v
 
 Result<Measurements> from_results(std::span<const ResultRow> rows, std::string_view where, int unknown_threads) {
   Grouping grouping(where, unknown_threads);
-  // Equal rows are repetitions: the first of each is block 0, the second block 1, and so on.
+  // Equal rows are repetitions: the first is in block 0, the second in block 1, and so on.
   std::map<std::tuple<std::string, std::string, std::string, std::string, std::string, int64_t>, int64_t> seen;
   for (size_t i = 0; i < rows.size(); ++i) {
     const ResultRow& row = rows[i];
     const int64_t block = seen[{row.benchmark, row.variant, row.tuning, row.parameters, row.cache, row.threads}]++;
-    // The same problem in two benchmark programs: only the first program's rows count, or they would be paired with each other.
     const double time = row.median_time > 0 ? row.median_time : row.mean_time;
     METALLIC_CHECK(grouping.add(row, i + 1, dtype_of(row), 1, block, time));
   }

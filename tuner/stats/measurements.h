@@ -1,4 +1,5 @@
-// Measurements: samples grouped by what was timed together, the form that all analysis works on.
+// SPDX-License-Identifier: Apache-2.0
+// Measurements: samples grouped by problem, candidate and block, the form that all analysis works on.
 #pragma once
 
 #include <cstdint>
@@ -8,24 +9,27 @@
 #include <vector>
 
 #include "ops/problem.h"
-#include "profile/rule.h"
+#include "ops/rule.h"
 #include "tuner/io/records.h"
 
 namespace metallic::tune {
 
-/// A candidate: a variant at a tuning point, by name.
-struct Choice {
+/// A kernel by name: a variant and its tuning.
+struct KernelConfig {
   std::string variant;
-  std::string tuning;
-  auto operator<=>(const Choice&) const = default;
+  std::string tuning;  ///< `k=v;k=v`
+  auto operator<=>(const KernelConfig&) const = default;
 };
 
-std::string to_string(const Choice& choice);
+/// The config as people write it: `cpu_vec@unroll=4`.
+std::string to_string(const KernelConfig& config);
 
-/// The times of one candidate, one for each block of its series, in ns; NaN where the block lacks it.
-struct Arm {
-  Choice choice;
+/// The times of one candidate in ns, one for each block of its series; NaN if the block lacks it.
+struct CandidateTimes {
+  KernelConfig config;
   std::vector<double> time;
+
+  int64_t timed_blocks() const;
 };
 
 /// One problem in one cache state: candidates × blocks.
@@ -34,24 +38,25 @@ struct Series {
   std::string label;
   std::string cache;  ///< cold, warm or unknown
   double weight = 1;
-  std::vector<Arm> arms;          ///< sorted by choice
-  std::vector<double> at_s = {};  ///< when each block began, in seconds since the run did; none where nobody noted it
+  std::vector<CandidateTimes> candidates;  ///< sorted by config
+  std::vector<double> at_s = {};           ///< start of each block, in seconds since the run began; empty if not recorded
 
-  size_t blocks() const { return arms.empty() ? 0 : arms.front().time.size(); }
-  const Arm* find(const Choice& choice) const;
+  size_t blocks() const { return candidates.empty() ? 0 : candidates.front().time.size(); }
+  /// The times of a config; null if it was not timed.
+  const CandidateTimes* find(const KernelConfig& config) const;
 };
 
 struct Measurements {
-  bool paired = true;              ///< false where the blocks are repetitions that were not timed together
+  bool paired = true;              ///< false if the blocks are repetitions that were not timed together
   std::string device = "unknown";  ///< the fingerprint in the rows
   std::string build = "unknown";
   std::vector<Series> series;  ///< in the order of first appearance
-  int64_t timed = 0;           ///< rows that went in
+  int64_t timed = 0;           ///< rows used
 };
 
-/// Groups rows. Refuses unknown labels and dtypes, times that are not finite and positive, and rows of several devices.
-/// Pseudo-variants `auto` and `noop` are passed over, variants of the family "reference" too. Duplicate arms of a block are an
-/// error. `unknown_threads` is the thread count of rows that do not tell theirs.
+/// Groups rows. Skips the pseudo-variants `auto` and `noop` and variants of the family "reference". Errors: unknown labels and
+/// dtypes, times that are not finite and positive, rows of several devices, a candidate twice in a block. `unknown_threads` is
+/// the thread count of rows that do not have theirs.
 Result<Measurements> from_samples(std::span<const SampleRow> rows, std::string_view where, int unknown_threads);
 Result<Measurements> from_results(std::span<const ResultRow> rows, std::string_view where, int unknown_threads);
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "tuner/stats/signed_rank.h"
 
 #include <algorithm>
@@ -7,26 +8,15 @@
 #include <numeric>
 #include <vector>
 
+#include "tuner/stats/ranks.h"
+
 namespace metallic::tune {
 namespace {
 
-constexpr size_t kMostExact = 30;
+constexpr size_t kMaxExact = 30;
 const boost::math::normal kNormal;
 
-// Twice the rank of each value, so that the mean ranks of ties are whole numbers.
-std::vector<int64_t> doubled_ranks(std::span<const double> values) {
-  std::vector<size_t> order(values.size());
-  std::iota(order.begin(), order.end(), size_t{0});
-  std::ranges::sort(order, std::less(), [&](size_t i) { return values[i]; });
-  std::vector<int64_t> ranks(values.size());
-  for (size_t begin = 0, end; begin < order.size(); begin = end) {
-    for (end = begin + 1; end < order.size() && values[order[end]] == values[order[begin]];) ++end;
-    for (size_t i = begin; i < end; ++i) ranks[order[i]] = static_cast<int64_t>(begin + end + 1);
-  }
-  return ranks;
-}
-
-// The share of the 2ⁿ ways to give the ranks signs whose positive ones sum to at least `sum`.
+// The fraction of the 2ⁿ assignments of signs to the ranks whose positive ranks sum to at least `sum`.
 double exact_p(std::span<const int64_t> ranks, int64_t sum) {
   const int64_t total = std::accumulate(ranks.begin(), ranks.end(), int64_t{0});
   std::vector<double> ways(static_cast<size_t>(total) + 1);
@@ -40,27 +30,6 @@ double exact_p(std::span<const int64_t> ranks, int64_t sum) {
 }
 
 }  // namespace
-
-double autocorrelation(std::span<const double> values) {
-  const auto n = static_cast<double>(values.size());
-  if (values.size() < 4) return 0;
-  const std::vector<int64_t> ranks = doubled_ranks(values);
-  const double mean = n + 1;
-  double variance = 0, covariance = 0;
-  for (size_t i = 0; i < ranks.size(); ++i) {
-    const double here = static_cast<double>(ranks[i]) - mean;
-    variance += here * here;
-    if (i > 0) covariance += here * (static_cast<double>(ranks[i - 1]) - mean);
-  }
-  if (variance == 0) return 0;
-  const double raw = covariance / variance;
-  return raw + (1 + 3 * raw) / n;  // Kendall's and Marriott & Pope's correction
-}
-
-double variance_inflation(double rho) {
-  rho = std::clamp(rho, 0.0, 0.9);
-  return (1 + rho) / (1 - rho);
-}
 
 double signed_rank_p(std::span<const double> values, double inflation) {
   std::vector<double> sizes;
@@ -77,7 +46,7 @@ double signed_rank_p(std::span<const double> values, double inflation) {
     squares += static_cast<double>(ranks[i]) * static_cast<double>(ranks[i]);
   }
   double score;
-  if (ranks.size() <= kMostExact) {
+  if (ranks.size() <= kMaxExact) {
     const double p = exact_p(ranks, sum);
     if (inflation <= 1 || p >= 0.5) return std::min(p, 1.0);
     score = boost::math::quantile(boost::math::complement(kNormal, p));

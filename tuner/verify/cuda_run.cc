@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "tuner/verify/cuda_run.h"
 
 #include <vector>
@@ -13,7 +14,7 @@ namespace metallic::validation {
 #ifdef METALLIC_WITH_CUDA
 namespace {
 
-// A copy of an operand, as far into 16 bytes as the original.
+// A device copy of an operand, with its offset from a multiple of 16 bytes.
 class Copy {
  public:
   static Result<Copy> of(const void* here, int64_t bytes) {
@@ -30,7 +31,7 @@ class Copy {
   size_t skipped_;
 };
 
-constexpr size_t kBand = 4096;  // beside the workspace
+constexpr size_t kGuardBytes = 4096;  // after the workspace
 constexpr int kPoison = 0xff;
 
 Status run(const Kernel& kernel, const Args& args, const std::array<int64_t, 4>& bytes, Executor& executor) {
@@ -41,7 +42,7 @@ Status run(const Kernel& kernel, const Args& args, const std::array<int64_t, 4>&
     copies.push_back(std::move(copy));
   }
   METALLIC_TRY(const Copy out, Copy::of(args.out, bytes[kOut]));
-  METALLIC_TRY(const cuda::Memory workspace, cuda::Memory::allocate(kernel.workspace() + kBand));
+  METALLIC_TRY(const cuda::Memory workspace, cuda::Memory::allocate(kernel.workspace() + kGuardBytes));
   METALLIC_CUDA(cudaMemset(workspace.data(), kPoison, workspace.bytes()));
   METALLIC_CUDA(cudaDeviceSynchronize());
   const Args there{.in = {in_place ? out.data() : copies[0].data(), copies[1].data(), copies[2].data()}, .out = out.data()};
@@ -49,9 +50,9 @@ Status run(const Kernel& kernel, const Args& args, const std::array<int64_t, 4>&
     return fail(code, "{}: {}", name(code), cudaGetErrorString(cudaGetLastError()));
   METALLIC_CUDA(cudaStreamSynchronize(static_cast<cudaStream_t>(executor.stream())));
   METALLIC_CUDA(cudaMemcpy(args.out, out.data(), static_cast<size_t>(bytes[kOut]), cudaMemcpyDeviceToHost));
-  std::vector<unsigned char> band(kBand);
-  METALLIC_CUDA(cudaMemcpy(band.data(), workspace.data() + kernel.workspace(), kBand, cudaMemcpyDeviceToHost));
-  if (std::ranges::any_of(band, [](unsigned char byte) { return byte != kPoison; }))
+  std::vector<unsigned char> guard(kGuardBytes);
+  METALLIC_CUDA(cudaMemcpy(guard.data(), workspace.data() + kernel.workspace(), kGuardBytes, cudaMemcpyDeviceToHost));
+  if (std::ranges::any_of(guard, [](unsigned char byte) { return byte != kPoison; }))
     return fail(Code::internal, "wrote beyond its workspace");
   return {};
 }

@@ -1,4 +1,5 @@
-// A run on a CUDA device of operands that lie in this process' memory: they are copied there and the result back.
+// SPDX-License-Identifier: Apache-2.0
+// Runs a kernel on a CUDA device with operands in host memory: copies them there, and the result back.
 #pragma once
 
 #include <array>
@@ -10,9 +11,9 @@
 
 namespace metallic::validation {
 
-/// Runs the kernel on copies of the operands, each at the same place within 16 bytes and at the end of its allocation, so that
-/// compute-sanitizer sees every byte read or written beyond; in[0] == out is a run in place. Says what went wrong, or nothing: an
-/// error, a byte written beside the workspace.
+/// Runs the kernel on copies of the operands. Each copy has the original's offset from a multiple of 16 bytes, and ends with its
+/// allocation, so compute-sanitizer sees every access beyond it. in[0] == out is a run in place. Returns what failed, or nothing:
+/// a CUDA error, or a write beyond the workspace.
 std::optional<std::string> run_on_device(const Kernel& kernel, const Args& args, const std::array<int64_t, 4>& bytes,
                                          Executor& executor);
 

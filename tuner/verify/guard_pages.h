@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Memory that ends at an unreadable page, so that a kernel that looks past its operand dies; unaligned as a side effect.
 #pragma once
 

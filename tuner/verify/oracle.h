@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The oracle: is a result right? Compares outputs with the definition in double precision, each element against the
 // error bound that its own operands imply.
 #pragma once
@@ -10,6 +11,7 @@
 
 #include "ops/problem.h"
 #include "ops/variant.h"
+#include "tuner/operation/expected.h"
 
 namespace metallic {
 
@@ -27,16 +29,9 @@ class Expectation {
   /// The first element of `out` outside its bound, in words, or nothing.
   std::optional<std::string> first_difference(const void* out) const;
 
-  struct Element {
-    int64_t logical;   ///< its place in a contiguous output
-    int64_t stored;    ///< its place in memory
-    double value;      ///< exact but for the rounding of double
-    double tolerance;  ///< before the last rounding to the output's type
-  };
-
  private:
   Problem problem_;
-  std::vector<Element> elements_;
+  std::vector<ExpectedElement> elements_;
 };
 
 /// The same for one run that was not in place.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A trial: one case made real, with operands before guard pages and the expected result, for any number of kernels to try.
 #pragma once
 
@@ -9,9 +10,9 @@
 #include "base/executor.h"
 #include "ops/planner.h"
 #include "ops/variant.h"
-#include "tuner/verify/oracle.h"
 #include "tuner/verify/cases.h"
 #include "tuner/verify/guard_pages.h"
+#include "tuner/verify/oracle.h"
 
 namespace metallic::validation {
 

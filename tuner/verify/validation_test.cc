@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Every variant × tuning × ISA of this machine on the quick cases: a new variant is tested by being there.
 #include <gtest/gtest.h>
 
@@ -6,11 +7,15 @@
 #include <map>
 
 #include "device/cpu/cpu_info.h"
-#include "device/peers/cpu_libraries.h"
 #include "device/cuda/cuda_devices.h"
+#include "device/peers/cpu_libraries.h"
 #include "ops/label.h"
-#include "tuner/verify/oracle.h"
+#include "ops/matmul/shape.h"
+#include "ops/registry.h"
+#include "ops/sdpa/shape.h"
+#include "ops/softmax/shape.h"
 #include "tuner/verify/cuda_run.h"
+#include "tuner/verify/oracle.h"
 #include "tuner/verify/trial.h"
 
 namespace metallic::validation {
@@ -157,7 +162,7 @@ TEST(CudaTurns, MoreRowsThanRunAtOnce) {
 
 std::vector<Types> all_types() {
   std::vector<Types> all;
-  for (const Op op : kOps)
+  for (const Op op : operations())
     for (const DType in : kDTypes)
       for (const DType out : kDTypes)
         if (in == out || in == DType::f32 || out == DType::f32) all.push_back({op, in, out});
@@ -171,7 +176,7 @@ std::string test_name(const testing::TestParamInfo<Types>& info) {
 
 std::vector<Types> cuda_types() {
   std::vector<Types> all = all_types();
-  std::erase_if(all, [](const Types& types) { return types.op == Op::sdpa; });
+  std::erase_if(all, [](const Types& types) { return types.op == kSdpa; });
   return all;
 }
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "tuner/verify/workspace_table.h"
 
 #include <fmt/format.h>
@@ -10,9 +11,9 @@
 #include <set>
 
 #include "ops/label.h"
+#include "ops/registry.h"
 #include "tuner/io/csv.h"
 #include "tuner/verify/oracle.h"
-#include "ops/registry.h"
 #include "tuner/verify/trial.h"
 
 extern "C" {
@@ -124,8 +125,9 @@ Result<std::vector<MemoryRow>> parse_memory(std::string_view text, std::string_v
 }
 
 Result<std::vector<MemoryRow>> committed_memory() {
-  return parse_memory({metallic_workspace_table_csv, static_cast<size_t>(metallic_workspace_table_csv_end - metallic_workspace_table_csv)},
-                      "tuner/verify/workspace_table.csv");
+  return parse_memory(
+      {metallic_workspace_table_csv, static_cast<size_t>(metallic_workspace_table_csv_end - metallic_workspace_table_csv)},
+      "tuner/verify/workspace_table.csv");
 }
 
 std::string to_csv(const std::vector<MemoryRow>& rows) {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Memory that must not grow: the exact workspace of every candidate on fixed problems, and what stays resident, against a
 // committed table.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The committed table is that of this build: nothing needs more memory than it says, and nothing is missing from it.
 #include "tuner/verify/workspace_table.h"
 

@@ -1,4 +1,5 @@
-// The configurations of tuner/workloads/configs, linked into the program; the table is generated.
+// SPDX-License-Identifier: Apache-2.0
+// Built-in models: the configurations in tuner/workloads/configs, embedded in the program by a generated table.
 #pragma once
 
 #include <span>
@@ -8,7 +9,7 @@ namespace metallic {
 
 struct BuiltInModel {
   std::string_view name;
-  std::string_view text;  ///< of its config.json
+  std::string_view text;  ///< its config.json
 };
 
 std::span<const BuiltInModel> built_in_models();

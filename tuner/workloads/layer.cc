@@ -1,4 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0
+// Builds the steps of a decoder layer from a model configuration.
 #include "tuner/workloads/layer.h"
+#include "ops/matmul/shape.h"
+#include "ops/sdpa/shape.h"
 
 namespace metallic {
 
@@ -6,7 +10,7 @@ std::vector<LayerStep> layer_steps(const ModelConfig& model, DType dtype, int64_
   const int64_t tokens = batch * seq_q, attended = model.heads * model.head_dim;
   const auto projection = [&](int64_t rows, int64_t in, int64_t out) { return matmul_problem(rows, in, out, false, true); };
   Problem attention = sdpa_problem(batch, model.heads, model.kv_heads, seq_q, seq_k, model.head_dim);
-  make_causal(std::get<SdpaShape>(attention.shape));
+  make_causal(attention.as<SdpaShape>());
   std::vector<LayerStep> steps = {
       {.role = "qkv", .problem = projection(tokens, model.hidden, attended + 2 * model.kv_heads * model.head_dim)},
       {.role = "attention", .problem = attention},

@@ -1,4 +1,5 @@
-// A decoder layer: the matmuls and the attention of one, in the order in which a token passes through them.
+// SPDX-License-Identifier: Apache-2.0
+// Decoder layer: its matmuls and its attention, in the order in which an engine runs them.
 #pragma once
 
 #include <cstdint>
@@ -14,12 +15,12 @@ namespace metallic {
 struct LayerStep {
   std::string role;
   Problem problem;
-  bool of_layer = true;  ///< false: once a token, behind the last layer
+  bool of_layer = true;  ///< false: runs once a token, after the last layer
 };
 
-/// New tokens of `batch` sequences that are `seq_k` long with them: `seq_q` each, 1 when decoding. qkv, attention (causal), o,
-/// gate and up, down, each X[batch·seq_q, in]·W[out, in]ᵀ; then lm_head for the last token of each sequence. What is no matmul
-/// and no attention (norms, rotation, activation: some percent of a layer's bytes) is left out.
+/// The steps for `seq_q` new tokens in each of `batch` sequences of `seq_k` tokens; `seq_q` is 1 when decoding. qkv, causal
+/// attention, o, gate and up, down; each projection is X[batch·seq_q, in]·W[out, in]ᵀ. Then lm_head for the last token of each
+/// sequence. Leaves out norms, rotation and activation, which move a few percent of a layer's bytes.
 std::vector<LayerStep> layer_steps(const ModelConfig& model, DType dtype, int64_t batch, int64_t seq_q, int64_t seq_k);
 
 }  // namespace metallic

@@ -1,9 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0
 // A layer's steps: the sizes of a known model, in order.
 #include "tuner/workloads/layer.h"
 
 #include <gtest/gtest.h>
 
 #include "ops/label.h"
+#include "ops/matmul/shape.h"
 
 namespace metallic {
 namespace {
@@ -26,8 +28,8 @@ TEST(Layer, HasTheSizesOfTheModel) {
   // Weights of a layer and of the output, as the model's card counts them: 8.03 billion with the embeddings' 0.53.
   double weights = 0;
   for (const LayerStep& step : prefill)
-    if (step.problem.op() == Op::matmul)
-      weights += static_cast<double>(step.problem.matmul().k) * static_cast<double>(step.problem.matmul().n) *
+    if (step.problem.op() == kMatmul)
+      weights += static_cast<double>(step.problem.as<MatmulShape>().k) * static_cast<double>(step.problem.as<MatmulShape>().n) *
                  (step.of_layer ? static_cast<double>(model.layers) : 1);
   EXPECT_NEAR(weights / 1e9, 8.03 - 0.53, 0.01);
   for (const LayerStep& step : layer_steps(model, DType::bf16, 1, 1, 8)) {

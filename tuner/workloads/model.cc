@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+// Parses config.json and names models.
 #include "tuner/workloads/model.h"
 
 #include <fmt/format.h>
@@ -5,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <filesystem>
+#include <nlohmann/json.hpp>
 
 #include "base/file.h"
 #include "base/json.h"
@@ -14,11 +17,11 @@ namespace metallic {
 namespace {
 
 constexpr size_t kMostBytes = 1 << 20;
-constexpr int64_t kWidest = 1 << 20;   // of hidden states and feed-forward parts
-constexpr int64_t kLargest = 1 << 24;  // of vocabularies and contexts
-constexpr int64_t kMostHeads = 65536;  // and layers
+constexpr int64_t kWidest = 1 << 20;   // hidden and feed-forward sizes
+constexpr int64_t kLargest = 1 << 24;  // vocabularies and contexts
+constexpr int64_t kMostHeads = 65536;  // heads and layers
 
-// Types whose feed-forward part is two projections without a gate, though their configurations read like the others'.
+// Model types without a gate: their config.json does not say so.
 constexpr std::array<std::string_view, 8> kUngated = {"codegen", "gpt2",     "gpt_bigcode", "gpt_neox",
                                                       "gptj",    "nemotron", "phi",         "starcoder2"};
 
@@ -28,7 +31,7 @@ bool looks_like_path(std::string_view argument) {
 
 bool given(const JsonObject& object, const char* key) { return object.has(key) && !object.value()[key].is_null(); }
 
-// A whole number from 1 under its usual name, or under GPT-2's.
+// A whole number from 1 under its usual name or its name in GPT-2.
 Result<int64_t> dimension(const JsonObject& object, const char* usual, const char* of_gpt2, int64_t high) {
   return object.integer(given(object, of_gpt2) && !given(object, usual) ? of_gpt2 : usual, 1, high);
 }
@@ -112,11 +115,11 @@ Result<ModelConfig> parse_model(std::string_view text, std::string_view name, st
   if (given(object, "head_dim")) {
     METALLIC_TRY(model.head_dim, object.integer("head_dim", 1, kMostHeads));
   } else if (model.hidden % model.heads != 0) {
-    return fail(Code::invalid_argument, "{} head_dim is missing: expected, since {} heads do not divide the hidden size {}",
-                object.path(), model.heads, model.hidden);
+    return fail(Code::invalid_argument, "{} head_dim is missing: {} heads do not divide the hidden size {}", object.path(),
+                model.heads, model.hidden);
   }
   if (model.heads * model.head_dim > kWidest)
-    return fail(Code::invalid_argument, "{} head_dim is {}: expected at most {} for all {} heads together", object.path(),
+    return fail(Code::invalid_argument, "{} head_dim is {}: use at most {} for all {} heads together", object.path(),
                 model.head_dim, kWidest, model.heads);
   return model;
 }

@@ -1,4 +1,5 @@
-// Models: public configurations as Hugging Face writes them, built in or read from a config.json.
+// SPDX-License-Identifier: Apache-2.0
+// Models: configurations in the format of Hugging Face, built in or read from a config.json.
 #pragma once
 
 #include <cstdint>
@@ -20,28 +21,28 @@ struct ModelConfig {
   int64_t layers = 0;
   int64_t vocabulary = 0;
   int64_t context = 0;  ///< longest sequence
-  bool gated = true;    ///< whether the feed-forward part multiplies a gate with what it projects up
+  bool gated = true;    ///< whether the feed-forward part has a gate projection
 };
 
-/// The model that is meant where none is named.
+/// The model if none is named.
 inline constexpr std::string_view kDefaultModel = "llama-3.1-8b";
 
-/// The names of the configurations that are built in.
+/// The names of the built-in models.
 std::vector<std::string> model_names();
 
-/// The configuration of a built-in name, or of the path of a config.json: an argument that holds a '/' or ends in ".json".
-/// Errors: a name that is neither (the known ones are listed), a file that cannot be read or is over 1 MiB, what
-/// `parse_model` refuses.
+/// The configuration of a built-in model or of a config.json; an argument with a '/' or that ends in ".json" is a path. Errors:
+/// an unknown name (the message lists the known ones), a file that is unreadable or over 1 MiB, those of `parse_model`.
 Result<ModelConfig> find_model(std::string_view name_or_path);
 
-/// The name a model's profile goes by: that of a config.json is its stem, or its folder's name where the stem is "config" (in
-/// Hugging Face's cache the model's, without its owner), in lower case and with '-' for all but letters, digits, '.', '_'
-/// and '-'. What is not the path of a file stays as it is.
+/// The name of a model's profile. For a config.json it is the stem of the path, or the folder's name if the stem is "config" (in
+/// the cache of Hugging Face the model's name, without its owner), in lower case, with '-' for all characters but letters,
+/// digits,
+/// '.', '_' and '-'. An argument that is not the path of a file stays as it is.
 std::string model_name(std::string_view name_or_path);
 
-/// A configuration from the text of a config.json of at most 1 MiB, or from its text_config where the model has other parts
-/// too. Missing num_key_value_heads is num_attention_heads, missing head_dim is hidden_size / num_attention_heads. GPT-2's
-/// names are known (n_embd, n_head, n_layer, n_positions, n_inner, by default four times n_embd). Errors name file and field.
+/// Parses a config.json of at most 1 MiB, or its text_config if the model is multimodal. A missing num_key_value_heads equals
+/// num_attention_heads; a missing head_dim is hidden_size / num_attention_heads. Also accepts the names of GPT-2: n_embd, n_head,
+/// n_layer, n_positions, and n_inner, by default 4·n_embd. Errors name the file and the field.
 Result<ModelConfig> parse_model(std::string_view text, std::string_view name, std::string_view where);
 
 }  // namespace metallic

@@ -1,4 +1,5 @@
-// Models: what a configuration must say, and that the problems made from it are the ones its inference runs.
+// SPDX-License-Identifier: Apache-2.0
+// Models: parsing of configurations, and the problems made from them.
 #include "tuner/workloads/model.h"
 
 #include <gtest/gtest.h>
@@ -10,8 +11,10 @@
 #include <map>
 #include <set>
 
-#include "ops/label.h"
 #include "base/file.h"
+#include "ops/label.h"
+#include "ops/matmul/shape.h"
+#include "ops/sdpa/shape.h"
 #include "tuner/workloads/weighted_problems.h"
 
 namespace metallic {
@@ -113,7 +116,7 @@ TEST(Models, KnowsNestedConfigurationsAndGpt2sNames) {
   EXPECT_TRUE(parse_model(config("model_type", "\"qwen2\""), "m", "c")->gated);
 }
 
-TEST(Models, HostileFilesAreRefused) {
+TEST(Models, MalformedFilesAreRejected) {
   const auto refuses = [](const std::string& text, std::string_view fragment) {
     const auto model = parse_model(text, "m", "c");
     EXPECT_NE(error_of(model).find(fragment), std::string::npos) << error_of(model);
@@ -223,15 +226,15 @@ TEST(Models, ProblemsAreDistinctAffordableAndWeighedByRuns) {
       EXPECT_TRUE(labels.insert(label(problem)).second) << label(problem) << " twice";
       EXPECT_TRUE(parse_label(label(problem)) == problem) << label(problem);
       for (const int64_t bytes : operand_bytes(problem)) EXPECT_LE(bytes, int64_t{256} << 20) << label(problem);
-      if (problem.op() == Op::matmul) {
+      if (problem.op() == kMatmul) {
         EXPECT_LE(work(problem).operations, 4.3e9) << label(problem);
-        const bool whole_model = problem.matmul().tb;
+        const bool whole_model = problem.as<MatmulShape>().tb;
         weight_of[whole_model ? "projections" : role == "small GEMM" ? "small" : "weights first"] += weight;
       } else {
         weight_of[std::string(metallic::name(problem.op()))] += weight;
       }
-      if (problem.op() == Op::sdpa) {
-        EXPECT_LE(problem.sdpa().seq_k, model.context);
+      if (problem.op() == kSdpa) {
+        EXPECT_LE(problem.as<SdpaShape>().seq_k, model.context);
       }
     }
     EXPECT_NEAR(weight_of["projections"], 4 + 0.75 / static_cast<double>(model.layers), 1e-12) << name;
@@ -294,8 +297,8 @@ TEST(ProblemList, FaultsNameTheLine) {
       {"rows1_seqk99999999999999999999", "list line 1"},
       {"281474976710656x281474976710656x1", "list line 1"},
       {"\x1b[31m", "list line 1"},
-      {"", "list: no problem in it"},
-      {"# only a comment\n\n", "list: no problem in it"},
+      {"", "list: it has no problems"},
+      {"# only a comment\n\n", "list: it has no problems"},
   };
   for (const auto& [text, fragment] : kBad) {
     const auto list = parse_problem_list(text, "list");

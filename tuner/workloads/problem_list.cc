@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+// Parses problem lists: a label, a weight and an element type a line.
 #include <algorithm>
 #include <charconv>
 #include <cmath>
@@ -43,7 +45,7 @@ Result<std::vector<WeightedProblem>> parse_problem_list(std::string_view text, s
           {.problem = with_dtype(problem, dtype.value_or(DType::f32)), .weight = weight, .typed = dtype.has_value()});
   }
   if (problems.empty())
-    return fail(Code::invalid_argument, "{}: no problem in it: write one label a line, e.g. rows64_seqk512", where);
+    return fail(Code::invalid_argument, "{}: it has no problems: write one label a line, e.g. rows64_seqk512", where);
   return problems;
 }
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+// Grids and random shapes for each operation.
 #include "tuner/workloads/shape_sampling.h"
 
 #include <algorithm>
@@ -10,6 +12,7 @@
 #include <utility>
 
 #include "ops/label.h"
+#include "tuner/operation/operation.h"
 
 namespace metallic {
 namespace {
@@ -17,10 +20,10 @@ namespace {
 constexpr int64_t kMostElements = int64_t{1} << 24;
 constexpr double kMostOperations = 1 << 29;
 
-// New shapes of an operation, each once and as cheap as asked for.
-class Shapes {
+// Collects new shapes, each once, that are within the cost limits.
+class SampledShapes {
  public:
-  explicit Shapes(std::span<const WeightedProblem> known) {
+  explicit SampledShapes(std::span<const WeightedProblem> known) {
     for (const WeightedProblem& each : known) seen_.insert(label(each.problem));
   }
   void add(const Problem& problem, const char* role) {
@@ -34,113 +37,27 @@ class Shapes {
   std::vector<WeightedProblem> found_;
 };
 
-class Draw {
- public:
-  explicit Draw(uint64_t seed) : random_(seed) {}
-  int64_t log_uniform(double low, double high) {
-    return static_cast<int64_t>(std::lround(std::exp(std::uniform_real_distribution(std::log(low), std::log(high))(random_))));
-  }
-
- private:
-  std::mt19937_64 random_;
-};
-
-void add_softmaxes(int drawn, Shapes& shapes, Draw& draw) {
-  for (const int64_t rows : {1, 4, 16, 128, 1024})
-    for (const int64_t seq_k : {16, 63, 65, 256, 1023, 4097, 16384, 65536}) shapes.add(softmax_problem(rows, seq_k), "grid");
-  for (int i = 0; i < drawn; ++i) shapes.add(softmax_problem(draw.log_uniform(1, 2048), draw.log_uniform(16, 131072)), "drawn");
-}
-
-// Prefill of prompts that go on: the last queries of as many keys or more.
-void add_causal_softmaxes(int drawn, Shapes& shapes, Draw& draw) {
-  const auto add = [&](int64_t batch, int64_t seq_q, int64_t seq_k, const char* role) {
-    Problem problem = softmax_problem(batch, seq_q, seq_k);
-    make_causal(std::get<SoftmaxShape>(problem.shape));
-    shapes.add(problem, role);
+LogUniform log_uniform(uint64_t seed) {
+  return [generator = std::mt19937_64(seed)](double low, double high) mutable {
+    return static_cast<int64_t>(std::lround(std::exp(std::uniform_real_distribution(std::log(low), std::log(high))(generator))));
   };
-  for (const int64_t batch : {1, 16})
-    for (const int64_t seq_q : {4, 33, 128, 512})
-      for (const int64_t seq_k : {64, 257, 1024, 4095})
-        if (seq_q <= seq_k) add(batch, seq_q, seq_k, "grid");
-  for (int i = 0; i < drawn; ++i) {
-    const int64_t seq_q = draw.log_uniform(4, 1024);
-    add(draw.log_uniform(1, 64), seq_q, draw.log_uniform(static_cast<double>(seq_q), 8192), "drawn");
-  }
 }
 
-// The heads as the models have them, the first of the problems' for all: decoding of some sequences, and prompts.
-void add_sdpas(const SdpaShape& heads, int drawn, Shapes& shapes, Draw& draw) {
-  const auto add = [&](int64_t batch, int64_t seq_q, int64_t seq_k, const char* role) {
-    Problem problem = sdpa_problem(batch, heads.heads, heads.kv_heads, seq_q, seq_k, heads.head_dim);
-    if (heads.causal) make_causal(std::get<SdpaShape>(problem.shape));
-    shapes.add(problem, role);
-  };
-  for (const int64_t seq_q : {1, 4, 16, 64, 256})
-    for (const int64_t seq_k : {64, 257, 1024, 4096})
-      if (seq_q <= seq_k) add(1, seq_q, seq_k, "grid");
-  for (int i = 0; i < drawn; ++i) {
-    const int64_t seq_q = draw.log_uniform(1, 512);
-    add(seq_q < 16 ? draw.log_uniform(1, 8) : 1, seq_q, draw.log_uniform(static_cast<double>(std::max<int64_t>(seq_q, 32)), 8192),
-        "drawn");
-  }
-}
-
-// The two ways in which engines call: weights first, and activations by transposed weights. Then the two others, which only need
-// to be known not to be far off.
-void add_matmuls(int drawn, Shapes& shapes, Draw& draw) {
-  struct Way {
-    bool weights_in_b, transposed, usual;
-  };
-  for (const Way way : {Way{false, false, true}, {true, true, true}, {true, false, false}, {false, true, false}}) {
-    const auto add = [&](int64_t big, int64_t k, int64_t n, const char* role) {
-      shapes.add(
-          way.weights_in_b ? matmul_problem(n, k, big, false, way.transposed) : matmul_problem(big, k, n, false, way.transposed),
-          role);
-    };
-    // Few of the grid: what big and k do is better seen by many values of them, each with some n.
-    for (const int64_t big : {64, 512, 4096})
-      for (const int64_t k : {64, 512, 4096})
-        for (const int64_t n : {1, 4, 16, 64})
-          if (way.usual && n < big) add(big, k, n, "grid");
-    for (const int64_t size : {512, 4096})
-      for (const int64_t n : {2, 3, 5, 8, 9, 15, 17, 32, 192})
-        if (way.usual) add(size, size, n, "grid");
-    for (int i = 0; i < (way.usual ? drawn : drawn / 2); ++i) {
-      const int64_t big = draw.log_uniform(32, 8192), n = draw.log_uniform(1, 256);
-      add(std::max(big, n + 1), draw.log_uniform(32, 8192), std::min(n, big), "drawn");
-    }
-  }
-}
-
-bool causal(const Problem& problem) {
-  switch (problem.op()) {
-    case Op::softmax: return problem.softmax().causal;
-    case Op::matmul: return false;
-    case Op::sdpa: return problem.sdpa().causal;
-  }
-  return false;
-}
+bool is_masked(const Problem& problem) { return tuner_operation(problem.op()).is_masked(problem); }
 
 }  // namespace
 
-std::vector<WeightedProblem> survey(std::span<const WeightedProblem> problems, int drawn, uint64_t seed) {
+std::vector<WeightedProblem> sample_shapes(std::span<const WeightedProblem> problems, int random_count, uint64_t seed) {
   std::vector<WeightedProblem> found;
   std::map<std::tuple<Op, DType, bool>, const Problem*> kinds;  // the first problem of each
   for (const WeightedProblem& each : problems)
-    kinds.try_emplace({each.problem.op(), each.problem.dtype, causal(each.problem)}, &each.problem);
+    kinds.try_emplace({each.problem.op(), each.problem.dtype, is_masked(each.problem)}, &each.problem);
   for (const auto& [kind, first] : kinds) {
-    Shapes shapes(problems);
-    Draw draw(seed);
-    switch (first->op()) {
-      case Op::softmax:
-        if (causal(*first))
-          add_causal_softmaxes(drawn / 4, shapes, draw);
-        else
-          add_softmaxes(drawn / 2, shapes, draw);
-        break;
-      case Op::matmul: add_matmuls(drawn, shapes, draw); break;
-      case Op::sdpa: add_sdpas(first->sdpa(), drawn / 4, shapes, draw); break;
-    }
+    SampledShapes shapes(problems);
+    tuner_operation(first->op())
+        .sample(
+            *first, random_count, [&](const Problem& problem, const char* role) { shapes.add(problem, role); },
+            log_uniform(seed));
     for (WeightedProblem& each : shapes.take()) {
       each.problem = with_dtype(each.problem, first->dtype);
       found.push_back(std::move(each));
@@ -149,12 +66,12 @@ std::vector<WeightedProblem> survey(std::span<const WeightedProblem> problems, i
   return found;
 }
 
-std::vector<WeightedProblem> unseen(std::span<const WeightedProblem> problems, size_t count, uint64_t seed) {
-  std::vector<WeightedProblem> drawn = survey(problems, 4 * static_cast<int>(count), seed);
+std::vector<WeightedProblem> sample_held_out_shapes(std::span<const WeightedProblem> problems, size_t count, uint64_t seed) {
+  std::vector<WeightedProblem> drawn = sample_shapes(problems, 4 * static_cast<int>(count), seed);
   std::erase_if(drawn, [](const WeightedProblem& each) { return each.role != "drawn"; });
   std::map<std::pair<Op, bool>, std::vector<std::string>> labels;
   for (const WeightedProblem& each : drawn) {
-    auto& of_kind = labels[{each.problem.op(), causal(each.problem)}];
+    auto& of_kind = labels[{each.problem.op(), is_masked(each.problem)}];
     if (const std::string one = label(each.problem); std::ranges::find(of_kind, one) == of_kind.end()) of_kind.push_back(one);
   }
   std::mt19937_64 random(seed);

@@ -1,4 +1,5 @@
-// The survey: shapes around and between those that a model runs, so that rules are known to hold there too.
+// SPDX-License-Identifier: Apache-2.0
+// Shape sampling: shapes around and between those of a model, so that rules are measured there too.
 #pragma once
 
 #include <cstdint>
@@ -9,20 +10,19 @@
 
 namespace metallic {
 
-/// For each operation among the problems, with and without a causal mask as they have it, and each element type, without weight:
-/// - softmax: a coarse log grid of rows × seq_k with the edges of vectors (±1), and shapes drawn between; causal ones by batch
+/// Samples shapes for each operation, mask and element type among the problems. They have weight 0 and are not among the
+/// problems.
+/// - softmax: a coarse log grid of rows × seq_k with the edges of vectors (±1), and random shapes; causal ones with a batch
+/// - matmul: weights on either side; a coarse log grid of big × k with n at the edges of the small-N buckets, and random shapes
+/// - sdpa: decoding and prompts, with the heads of the first sdpa among the problems
 ///
-/// - matmul: weights on both sides; a coarse log grid of big × k with n at the edges of the small-N buckets, and shapes drawn
-///
-/// - sdpa: decoding and prompts with the heads of the first one among the problems
-///
-/// `drawn` shapes of either usual way of a matmul, half as many of its others and of softmax, a quarter of causal softmax and of
-/// sdpa. Log-uniform within the ranges that the problems span, within what one call may cost (2²⁴ elements of an
-/// operand, 2²⁹ operations). No shape that is among the problems.
-std::vector<WeightedProblem> survey(std::span<const WeightedProblem> problems, int drawn, uint64_t seed);
+/// `random_count` random shapes for either usual orientation of a matmul, half as many for the others and for softmax, a quarter
+/// for causal softmax and for sdpa. They are log-uniform within fixed ranges. A call has at most 2²⁴ elements in an operand and
+/// 2²⁹ operations.
+std::vector<WeightedProblem> sample_shapes(std::span<const WeightedProblem> problems, int random_count, uint64_t seed);
 
-/// `count` shapes drawn as the survey draws them, spread evenly over operations and masks, each in every element type that its
-/// operation comes in: what rules are scored on that have not seen them.
-std::vector<WeightedProblem> unseen(std::span<const WeightedProblem> problems, size_t count, uint64_t seed);
+/// `count` random shapes from the same distribution, spread evenly over operations and masks, each in all element types of its
+/// operation. Tuning has not seen them, so rules can be scored on them.
+std::vector<WeightedProblem> sample_held_out_shapes(std::span<const WeightedProblem> problems, size_t count, uint64_t seed);
 
 }  // namespace metallic

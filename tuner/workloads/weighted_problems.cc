@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+// The problems of a model: its projections, softmax and attention, with weights and cost limits.
 #include "tuner/workloads/weighted_problems.h"
 
 #include <fmt/format.h>
@@ -8,16 +10,19 @@
 #include <span>
 
 #include "ops/label.h"
+#include "ops/matmul/shape.h"
+#include "ops/sdpa/shape.h"
+#include "ops/softmax/shape.h"
 
 namespace metallic {
 namespace {
 
-constexpr int64_t kMostElements = int64_t{1} << 26;    // of an operand: 256 MiB in f32, beyond every common cache
-constexpr int64_t kMostOperations = int64_t{1} << 32;  // of a call: some tens of milliseconds, so that 60 s suffice for all
+constexpr int64_t kMostElements = int64_t{1} << 26;    // of an operand: 256 MiB in f32, larger than common caches
+constexpr int64_t kMostOperations = int64_t{1} << 32;  // of a call: some tens of milliseconds, so that all fit into 60 s
 constexpr double kDecode = 0.75, kPrefill = 0.25;      // shares of the tokens
 
-// The list so far. Small models run one problem in several roles; it is timed once, with all of their weight.
-class Problems {
+// Collects problems. Small models run one problem in several roles: it is kept once, with the sum of their weights.
+class ModelProblems {
  public:
   // Spreads `weight` evenly over the problems of one kind.
   void add(std::vector<WeightedProblem> kind, double weight) {
@@ -46,8 +51,8 @@ struct Projection {
   int64_t in;
 };
 
-// How many parts the outputs of a projection must be cut into to be affordable; where possible a divisor of them, so that the
-// part is as round as the whole.
+// How many parts to cut the outputs of a projection into. A divisor if possible, so that a part is as round a number as the
+// whole.
 int64_t slices(const Projection& p, int64_t tokens) {
   const int64_t weights = p.out * p.in;
   const int64_t least =
@@ -61,8 +66,8 @@ std::string role(std::string_view name, int64_t parts) {
   return parts == 1 ? std::string(name) : fmt::format("{} (1/{} proxy)", name, parts);
 }
 
-// A projection for each number of tokens, X[tokens,in]·W[out,in]ᵀ. A part with fewer outputs than tokens would be another kind
-// of problem: it is left out, and so is one with too large an input or output.
+// A projection for each number of tokens, X[tokens,in]·W[out,in]ᵀ. Leaves out parts with fewer outputs than tokens, which would
+// be another kind of problem, and those with too large an input or output.
 std::vector<WeightedProblem> projections(const Projection& p, std::span<const int64_t> token_counts) {
   std::vector<WeightedProblem> problems;
   for (const int64_t tokens : token_counts) {
@@ -73,7 +78,7 @@ std::vector<WeightedProblem> projections(const Projection& p, std::span<const in
   return problems;
 }
 
-void add_matmuls(const ModelConfig& model, Problems& problems) {
+void add_matmuls(const ModelConfig& model, ModelProblems& problems) {
   constexpr std::array<int64_t, 5> kBatches = {1, 2, 4, 8, 16};
   constexpr std::array<int64_t, 3> kPrefills = {32, 128, 512};
   const int64_t attended = model.heads * model.head_dim;
@@ -89,7 +94,7 @@ void add_matmuls(const ModelConfig& model, Problems& problems) {
   }
   problems.add(projections({"lm_head", model.vocabulary, model.hidden}, kBatches), kDecode / static_cast<double>(model.layers));
 
-  // The guide's orientation, weights first, N varied at fixed M and K: one projection stands for all.
+  // Weights first, with N varied at fixed M and K: one projection stands for all.
   const auto weights_first = [&](std::span<const int64_t> token_counts) {
     std::vector<WeightedProblem> of_kind;
     for (const int64_t tokens : token_counts) {
@@ -111,8 +116,8 @@ void add_matmuls(const ModelConfig& model, Problems& problems) {
   problems.add(std::move(small), 0.1);
 }
 
-void add_softmaxes(const ModelConfig& model, Problems& problems) {
-  constexpr int64_t kMost = int64_t{1} << 23;  // elements: 32 MiB of input and output each; more time would show nothing more
+void add_softmaxes(const ModelConfig& model, ModelProblems& problems) {
+  constexpr int64_t kMost = int64_t{1} << 23;  // elements: 32 MiB of input and of output; larger ones behave the same
   const auto over_contexts = [&](int64_t rows, std::string_view name) {
     std::vector<WeightedProblem> of_kind;
     for (int64_t seq_k = 64; seq_k <= model.context && rows * seq_k <= kMost; seq_k *= 2)
@@ -127,14 +132,14 @@ void add_softmaxes(const ModelConfig& model, Problems& problems) {
     const int64_t seq_q = std::min<int64_t>(64, kMost / (model.heads * seq_k));
     if (seq_k > model.context || seq_q == 0) continue;
     Problem problem = softmax_problem(model.heads, seq_q, seq_k);
-    make_causal(std::get<SoftmaxShape>(problem.shape));
+    make_causal(problem.as<SoftmaxShape>());
     causal.push_back({.problem = problem, .role = "prefill, causal"});
   }
   problems.add(std::move(causal), kPrefill / 2);
 }
 
-void add_sdpas(const ModelConfig& model, Problems& problems) {
-  // K and V together are bounded as an operand is, and so are the scores, which some variants keep.
+void add_sdpas(const ModelConfig& model, ModelProblems& problems) {
+  // Bounds K and V together as one operand, and the scores, which some variants store.
   const auto affordable = [&](int64_t batch, int64_t seq_q, int64_t seq_k) {
     return seq_k <= model.context && 2 * batch * model.kv_heads * seq_k * model.head_dim <= kMostElements &&
            batch * model.heads * seq_q * std::max(seq_k, model.head_dim) <= kMostElements;
@@ -148,7 +153,7 @@ void add_sdpas(const ModelConfig& model, Problems& problems) {
   for (const int64_t tokens : {128, 512}) {
     if (!affordable(1, tokens, tokens)) continue;
     Problem problem = sdpa_problem(1, model.heads, model.kv_heads, tokens, tokens, model.head_dim);
-    make_causal(std::get<SdpaShape>(problem.shape));
+    make_causal(problem.as<SdpaShape>());
     prefill.push_back({.problem = problem, .role = "prefill, causal"});
   }
   problems.add(std::move(decode), kDecode);
@@ -158,7 +163,7 @@ void add_sdpas(const ModelConfig& model, Problems& problems) {
 }  // namespace
 
 std::vector<WeightedProblem> model_problems(const ModelConfig& model) {
-  Problems problems;
+  ModelProblems problems;
   add_matmuls(model, problems);
   add_softmaxes(model, problems);
   add_sdpas(model, problems);

@@ -1,41 +1,42 @@
-// Weighted problems: what is worth timing and how much it counts, of a model or from a list.
+// SPDX-License-Identifier: Apache-2.0
+// Weighted problems: what to time and how much it counts, from a model or a list.
 #pragma once
 
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "ops/problem.h"
 #include "base/status.h"
+#include "ops/problem.h"
 #include "tuner/workloads/model.h"
 
 namespace metallic {
 
-/// A problem that is worth timing, and how much it counts.
+/// A problem and how much it counts.
 struct WeightedProblem {
   Problem problem;
   double weight = 1;
-  bool typed = false;  ///< whether a list named the element type; else it is whatever the caller wants
-  std::string role;    ///< "qkv", "lm_head (1/8 proxy)"; empty where a list does not say
+  bool typed = false;  ///< whether a list named the element type; otherwise the caller chooses it
+  std::string role;    ///< e.g. "qkv" or "lm_head (1/8 proxy)"; empty for problems from a list
 };
 
-/// What a model runs, in f32, each problem once: about a hundred.
-///   matmul   qkv, o, gate_up (up, without a gate), down and lm_head in the engines' orientation X[T,K]·W[out,K]ᵀ for T = 1, 2,
-///            4, 8, 16 (decode batches) and 32, 128, 512 (prefill, whose logits are wanted for the last token only); o in
-///            the guide's orientation, weights first; small GEMMs around the packing thresholds
-///   softmax  64…context keys for one row, one token of all heads and 16 of them; 64 causal queries a head
-///   sdpa     a token of one sequence and of four with 512, 2048 and 8192 keys; causal prefills of 128 and 512
-/// A weight is how often a token runs the problem, in runs a layer: 1 for each projection (lm_head 1 / layers), for softmax and
-/// for sdpa, whichever of the two attention is made of. Of the tokens 3/4 decode and 1/4 are prefill, spread evenly over the
-/// batches or contexts of either kind. "weights first" weighs as much as the projection that it stands for, the small GEMMs,
-/// attention's products over short contexts, a tenth of that.
-/// No operand exceeds 256 MiB and no matmul 2³² operations: larger projections are cut to a fraction of their outputs, which
-/// stands for the whole, keeps its weight and says so in its role. What is still too large (a prefill, a long context) is
-/// left out, and its weight goes to the others of its kind.
+/// The problems of a model, in f32, each once: about a hundred.
+///   matmul   qkv, o, gate_up (or up), down and lm_head in the orientation of engines, X[T,K]·W[out,K]ᵀ, for T = 1, 2, 4, 8, 16
+///            (decode batches) and 32, 128, 512 (prefill; not lm_head, which runs for the last token only); o with the weights
+///            first; small GEMMs around the packing thresholds
+///   softmax  64 keys up to the context, for one row, for one token and for 16 tokens of all heads; 64 causal queries a head
+///   sdpa     one token of one sequence and of four with 512, 2048 and 8192 keys; causal prefills of 128 and 512 tokens
+/// A weight is how often a token runs the problem, per layer: 1 for each projection (lm_head: 1 / layers), for softmax and for
+/// sdpa. 3/4 of the tokens decode and 1/4 are prefill, spread evenly over the batches or contexts of each kind. "weights first"
+/// has the weight of the projection that it stands for. The small GEMMs, which stand for attention over short contexts, have a
+/// tenth of that.
+/// No operand exceeds 256 MiB and no matmul 2³² operations. A larger projection is cut to a fraction of its outputs, which keeps
+/// the weight; its role says "proxy". Problems that are still too large (a prefill, a long context) are left out, and others of
+/// their kind get their weight.
 std::vector<WeightedProblem> model_problems(const ModelConfig& model);
 
-/// Problems from a list, one label (ranges allowed) a line with an optional weight and an optional type after it;
-/// `#` begins a comment.
+/// Parses a list: on each line a label (ranges allowed), an optional weight and an optional element type; `#` begins a comment.
+/// Errors name the line.
 Result<std::vector<WeightedProblem>> parse_problem_list(std::string_view text, std::string_view where);
 
 }  // namespace metallic

@@ -1,4 +1,5 @@
-// When work runs on the calling thread alone, and when on all again.
+// SPDX-License-Identifier: Apache-2.0
+// Tests when work runs on the calling thread alone, and when on all threads again.
 #include "device/cpu/contention.h"
 
 #include <gtest/gtest.h>
@@ -28,7 +29,7 @@ TEST(Contention, OneLongWaitSendsWorkHomeForMilliseconds) {
   EXPECT_FALSE(contention.alone(24 * kMs));
 }
 
-// A worker that is never there when it is wanted: what waiting costs of the time.
+// The share of the time that waits cost if a worker never has a core when it is needed.
 TEST(Contention, LastingContentionCostsLittle) {
   Contention contention;
   int64_t now = 0, lost = 0;

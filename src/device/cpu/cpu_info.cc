@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+// Asks cpuinfo, Highway and Linux what kind of CPU this is.
 #include "device/cpu/cpu_info.h"
 
 #include <cpuinfo.h>
@@ -17,17 +19,17 @@ namespace metallic::cpu {
 int usable_cores() {
   cpu_set_t set;
   if (sched_getaffinity(0, sizeof set, &set) == 0) return std::max(1, CPU_COUNT(&set));
-  return std::max(1L, sysconf(_SC_NPROCESSORS_ONLN));
+  return std::max(1, static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN)));
 }
 
 namespace {
 
-// Whether this program can have AMX tiles of bf16: the CPU must have them, and the kernel hands out their registers to who asks
-// for them, once for all threads. Debian's cpuinfo does not know them yet.
+// Whether this process may use AMX tiles of bf16. The CPU must have them, and Linux grants their registers on request, once for
+// all threads of the process. Debian's cpuinfo does not report AMX.
 bool has_amx() {
 #if defined(__x86_64__) && defined(SYS_arch_prctl)
   constexpr unsigned kAmxBf16 = 1u << 22, kAmxTile = 1u << 24;  // leaf 7, EDX
-  constexpr int kRequest = 0x1023, kTileData = 18;              // ARCH_REQ_XCOMP_PERM, of Linux 5.16
+  constexpr int kRequest = 0x1023, kTileData = 18;              // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA; Linux 5.16
   unsigned a = 0, b = 0, c = 0, d = 0;
   return __get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 && (d & kAmxBf16) != 0 && (d & kAmxTile) != 0 &&
          syscall(SYS_arch_prctl, kRequest, kTileData) == 0;
@@ -36,11 +38,23 @@ bool has_amx() {
 #endif
 }
 
+// The widest target of this CPU by name. Fingerprints and profiles name SSSE3 although kernels are not compiled for it.
+Isa widest_isa() {
+#if HWY_ARCH_X86
+  constexpr int64_t kNamed = HWY_TARGETS | HWY_SSSE3;
+#else
+  constexpr int64_t kNamed = HWY_TARGETS;
+#endif
+  const int64_t named = hwy::SupportedTargets() & kNamed;
+  const int64_t widest = named != 0 ? named & -named : HWY_STATIC_TARGET;  // the lowest bit is the widest target
+  return {hwy::TargetName(widest), widest};
+}
+
 }  // namespace
 
 std::vector<Isa> supported_isas() {
   std::vector<Isa> isas;
-  // The lowest bit is the widest target.
+  // From the lowest bit, which is the widest target.
   for (int64_t rest = hwy::SupportedTargets() & HWY_TARGETS; rest != 0; rest &= rest - 1) {
     const int64_t bit = rest & -rest;
     isas.push_back({hwy::TargetName(bit), bit});
@@ -52,7 +66,7 @@ std::vector<Isa> supported_isas() {
 DeviceInfo device() {
   DeviceInfo device{.id = "cpu", .backend = "cpu", .model = "unknown", .kind = CpuInfo()};
   CpuInfo& cpu = device.cpu();
-  const Isa isa = supported_isas().front();
+  const Isa isa = widest_isa();
   cpu.isa = isa.name;
   cpu.hwy_target = isa.bit;
   cpu.amx = has_amx();

@@ -1,14 +1,15 @@
-// What kind of CPU this is.
+// SPDX-License-Identifier: Apache-2.0
+// Describes the CPU of this machine.
 #pragma once
 
 #include "device/info.h"
 
 namespace metallic::cpu {
 
-/// The machine this runs on: model and caches by cpuinfo, SIMD targets by Highway, the cores that this process may use.
+/// The CPU of this machine: model and caches from cpuinfo, SIMD target from Highway, the cores that this process may use.
 DeviceInfo device();
 
-/// Cores that this process may run on: containers and taskset give fewer than the machine has.
+/// The cores that this process may run on. Containers and taskset can restrict it to fewer than the machine has.
 int usable_cores();
 
 }  // namespace metallic::cpu

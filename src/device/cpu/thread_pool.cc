@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+// Runs tasks on pthreadpool, and watches how long the calling thread waits for the others.
 #include "device/cpu/thread_pool.h"
 
 #include <pthreadpool.h>
@@ -15,15 +17,15 @@ int64_t now_ns() {
   return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
-// A run's tasks, and when the calling thread was done with its own.
+// The tasks of a run, and the time at which the calling thread finished its own.
 struct Run {
   Executor::Task task;
   void* context;
   const void* caller;
-  alignas(64) int64_t done;  // written while the others read the rest
+  alignas(64) int64_t done;  // in a line of its own, because it is written while other threads read the rest
 };
 
-// An address that each thread has for itself.
+// An address that is unique to each thread.
 const void* this_thread() {
   static thread_local const char place = 0;
   return &place;
@@ -52,7 +54,7 @@ void Pool::run(size_t count, Task task, void* context) {
     all.task(all.context, index);
     if (all.caller == this_thread()) all.done = now_ns();
   };
-  // pthreadpool serialises callers from several threads itself; its workers spin for a moment and then sleep.
+  // pthreadpool serialises calls from several threads. Its workers spin for a moment and then sleep.
   pthreadpool_parallelize_1d(pool_.get(), one, &all, count, 0);
   const int64_t end = now_ns();
   if (!patient_) contention_.joined(end, all.done - begin, end - all.done);
@@ -60,7 +62,7 @@ void Pool::run(size_t count, Task task, void* context) {
 }
 
 void Pool::rest() {
-  // The flag tells workers to sleep after this call; one task for each, since a single one would run on the caller alone.
+  // The flag tells workers to sleep after this call. Each gets a task, because a single task would run on the caller alone.
   if (pool_)
     pthreadpool_parallelize_1d(
         pool_.get(), [](void*, size_t) {}, nullptr, static_cast<size_t>(threads_), PTHREADPOOL_FLAG_YIELD_WORKERS);

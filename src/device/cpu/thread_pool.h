@@ -1,10 +1,11 @@
-// The default executor: a pthreadpool, and what starting and joining its threads takes.
+// SPDX-License-Identifier: Apache-2.0
+// The default executor, a pthreadpool, and the cost of starting and joining its threads.
 #pragma once
 
 #include <memory>
 
-#include "device/cpu/contention.h"
 #include "base/executor.h"
+#include "device/cpu/contention.h"
 
 struct pthreadpool;
 
@@ -12,10 +13,9 @@ namespace metallic::cpu {
 
 class Pool final : public Executor {
  public:
-  /// Runs so many tasks at a time, ≥ 1, on as many threads, the calling one included, or on as many as there are cores for the
-  /// process, if those are fewer: of two threads that share a core one waits for the other.
-  /// Where others keep the cores, the calling thread runs all tasks for a while, see contention.h; with `patient` it waits for
-  /// its threads however long that takes, which is what measuring wants.
+  /// Runs up to `threads` ≥ 1 tasks at a time, on as many threads including the calling one. It starts no more threads than the
+  /// process has cores, because two threads on one core would wait for each other. Under contention, the calling thread runs all
+  /// tasks for a while, see contention.h. With `patient` it always waits for its threads, as measurements need it.
   explicit Pool(int threads, bool patient = false);
   ~Pool() override;
 
@@ -33,9 +33,9 @@ class Pool final : public Executor {
   Contention contention_;
 };
 
-/// Starting a task on each of the executor's threads and waiting for all of them, in ns: three of four times, of some hundreds in
-/// a row or as many as fit in 20 ms. What takes longer than 50 µs is a busy machine, which may become calm: then the guess that
-/// stands where nobody measured.
+/// The time in ns of starting a task on each of the executor's threads and waiting for all of them: the third quartile of some
+/// hundreds of times, or of as many as fit in 20 ms. If it exceeds 50 µs the machine is busy only for the moment, so the default
+/// guess is returned.
 double join_ns(Executor& executor);
 
 }  // namespace metallic::cpu

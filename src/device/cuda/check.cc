@@ -1,11 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
 #ifdef METALLIC_WITH_CUDA
 #include "device/cuda/check.h"
 
 namespace metallic::cuda {
 namespace {
 
-// After some errors a process' context is gone: every later call fails, and only a new process helps.
-bool is_dying(cudaError_t error) {
+// Sticky errors corrupt the CUDA context: every later call fails until the process is restarted.
+bool is_sticky(cudaError_t error) {
   switch (error) {
     case cudaErrorIllegalAddress:
     case cudaErrorLaunchFailure:
@@ -40,7 +41,7 @@ Code code_of(cudaError_t error) {
 Status checked(cudaError_t error, const char* call, const char* file, int line) {
   if (error == cudaSuccess) return {};
   return fail(code_of(error), "{} failed at {}:{}: {} ({}){}", call, file, line, cudaGetErrorString(error),
-              cudaGetErrorName(error), is_dying(error) ? ": the process' CUDA context is lost, start it again" : "");
+              cudaGetErrorName(error), is_sticky(error) ? ": the process' CUDA context is lost, start it again" : "");
 }
 
 }  // namespace metallic::cuda

@@ -1,4 +1,5 @@
-// Checking CUDA calls: each error says which call failed, where, and why.
+// SPDX-License-Identifier: Apache-2.0
+// Error handling of CUDA calls: each error says which call failed, where, and why.
 #pragma once
 
 #include <cuda_runtime_api.h>
@@ -7,14 +8,14 @@
 
 namespace metallic::cuda {
 
-/// What a CUDA error is to callers.
+/// The status code of a CUDA error.
 Code code_of(cudaError_t error);
 
-/// The error of a CUDA call, if it is one, named with the call, its file and line. nvcc does not take fmt's checked formats, so
-/// that kernels see no body.
+/// The error of a CUDA call, if any, with the call, its file and line. Defined in a .cc file because nvcc does not compile the
+/// checked formats of fmt.
 Status checked(cudaError_t error, const char* call, const char* file, int line);
 
 }  // namespace metallic::cuda
 
-/// Returns the error of a CUDA call, named with the call, file and line, if it is one.
+/// Returns from the function with the error of a CUDA call, if any.
 #define METALLIC_CUDA(call) METALLIC_CHECK(::metallic::cuda::checked((call), #call, __FILE__, __LINE__))

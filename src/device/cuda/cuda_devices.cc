@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "device/cuda/cuda_devices.h"
 
 #include <fmt/format.h>
@@ -26,30 +27,30 @@ namespace {
 
 std::string version_text(int version) { return fmt::format("{}.{}", version / 1000, version % 1000 / 10); }
 
-Result<DeviceInfo> facts_of(int ordinal, const std::string& driver) {
+Result<DeviceInfo> device_info(int ordinal, const std::string& driver) {
   cudaDeviceProp properties;
   METALLIC_CUDA(cudaGetDeviceProperties(&properties, ordinal));
   int clock_khz = 0, memory_clock_khz = 0;
   METALLIC_CUDA(cudaDeviceGetAttribute(&clock_khz, cudaDevAttrClockRate, ordinal));
   METALLIC_CUDA(cudaDeviceGetAttribute(&memory_clock_khz, cudaDevAttrMemoryClockRate, ordinal));
   return DeviceInfo{.id = fmt::format("cuda:{}", ordinal),
-                     .backend = "cuda",
-                     .model = properties.name,
-                     .memory_bytes = static_cast<int64_t>(properties.totalGlobalMem),
-                     .kind = CudaInfo{.sm_version = 10 * properties.major + properties.minor,
-                                      .num_sms = properties.multiProcessorCount,
-                                      .smem_per_block = static_cast<int64_t>(properties.sharedMemPerBlockOptin),
-                                      .l2_bytes = properties.l2CacheSize,
-                                      .clock_mhz = clock_khz / 1000,
-                                      .memory_clock_mhz = memory_clock_khz / 1000,
-                                      .driver = driver}};
+                    .backend = "cuda",
+                    .model = properties.name,
+                    .memory_bytes = static_cast<int64_t>(properties.totalGlobalMem),
+                    .kind = CudaInfo{.sm_version = 10 * properties.major + properties.minor,
+                                     .num_sms = properties.multiProcessorCount,
+                                     .smem_per_block = static_cast<int64_t>(properties.sharedMemPerBlockOptin),
+                                     .l2_bytes = properties.l2CacheSize,
+                                     .clock_mhz = clock_khz / 1000,
+                                     .memory_clock_mhz = memory_clock_khz / 1000,
+                                     .driver = driver}};
 }
 
 class Stream final : public Executor {
  public:
   Stream(cudaStream_t stream, bool own) : stream_(stream), own_(own) {}
   ~Stream() override {
-    // A caller's stream may be gone already; of ours what is queued still uses its memory.
+    // The caller owns its stream and may have destroyed it already.
     if (own_) cudaStreamDestroy(stream_);
   }
   int threads() const override { return 1; }
@@ -68,7 +69,7 @@ class Stream final : public Executor {
 std::vector<DeviceInfo> devices() {
   int count = 0, driver = 0, runtime = 0;
   if (cudaGetDeviceCount(&count) != cudaSuccess) {
-    cudaGetLastError();  // having no device is no error to those who call next
+    cudaGetLastError();  // clears the error, which is not one for later calls
     return {};
   }
   cudaDriverGetVersion(&driver);
@@ -76,7 +77,7 @@ std::vector<DeviceInfo> devices() {
   const std::string versions = fmt::format("CUDA {}, runtime {}", version_text(driver), version_text(runtime));
   std::vector<DeviceInfo> found;
   for (int ordinal = 0; ordinal < count; ++ordinal)
-    if (auto device = facts_of(ordinal, versions)) found.push_back(std::move(*device));
+    if (auto device = device_info(ordinal, versions)) found.push_back(std::move(*device));
   return found;
 }
 

@@ -1,4 +1,5 @@
-// An event of a CUDA stream, owned.
+// SPDX-License-Identifier: Apache-2.0
+// An owned CUDA event.
 #pragma once
 
 #include <utility>
@@ -9,7 +10,7 @@ namespace metallic::cuda {
 
 class Event {
  public:
-  /// One that keeps the device's time when it is recorded.
+  /// An event with timing.
   static Result<Event> create() {
     Event made;
     METALLIC_CUDA(cudaEventCreate(&made.event_));

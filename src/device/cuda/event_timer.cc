@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "device/cuda/event_timer.h"
 
 #include <atomic>
@@ -15,10 +16,10 @@ namespace metallic::cuda {
 #ifdef METALLIC_WITH_CUDA
 namespace {
 
-constexpr size_t kPlaces = 4096;  // runs on their way; a forward pass of an 8B model is some 300
-constexpr int kComparisons = 5;   // of the clocks: the one that took least counts
+constexpr size_t kSlots = 4096;  // runs in flight; a forward pass of an 8B model has some 300
+constexpr int kComparisons = 5;  // of the clocks: the shortest one counts
 
-// Asking about an event is forbidden while any thread captures a graph, unless this thread says that it knows what it does.
+// Relaxes the capture mode of this thread: otherwise cudaEventQuery fails while any thread captures a graph.
 class WhileCapturing {
  public:
   WhileCapturing() { cudaThreadExchangeStreamCaptureMode(&mode_); }
@@ -38,56 +39,56 @@ int64_t now_ns() {
 
 }  // namespace
 
-struct Stopwatch::State {
-  enum class Use : unsigned char { free, held, on_its_way };
-  struct Place {
+struct EventTimer::State {
+  enum class Use : unsigned char { free, claimed, in_flight };
+  struct Slot {
     Event begin, end;
     const void* what = nullptr;
     std::atomic<Use> use{Use::free};
   };
 
-  // Hands over a run that has ended, whose place this thread holds.
-  void hand_over(const Place& place) {
+  // Reports a completed run whose slot this thread has claimed.
+  void report(const Slot& slot) {
     float since_ms = 0, ms = 0;
-    if (cudaEventElapsedTime(&since_ms, reference.get(), place.begin.get()) == cudaSuccess &&
-        cudaEventElapsedTime(&ms, place.begin.get(), place.end.get()) == cudaSuccess) {
-      take(context, place.what, reference_ns + static_cast<int64_t>(1e6 * since_ms), static_cast<int64_t>(1e6 * ms));
+    if (cudaEventElapsedTime(&since_ms, reference.get(), slot.begin.get()) == cudaSuccess &&
+        cudaEventElapsedTime(&ms, slot.begin.get(), slot.end.get()) == cudaSuccess) {
+      callback(context, slot.what, reference_ns + static_cast<int64_t>(1e6 * since_ms), static_cast<int64_t>(1e6 * ms));
     } else {
-      beyond.fetch_add(1, std::memory_order_relaxed);
+      dropped.fetch_add(1, std::memory_order_relaxed);
       cudaGetLastError();
     }
   }
 
-  // Takes hold of a place that is free, or whose run has ended.
-  bool hold(Place& place) {
-    Use use = place.use.load(std::memory_order_relaxed);
-    if (use == Use::held || !place.use.compare_exchange_strong(use, Use::held, std::memory_order_acquire)) return false;
+  // Claims a slot that is free or whose run is complete.
+  bool claim(Slot& slot) {
+    Use use = slot.use.load(std::memory_order_relaxed);
+    if (use == Use::claimed || !slot.use.compare_exchange_strong(use, Use::claimed, std::memory_order_acquire)) return false;
     if (use == Use::free) return true;
     const WhileCapturing allowed;
-    if (cudaEventQuery(place.end.get()) != cudaSuccess) {
-      cudaGetLastError();  // not having ended yet is no error to those who call next
-      place.use.store(Use::on_its_way, std::memory_order_release);
+    if (cudaEventQuery(slot.end.get()) != cudaSuccess) {
+      cudaGetLastError();  // clears cudaErrorNotReady, which is not an error for later calls
+      slot.use.store(Use::in_flight, std::memory_order_release);
       return false;
     }
-    hand_over(place);
+    report(slot);
     return true;
   }
 
-  Take take = nullptr;
+  Callback callback = nullptr;
   void* context = nullptr;
-  std::vector<Place> places = std::vector<Place>(kPlaces);
-  std::atomic<uint64_t> next{0}, captured{0}, beyond{0};
+  std::vector<Slot> slots = std::vector<Slot>(kSlots);
+  std::atomic<uint64_t> next{0}, captured{0}, dropped{0};
   Event reference;
-  int64_t reference_ns = 0;  // when that was
+  int64_t reference_ns = 0;  // host time of the reference event
 };
 
-Result<std::unique_ptr<Stopwatch>> Stopwatch::create(Executor& executor, Take take, void* context) {
+Result<std::unique_ptr<EventTimer>> EventTimer::create(Executor& executor, Callback callback, void* context) {
   const WhileCapturing allowed;
   auto state = std::make_unique<State>();
-  state->take = take, state->context = context;
-  for (State::Place& place : state->places) {
-    METALLIC_TRY(place.begin, Event::create());
-    METALLIC_TRY(place.end, Event::create());
+  state->callback = callback, state->context = context;
+  for (State::Slot& slot : state->slots) {
+    METALLIC_TRY(slot.begin, Event::create());
+    METALLIC_TRY(slot.end, Event::create());
   }
   int64_t least_ns = INT64_MAX;
   for (int i = 0; i < kComparisons; ++i) {
@@ -102,61 +103,61 @@ Result<std::unique_ptr<Stopwatch>> Stopwatch::create(Executor& executor, Take ta
     state->reference = std::move(event);
     state->reference_ns = before_ns + took_ns / 2;
   }
-  return std::unique_ptr<Stopwatch>(new Stopwatch(std::move(state)));
+  return std::unique_ptr<EventTimer>(new EventTimer(std::move(state)));
 }
 
-std::optional<size_t> Stopwatch::begin(const void* what, Executor& executor) {
+std::optional<size_t> EventTimer::begin(const void* what, Executor& executor) {
   cudaStreamCaptureStatus capturing = cudaStreamCaptureStatusNone;
   if (cudaStreamIsCapturing(stream_of(executor), &capturing) != cudaSuccess || capturing != cudaStreamCaptureStatusNone) {
     state_->captured.fetch_add(1, std::memory_order_relaxed);
     return std::nullopt;
   }
-  const size_t at = state_->next.fetch_add(1, std::memory_order_relaxed) % kPlaces;
-  State::Place& place = state_->places[at];
-  if (state_->hold(place)) {
-    place.what = what;
-    if (cudaEventRecord(place.begin.get(), stream_of(executor)) == cudaSuccess) return at;
-    place.use.store(State::Use::free, std::memory_order_release);
+  const size_t at = state_->next.fetch_add(1, std::memory_order_relaxed) % kSlots;
+  State::Slot& slot = state_->slots[at];
+  if (state_->claim(slot)) {
+    slot.what = what;
+    if (cudaEventRecord(slot.begin.get(), stream_of(executor)) == cudaSuccess) return at;
+    slot.use.store(State::Use::free, std::memory_order_release);
   }
-  state_->beyond.fetch_add(1, std::memory_order_relaxed);
+  state_->dropped.fetch_add(1, std::memory_order_relaxed);
   return std::nullopt;
 }
 
-void Stopwatch::end(size_t at, Executor& executor) {
-  State::Place& place = state_->places[at];
-  const bool recorded = cudaEventRecord(place.end.get(), stream_of(executor)) == cudaSuccess;
-  if (!recorded) state_->beyond.fetch_add(1, std::memory_order_relaxed);
-  place.use.store(recorded ? State::Use::on_its_way : State::Use::free, std::memory_order_release);
+void EventTimer::end(size_t at, Executor& executor) {
+  State::Slot& slot = state_->slots[at];
+  const bool recorded = cudaEventRecord(slot.end.get(), stream_of(executor)) == cudaSuccess;
+  if (!recorded) state_->dropped.fetch_add(1, std::memory_order_relaxed);
+  slot.use.store(recorded ? State::Use::in_flight : State::Use::free, std::memory_order_release);
 }
 
-void Stopwatch::finish() {
+void EventTimer::finish() {
   const WhileCapturing allowed;
-  for (State::Place& place : state_->places) {
-    auto use = State::Use::on_its_way;
-    if (!place.use.compare_exchange_strong(use, State::Use::held, std::memory_order_acquire)) continue;
-    cudaEventSynchronize(place.end.get());
-    state_->hand_over(place);
-    place.use.store(State::Use::free, std::memory_order_release);
+  for (State::Slot& slot : state_->slots) {
+    auto use = State::Use::in_flight;
+    if (!slot.use.compare_exchange_strong(use, State::Use::claimed, std::memory_order_acquire)) continue;
+    cudaEventSynchronize(slot.end.get());
+    state_->report(slot);
+    slot.use.store(State::Use::free, std::memory_order_release);
   }
 }
 
-Stopwatch::Untimed Stopwatch::untimed() const { return {.captured = state_->captured, .beyond = state_->beyond}; }
+EventTimer::Untimed EventTimer::untimed() const { return {.captured = state_->captured, .dropped = state_->dropped}; }
 
 #else
 
-struct Stopwatch::State {};
+struct EventTimer::State {};
 
-Result<std::unique_ptr<Stopwatch>> Stopwatch::create(Executor&, Take, void*) {
+Result<std::unique_ptr<EventTimer>> EventTimer::create(Executor&, Callback, void*) {
   return fail(Code::unsupported, "this build has no CUDA (nvcc was not found)");
 }
-std::optional<size_t> Stopwatch::begin(const void*, Executor&) { return std::nullopt; }
-void Stopwatch::end(size_t, Executor&) {}
-void Stopwatch::finish() {}
-Stopwatch::Untimed Stopwatch::untimed() const { return {}; }
+std::optional<size_t> EventTimer::begin(const void*, Executor&) { return std::nullopt; }
+void EventTimer::end(size_t, Executor&) {}
+void EventTimer::finish() {}
+EventTimer::Untimed EventTimer::untimed() const { return {}; }
 
 #endif
 
-Stopwatch::Stopwatch(std::unique_ptr<State> state) : state_(std::move(state)) {}
-Stopwatch::~Stopwatch() = default;
+EventTimer::EventTimer(std::unique_ptr<State> state) : state_(std::move(state)) {}
+EventTimer::~EventTimer() = default;
 
 }  // namespace metallic::cuda

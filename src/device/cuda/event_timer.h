@@ -1,4 +1,5 @@
-// Stopwatch: when what is launched on a stream begins and ends by the device's own clock, taken without waiting for it.
+// SPDX-License-Identifier: Apache-2.0
+// Times runs on a stream with CUDA events, without synchronizing.
 #pragma once
 
 #include <cstddef>
@@ -11,33 +12,34 @@
 
 namespace metallic::cuda {
 
-/// Safe from several threads. Runs allocate nothing and wait for nothing: what has ended is handed over when its place is used
-/// again, or by `finish`. Where the stream had nothing to do, the time to launch a run is part of it, some µs.
-class Stopwatch {
+/// A ring of event pairs. Thread-safe; runs allocate nothing and wait for nothing. A run is reported when its slot is reused, or
+/// by `finish`. If the stream was idle, a run's time includes its launch latency, some µs.
+class EventTimer {
  public:
-  /// Gets each run's `what`, and its time in nanoseconds on the host's steady clock, to which the device's was compared once.
-  using Take = void (*)(void* context, const void* what, int64_t begin_ns, int64_t time_ns);
+  /// Gets each run's `what`, and its times in nanoseconds. `begin_ns` is on the host's steady clock, with which the device's
+  /// clock is compared once, by `create`.
+  using Callback = void (*)(void* context, const void* what, int64_t begin_ns, int64_t time_ns);
 
-  /// Waits for the executor's stream. Errors: those of CUDA, and a build without.
-  static Result<std::unique_ptr<Stopwatch>> create(Executor& executor, Take take, void* context);
-  ~Stopwatch();
+  /// Synchronizes the executor's stream. Errors: those of CUDA; Code::unsupported in a build without it.
+  static Result<std::unique_ptr<EventTimer>> create(Executor& executor, Callback callback, void* context);
+  ~EventTimer();
 
-  /// A place for the run that is launched next on the executor's stream; nothing where it cannot be timed.
+  /// Call before launching a run on the executor's stream. Returns the slot for `end`, or nothing if the run cannot be timed.
   std::optional<size_t> begin(const void* what, Executor& executor);
-  void end(size_t place, Executor& executor);
+  void end(size_t slot, Executor& executor);
 
-  /// Waits for all runs that are on their way, and hands them over.
+  /// Waits for all runs in flight and reports them.
   void finish();
 
   struct Untimed {
-    uint64_t captured = 0;  ///< in graphs, whose replays nobody sees
-    uint64_t beyond = 0;    ///< while more runs than there are places were on their way, or an event failed
+    uint64_t captured = 0;  ///< runs captured in graphs, whose replays are not seen
+    uint64_t dropped = 0;   ///< runs while all slots were in flight, or whose events failed
   };
   Untimed untimed() const;
 
  private:
   struct State;
-  explicit Stopwatch(std::unique_ptr<State> state);
+  explicit EventTimer(std::unique_ptr<State> state);
   std::unique_ptr<State> state_;
 };
 

@@ -1,4 +1,5 @@
-// Device memory: an owner of bytes on the current device.
+// SPDX-License-Identifier: Apache-2.0
+// Owned device memory.
 #pragma once
 
 #include <cstddef>

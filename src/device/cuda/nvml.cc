@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "device/cuda/nvml.h"
 
 #ifdef METALLIC_WITH_CUDA
@@ -14,31 +15,31 @@ namespace metallic::cuda {
 #ifdef METALLIC_WITH_CUDA
 namespace {
 
-// NVML's C interface as far as it is used here, declared by hand: its header comes with a package that need not be there, and the
-// library with every driver. Names with a version stay as they are.
-constexpr int kNoError = 0;
-constexpr int kOfMultiprocessors = 1;  // NVML_CLOCK_SM
-constexpr int kOfChip = 0;             // NVML_TEMPERATURE_GPU
+// The part of the C interface of NVML that is used here. It is declared by hand because every driver has the library, but the
+// header comes in a package of its own.
+constexpr int kNvmlSuccess = 0;
+constexpr int kNvmlClockSm = 1;
+constexpr int kNvmlTemperatureGpu = 0;
 
 struct Nvml {
   int (*init)();
-  int (*device_of)(const char* pci_bus_id, void** device);
+  int (*device_by_bus_id)(const char* pci_bus_id, void** device);
   int (*clock)(void* device, int which, unsigned* mhz);
-  int (*reasons)(void* device, unsigned long long* bits);  // NOLINT(google-runtime-int): NVML's type
+  int (*reasons)(void* device, unsigned long long* bits);  // NOLINT(google-runtime-int): type of NVML
   int (*temperature)(void* device, int which, unsigned* celsius);
 };
 
-// Loaded by the first call and kept until the process ends, as is what init starts.
+// Loaded by the first call and kept until the process ends.
 const Nvml* nvml() {
   static const std::optional<Nvml> loaded = []() -> std::optional<Nvml> {
     const SharedLibrary library("libnvidia-ml.so.1");
     Nvml api{};
     const bool complete = library.find("nvmlInit_v2", api.init) &&
-                          library.find("nvmlDeviceGetHandleByPciBusId_v2", api.device_of) &&
+                          library.find("nvmlDeviceGetHandleByPciBusId_v2", api.device_by_bus_id) &&
                           library.find("nvmlDeviceGetClockInfo", api.clock) &&
                           library.find("nvmlDeviceGetCurrentClocksThrottleReasons", api.reasons) &&
                           library.find("nvmlDeviceGetTemperature", api.temperature);
-    if (!complete || api.init() != kNoError) return std::nullopt;
+    if (!complete || api.init() != kNvmlSuccess) return std::nullopt;
     return api;
   }();
   return loaded ? &*loaded : nullptr;
@@ -46,29 +47,29 @@ const Nvml* nvml() {
 
 }  // namespace
 
-std::optional<Clocks> Clocks::of(const DeviceInfo& device) {
+std::optional<GpuClock> GpuClock::open(const DeviceInfo& device) {
   int ordinal = 0;
   if (std::sscanf(device.id.c_str(), "cuda:%d", &ordinal) != 1 || !nvml()) return std::nullopt;
   std::array<char, 32> bus_id{};
   if (cudaDeviceGetPCIBusId(bus_id.data(), bus_id.size(), ordinal) != cudaSuccess) return std::nullopt;
-  void* device = nullptr;
-  if (nvml()->device_of(bus_id.data(), &device) != kNoError) return std::nullopt;
-  return Clocks(device);
+  void* handle = nullptr;
+  if (nvml()->device_by_bus_id(bus_id.data(), &handle) != kNvmlSuccess) return std::nullopt;
+  return GpuClock(handle);
 }
 
-std::optional<ClockReading> Clocks::read() const {
+std::optional<ClockReading> GpuClock::read() const {
   unsigned mhz = 0, celsius = 0;
-  unsigned long long reasons = 0;  // NOLINT(google-runtime-int): NVML's type
-  if (nvml()->clock(device_, kOfMultiprocessors, &mhz) != kNoError || mhz == 0) return std::nullopt;
-  if (nvml()->reasons(device_, &reasons) != kNoError) return std::nullopt;
-  nvml()->temperature(device_, kOfChip, &celsius);
+  unsigned long long reasons = 0;  // NOLINT(google-runtime-int): type of NVML
+  if (nvml()->clock(device_, kNvmlClockSm, &mhz) != kNvmlSuccess || mhz == 0) return std::nullopt;
+  if (nvml()->reasons(device_, &reasons) != kNvmlSuccess) return std::nullopt;
+  nvml()->temperature(device_, kNvmlTemperatureGpu, &celsius);
   return ClockReading{.mhz = mhz, .reasons = reasons, .celsius = celsius};
 }
 
 #else
 
-std::optional<Clocks> Clocks::of(const DeviceInfo&) { return std::nullopt; }
-std::optional<ClockReading> Clocks::read() const { return std::nullopt; }
+std::optional<GpuClock> GpuClock::open(const DeviceInfo&) { return std::nullopt; }
+std::optional<ClockReading> GpuClock::read() const { return std::nullopt; }
 
 #endif
 

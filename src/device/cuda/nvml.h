@@ -1,4 +1,5 @@
-// Clocks: how fast a GPU runs at the moment and what slows it, as the driver's management library (NVML) says.
+// SPDX-License-Identifier: Apache-2.0
+// The SM clock of a GPU and the reasons for throttling, from NVML, the management library of the driver.
 #pragma once
 
 #include <cstdint>
@@ -8,27 +9,27 @@
 
 namespace metallic::cuda {
 
-/// Reasons for a clock below the highest, as bits of NVML's.
-inline constexpr uint64_t kIdle = 0x1, kPowerCap = 0x4, kHardwareSlowdown = 0x8, kHeat = 0x20, kHardwareHeat = 0x40,
-                          kPowerBrake = 0x80;
+/// Throttle reasons, bits of nvmlClocksThrottleReasons.
+inline constexpr uint64_t kGpuIdle = 0x1, kSwPowerCap = 0x4, kHwSlowdown = 0x8, kSwThermalSlowdown = 0x20,
+                          kHwThermalSlowdown = 0x40, kHwPowerBrakeSlowdown = 0x80;
 
 struct ClockReading {
-  int64_t mhz = 0;       ///< of the multiprocessors
-  uint64_t reasons = 0;  ///< bits, some of which are named above
-  int64_t celsius = 0;   ///< 0: not known
+  int64_t mhz = 0;       ///< SM clock
+  uint64_t reasons = 0;  ///< throttle reasons
+  int64_t celsius = 0;   ///< 0: unknown
 };
 
-/// Reads one GPU's; a reading takes 5 µs (H200, driver 580) and needs nothing of the GPU's.
-class Clocks {
+/// Reads one GPU. A reading takes 5 µs (H200, driver 580) and does not disturb kernels.
+class GpuClock {
  public:
-  /// Nothing where NVML is not there or does not know the device.
-  static std::optional<Clocks> of(const DeviceInfo& device);
+  /// Nothing if NVML is missing or does not know the device.
+  static std::optional<GpuClock> open(const DeviceInfo& device);
 
   std::optional<ClockReading> read() const;
 
  private:
-  explicit Clocks(void* device) : device_(device) {}
-  [[maybe_unused]] void* device_;  // NVML's handle; a build without CUDA has none
+  explicit GpuClock(void* device) : device_(device) {}
+  [[maybe_unused]] void* device_;  // nvmlDevice_t; unused in a build without CUDA
 };
 
 }  // namespace metallic::cuda

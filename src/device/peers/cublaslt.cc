@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+// Loads cuBLASLt.
 #include "device/peers/cublaslt.h"
 
 #ifdef METALLIC_WITH_CUDA
@@ -9,6 +11,7 @@
 #include <mutex>
 
 #include "base/shared_library.h"
+#include "device/peers/cuda_libraries.h"
 #endif
 
 namespace metallic::cuda {
@@ -19,8 +22,8 @@ std::atomic<const CublasLt*> loaded = nullptr;
 }
 
 std::optional<Library> load_cublaslt() {
-  // The library of the major version whose header this was built with; others have other structs.
-  const SharedLibrary library(fmt::format("libcublasLt.so.{}", CUBLAS_VER_MAJOR).c_str());
+  // The major version of the header that this was built with, because others have other structs.
+  const SharedLibrary library(fmt::format("libcublasLt.so.{}", CUBLAS_VER_MAJOR));
   static CublasLt api;
   decltype(&cublasLtGetVersion) version = nullptr;
   const bool complete =

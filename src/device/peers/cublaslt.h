@@ -1,4 +1,5 @@
-// cuBLASLt, found at run time: its C interface as far as kernels use it.
+// SPDX-License-Identifier: Apache-2.0
+// The part of the C interface of cuBLASLt that kernels use; the library is found at run time.
 #pragma once
 
 #ifdef METALLIC_WITH_CUDA
@@ -11,7 +12,7 @@
 
 namespace metallic::cuda {
 
-/// For `libraries()`, which calls it once.
+/// Loads the library, or returns nothing if it is missing or incomplete. `libraries()` calls it once.
 std::optional<Library> load_cublaslt();
 
 #ifdef METALLIC_WITH_CUDA
@@ -30,11 +31,10 @@ struct CublasLt {
   decltype(&cublasLtMatmul) matmul;
 };
 
-/// Null where it is not loaded.
+/// Null if it is not loaded.
 const CublasLt* cublaslt();
 
-/// The handle for the current device, made by the first call there and kept; null where it cannot be made. Safe from several
-/// threads, as the handle is.
+/// The handle for the current device, which the first call creates, or null if that fails. Thread-safe, as the handle is.
 cublasLtHandle_t cublaslt_handle();
 #endif
 

@@ -1,4 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0
+// Finds cuBLASLt and cuDNN on this machine.
 #include "device/peers/cuda_libraries.h"
+
+#include <fmt/format.h>
 
 #include "device/peers/cublaslt.h"
 #include "device/peers/cudnn.h"
@@ -14,5 +18,7 @@ std::vector<Library> libraries() {
   }();
   return found;
 }
+
+std::string version_of(size_t number) { return fmt::format("{}.{}.{}", number / 10000, number / 100 % 100, number % 100); }
 
 }  // namespace metallic::cuda

@@ -1,9 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
+// Loads cuDNN.
 #include "device/peers/cudnn.h"
 
 #ifdef METALLIC_WITH_CUDA
 #include <atomic>
 
 #include "base/shared_library.h"
+#include "device/peers/cuda_libraries.h"
 #endif
 
 namespace metallic::cuda {

@@ -1,5 +1,6 @@
-// cuDNN, found at run time: its C interface as far as kernels use it, declared by hand since its header comes with neither the
-// driver nor the toolkit. Names and numbers are those of cuDNN 9's documentation.
+// SPDX-License-Identifier: Apache-2.0
+// The part of the C interface of cuDNN that kernels use; the library is found at run time. Declared by hand, because neither the
+// driver nor the toolkit has the header. Names and numbers come from the documentation of cuDNN 9.
 #pragma once
 
 #include <optional>
@@ -8,13 +9,13 @@
 
 namespace metallic::cuda {
 
-/// For `libraries()`, which calls it once.
+/// Loads the library, or returns nothing if it is missing or incomplete. `libraries()` calls it once.
 std::optional<Library> load_cudnn();
 
 struct Cudnn {
   static constexpr int kFloat = 0, kHalf = 2, kBfloat16 = 9;  // cudnnDataType_t
   static constexpr int kAccurate = 1;                         // cudnnSoftmaxAlgorithm_t
-  static constexpr int kInstance = 0;                         // cudnnSoftmaxMode_t: over all of an image
+  static constexpr int kInstance = 0;                         // cudnnSoftmaxMode_t: over a whole image
   static constexpr int kNotSupported = 3000;                  // cudnnStatus_t, from here to the next thousand
 
   int (*create)(void** handle);
@@ -27,7 +28,7 @@ struct Cudnn {
                  const void* beta, const void* out_descriptor, void* out);
 };
 
-/// Null where it is not loaded.
+/// Null if it is not loaded.
 const Cudnn* cudnn();
 
 }  // namespace metallic::cuda

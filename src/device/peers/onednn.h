@@ -1,11 +1,15 @@
-// oneDNN's C interface, as far as kernels use it. Its header is needed to build; the library is found at run time.
+// SPDX-License-Identifier: Apache-2.0
+// The part of the C interface of oneDNN that kernels use. The header is needed to build, and the library is found at run time.
 #pragma once
 
 #include <oneapi/dnnl/dnnl.h>
 
+#include <optional>
+#include <string>
+
 namespace metallic::cpu {
 
-static_assert(DNNL_VERSION_MAJOR == 2, "libdnnl.so.2, which is loaded, has the interface of version 2");
+static_assert(DNNL_VERSION_MAJOR == 2, "load_onednn loads libdnnl.so.2, which has the interface of version 2");
 
 struct Onednn {
   decltype(&dnnl_version) version;
@@ -31,15 +35,18 @@ struct Onednn {
   decltype(&dnnl_primitive_create) primitive_create;
   decltype(&dnnl_primitive_destroy) primitive_destroy;
   decltype(&dnnl_primitive_execute) primitive_execute;
-  /// Of the OpenMP runtime that the library brought: how many threads the calling thread's parallel regions get.
+  /// The OpenMP runtime of the library: the number of threads of parallel regions that the calling thread starts.
   void (*omp_set_num_threads)(int threads);
   int (*omp_get_max_threads)();
 
-  dnnl_engine_t engine = nullptr;  ///< one of the CPU, for all
-  dnnl_stream_t stream = nullptr;  ///< without state on a CPU: calls return when their work is done
+  dnnl_engine_t engine = nullptr;  ///< of the CPU, shared by all kernels
+  dnnl_stream_t stream = nullptr;  ///< has no state on a CPU, where calls return when their work is done
 };
 
-/// Null where `libraries()` has not loaded it.
+/// Loads the library and returns its version, or nothing if it is missing or incomplete. `libraries()` calls it once.
+std::optional<std::string> load_onednn();
+
+/// Null if `libraries()` has not loaded it.
 const Onednn* onednn();
 
 }  // namespace metallic::cpu

@@ -1,4 +1,5 @@
-// What CUDA's variants ask of a device before all else.
+// SPDX-License-Identifier: Apache-2.0
+// What every CUDA variant requires of a device.
 #pragma once
 
 #include <optional>

@@ -1,4 +1,5 @@
-// Tensor maps: how the copy engine (TMA) of Hopper and later sees a tensor, of which one instruction copies a box.
+// SPDX-License-Identifier: Apache-2.0
+// TMA tensor maps (CUtensorMap): the shape, box and swizzle with which TMA sees a tensor.
 #pragma once
 
 #include <cuda.h>
@@ -9,29 +10,28 @@
 
 namespace metallic::cuda {
 
-/// Matrices of 16-bit elements whose rows are contiguous; strides in elements.
-struct RowsInMemory {
-  int64_t rows, columns, stride;
-  int64_t matrices, apart;
+/// A batch of row-major matrices of 16-bit elements; strides in elements.
+struct TensorLayout {
+  int64_t rows, columns, row_stride;
+  int64_t batch, batch_stride;
 };
 
-/// Whether a tensor map takes them, as far as strides tell: all rows of all matrices begin at multiples of 16 bytes.
-inline bool takes_tensor_map(const RowsInMemory& r) {
-  constexpr int64_t kMost = int64_t{1} << 30;
-  return (r.rows <= 1 || r.stride % 8 == 0) && (r.matrices <= 1 || (r.apart % 8 == 0 && r.apart > 0)) && r.rows <= kMost &&
-         r.columns <= kMost;
+/// Whether the strides and sizes fit a tensor map: all rows of all matrices begin at multiples of 16 bytes.
+inline bool fits_tensor_map(const TensorLayout& t) {
+  constexpr int64_t kMaxSize = int64_t{1} << 30;
+  return (t.rows <= 1 || t.row_stride % 8 == 0) && (t.batch <= 1 || (t.batch_stride % 8 == 0 && t.batch_stride > 0)) &&
+         t.rows <= kMaxSize && t.columns <= kMaxSize;
 }
 
-/// Makes a map of them for boxes of 64 columns × `box_rows`. What of a box lies beyond the tensor is zero. In shared memory its
-/// rows of 128 bytes begin at a multiple of 1024 bytes, with chunk c of row r at place c ^ r % 8. Takes 0.1 µs and calls nothing
-/// of the device's. False where the address is no multiple of 16, strides do not fit, or the driver has no such
-/// maps.
-inline bool make_tensor_map(CUtensorMap& map, const void* at, const RowsInMemory& r, uint32_t box_rows) {
-  if (reinterpret_cast<uintptr_t>(at) % 16 != 0 || !takes_tensor_map(r)) return false;
+/// Encodes a map for boxes of 64 columns × `box_rows`, 128-byte swizzle: in shared memory, which must be aligned to 1024 bytes,
+/// chunk c of row r is at chunk c ^ (r % 8). Elements beyond the tensor read as zero. Takes 0.1 µs and no call to the device.
+/// False if the address is not a multiple of 16, the layout does not fit, or the driver does not support tensor maps.
+inline bool make_tensor_map(CUtensorMap& map, const void* data, const TensorLayout& t, uint32_t box_rows) {
+  if (reinterpret_cast<uintptr_t>(data) % 16 != 0 || !fits_tensor_map(t)) return false;
   using Encode =
       CUresult (*)(CUtensorMap*, CUtensorMapDataType, cuuint32_t, void*, const cuuint64_t*, const cuuint64_t*, const cuuint32_t*,
                    const cuuint32_t*, CUtensorMapInterleave, CUtensorMapSwizzle, CUtensorMapL2promotion, CUtensorMapFloatOOBfill);
-  // Of the driver, which this program is not linked with.
+  // Looked up through the runtime: the library does not link with the driver.
   static const Encode encode = [] {
     void* found = nullptr;
     cudaDriverEntryPointQueryResult result{};
@@ -43,16 +43,17 @@ inline bool make_tensor_map(CUtensorMap& map, const void* at, const RowsInMemory
     return result == cudaDriverEntryPointSuccess ? reinterpret_cast<Encode>(found) : nullptr;
   }();
   if (!encode) return false;
-  // Strides of one row or one matrix say nothing: any that a map takes.
-  const int64_t stride = r.rows > 1 ? r.stride : (r.columns + 7) / 8 * 8, apart = r.matrices > 1 ? r.apart : stride * r.rows;
+  // The stride of a single row or matrix is arbitrary, so pass one that a map accepts.
+  const int64_t row_stride = t.rows > 1 ? t.row_stride : (t.columns + 7) / 8 * 8;
+  const int64_t batch_stride = t.batch > 1 ? t.batch_stride : row_stride * t.rows;
   const auto bytes = [](int64_t elements) { return static_cast<cuuint64_t>(2 * elements); };
-  const std::array<cuuint64_t, 3> sizes = {static_cast<cuuint64_t>(r.columns), static_cast<cuuint64_t>(r.rows),
-                                           static_cast<cuuint64_t>(r.matrices)};
-  const std::array<cuuint64_t, 2> strides = {bytes(stride), bytes(apart)};
-  const std::array<cuuint32_t, 3> box = {64, box_rows, 1}, steps = {1, 1, 1};
-  return encode(&map, CU_TENSOR_MAP_DATA_TYPE_UINT16, 3, const_cast<void*>(at), sizes.data(), strides.data(), box.data(),
-                steps.data(), CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B, CU_TENSOR_MAP_L2_PROMOTION_L2_256B,
-                CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE) == CUDA_SUCCESS;
+  const std::array<cuuint64_t, 3> sizes = {static_cast<cuuint64_t>(t.columns), static_cast<cuuint64_t>(t.rows),
+                                           static_cast<cuuint64_t>(t.batch)};
+  const std::array<cuuint64_t, 2> strides = {bytes(row_stride), bytes(batch_stride)};
+  const std::array<cuuint32_t, 3> box = {64, box_rows, 1}, element_strides = {1, 1, 1};
+  return encode(&map, CU_TENSOR_MAP_DATA_TYPE_UINT16, 3, const_cast<void*>(data), sizes.data(), strides.data(), box.data(),
+                element_strides.data(), CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
+                CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE) == CUDA_SUCCESS;
 }
 
 }  // namespace metallic::cuda

@@ -1,16 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+// Runs sgemm once per matrix of the batch.
 #include "ops/matmul/blas.h"
 
 #include <algorithm>
 #include <limits>
 
 #include "ops/matmul/contract.h"
+#include "ops/matmul/shape.h"
 
 namespace metallic::matmul {
 namespace {
 
 class BlasMatmul final : public Kernel {
  public:
-  BlasMatmul(const cpu::Blas& blas, const Problem& problem) : blas_(blas), shape_(problem.matmul()), threads_(problem.threads) {}
+  BlasMatmul(const cpu::Blas& blas, const Problem& problem)
+      : blas_(blas), shape_(problem.as<MatmulShape>()), threads_(problem.threads) {}
 
   Code run(const Args& args, std::byte*, Executor&) const override {
     blas_.set_threads(&threads_);
@@ -36,9 +40,9 @@ std::optional<std::string> blas_rejects(std::string_view library, const Problem&
   if (!find_library(device.libraries, library)) return fmt::format("library {} is not loaded", library);
   if (auto refusal = refuses_packed(problem)) return refusal;
   if (problem.dtype != DType::f32 || problem.out_dtype != DType::f32) return "takes f32 only";
-  const MatmulShape& s = problem.matmul();
+  const MatmulShape& s = problem.as<MatmulShape>();
   if (s.batch == 0 || s.m == 0 || s.n == 0 || s.k == 0) return "takes no empty operands";
-  if (s.alpha == 0) return "does not read A and B at alpha = 0, so that their NaN are lost";
+  if (s.alpha == 0) return "does not read A and B at alpha = 0, so their NaN are lost";
   if (std::max({s.m, s.n, s.k, s.lda, s.ldb, s.ldc}) > std::numeric_limits<int>::max()) return "takes 32-bit sizes only";
   return std::nullopt;
 }

@@ -1,4 +1,5 @@
-// matmul by a BLAS that was found at run time: what the variants for OpenBLAS and BLIS share.
+// SPDX-License-Identifier: Apache-2.0
+// matmul by the sgemm of a BLAS that was found at run time; the variants for OpenBLAS and BLIS share it.
 #pragma once
 
 #include <memory>
@@ -14,8 +15,8 @@ namespace metallic::matmul {
 /// Why `library` cannot compute the problem, or nothing.
 std::optional<std::string> blas_rejects(std::string_view library, const Problem& problem, const DeviceInfo& device);
 
-/// The kernel of a problem that is not rejected. The library may take locks and memory while it runs, and its number of
-/// threads is the process's: plans of several thread counts that run at once may run with each other's.
+/// The kernel of a problem that is not rejected. The library may take locks and allocate while it runs. Its number of threads
+/// belongs to the process, so plans that run at once may use each other's number of threads.
 Result<std::unique_ptr<const Kernel>> blas_kernel(std::string_view library, const Problem& problem);
 
 }  // namespace metallic::matmul

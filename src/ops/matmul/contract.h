@@ -1,9 +1,10 @@
-// What every matmul variant promises, and what all of them share.
+// SPDX-License-Identifier: Apache-2.0
+// The contract of every matmul variant, and the helpers that the variants share.
 //
-// C[M,N] = alpha·op(A)·op(B) + beta·C for each matrix of the batch, f32 accumulation whatever the storage; beta = 0
-// writes C without reading it, K = 0 gives beta·C. Each element is within 2·γ_K·|alpha|·Σ|a||b| + 2u·|beta·c| of the exact
-// value (u = 2⁻²⁴, γ_K = K·u/(1−K·u)), and then rounded once to the output's type; integer-valued operands whose sums stay
-// below 2²⁴ are exact. NaN and infinities propagate. Denormal bf16 inputs may count as 0, and so may sums of theirs below 2⁻¹²⁶.
+// C[M,N] = alpha·op(A)·op(B) + beta·C for each matrix of the batch, with f32 accumulation for every storage type. beta = 0 writes
+// C without reading it, and K = 0 gives beta·C. Each element is within 2·γ_K·|alpha|·Σ|a||b| + 2u·|beta·c| of the exact value (u
+// = 2⁻²⁴, γ_K = K·u/(1−K·u)), and then rounded once to the output's type. Integer-valued operands whose sums stay below 2²⁴ give
+// exact results. NaN and infinities propagate. Denormal bf16 inputs may count as 0, and so may their sums below 2⁻¹²⁶.
 #pragma once
 
 #include <cstddef>
@@ -12,13 +13,14 @@
 #include <string>
 #include <type_traits>
 
-#include "ops/packed.h"
-#include "ops/problem.h"
 #include "ops/element.h"
+#include "ops/matmul/packed.h"
+#include "ops/matmul/shape.h"
+#include "ops/problem.h"
 
 namespace metallic::matmul {
 
-/// An operand as a matrix with a stride in each direction, whatever way it is stored.
+/// An operand op(X) as a matrix with a stride in each direction.
 template <typename T>
 struct Strided {
   const T* data;
@@ -40,7 +42,7 @@ Strided<T> operand_b(const MatmulShape& shape, const void* b, int64_t batch) {
   return shape.tb ? Strided<T>{data, 1, shape.ldb} : Strided<T>{data, shape.ldb, 1};
 }
 
-/// The same in a type that is known when it runs.
+/// The same with a type that is known at run time.
 struct Operand {
   DType dtype;
   const void* data;
@@ -69,7 +71,7 @@ inline Operand operand_b(const MatmulShape& shape, DType dtype, const void* b, i
   });
 }
 
-/// B one element at a time, packed or not: for definitions, not for kernels.
+/// Reads B, packed or not, one element at a time: for reference code, not for kernels.
 template <typename T>
 class ElementsOfB {
  public:
@@ -84,9 +86,9 @@ class ElementsOfB {
   int64_t k_;
 };
 
-/// Why a variant that wants B as a matrix cannot compute a problem, or nothing.
+/// Why a variant that takes B as a matrix cannot compute a problem, or nothing.
 inline std::optional<std::string> refuses_packed(const Problem& problem) {
-  if (problem.matmul().packed) return "B is packed";
+  if (problem.as<MatmulShape>().packed) return "B is packed";
   return std::nullopt;
 }
 
@@ -96,7 +98,7 @@ inline void* output_at(const MatmulShape& shape, DType dtype, void* c, int64_t b
   return static_cast<std::byte*>(c) + at * static_cast<int64_t>(size_of(dtype));
 }
 
-/// Multiply-adds in a nanosecond on one thread, in cache (Zen 4 at 2.6 GHz, f32: 53 at 64³, 50 at 128 × 128 times 16 columns).
+/// Multiply-adds per nanosecond on one thread, in cache (Zen 4 at 2.6 GHz, f32: 53 at 64³, 50 at 128 × 128 times 16 columns).
 inline constexpr double kPerNs = 50;
 
 }  // namespace metallic::matmul

@@ -1,5 +1,7 @@
-// matmul cpu_blis: sgemm of the BLIS that this machine has, a batch as a loop.
+// SPDX-License-Identifier: Apache-2.0
+// matmul cpu_blis: sgemm of the BLIS on this machine, once per matrix of the batch.
 #include "ops/matmul/blas.h"
+#include "ops/matmul/shape.h"
 
 namespace metallic::matmul {
 namespace {
@@ -13,8 +15,8 @@ extern const Variant cpu_blis = {
     .tunings = kTunings,
     .rejects = [](const Problem& problem, const Tuning&, const DeviceInfo& device) -> std::optional<std::string> {
       if (auto reason = blas_rejects("blis", problem, device)) return reason;
-      // Its kernels for AVX2 load whole vectors at these edges, seen with operands that end at an unreadable page (0.9.0).
-      const MatmulShape& s = problem.matmul();
+      // The AVX2 kernels of BLIS 0.9.0 load whole vectors at these edges and fault if the next page is unreadable.
+      const MatmulShape& s = problem.as<MatmulShape>();
       if (s.n % 4 > 1) return "reads past the end of C where N mod 4 is 2 or 3";
       if (s.tb && s.k % 8 != 0) return "reads past the end of A where B is transposed and K is no multiple of 8";
       return std::nullopt;

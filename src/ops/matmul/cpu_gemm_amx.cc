@@ -1,5 +1,7 @@
-// matmul cpu_gemm_amx: the blocked product of bf16 matrices on AMX, whose instruction multiplies 16 rows by 32 of K with 32 of K
-// by 16 columns, eight times as much in a second as dot products of pairs. B is packed in pairs as for those, A in rows of tiles.
+// SPDX-License-Identifier: Apache-2.0
+// matmul cpu_gemm_amx: the blocked GEMM of bf16 operands on AMX. An instruction multiplies tiles of 16 × 32 and 32 × 16 elements,
+// which has eight times the throughput of dot products of pairs. B is packed in pairs, A in rows of tiles.
+#include "ops/simd/bf16_target.h"
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "ops/matmul/cpu_gemm_amx.cc"
 #include <hwy/foreach_target.h>
@@ -9,22 +11,25 @@
 #include <cstdint>
 #include <cstring>
 
-#include "device/cpu/isa.h"
-#include "ops/variant.h"
-#include "ops/matmul/blocked-inl.h"
-#include "ops/matmul/blocked_product.h"
-#include "ops/matmul/contract.h"
-#include "ops/matmul/pairs-inl.h"
+#include "ops/simd/bf16_pairs-inl.h"  // first: it extends the target of what follows
 
-#ifndef METALLIC_KERNELS_MATMUL_CPU_GEMM_AMX_ONCE
-#define METALLIC_KERNELS_MATMUL_CPU_GEMM_AMX_ONCE
+#include "device/cpu/isa.h"
+#include "ops/matmul/blocked-inl.h"
+#include "ops/matmul/contract.h"
+#include "ops/matmul/gemm_kernel.h"
+#include "ops/matmul/pairs-inl.h"
+#include "ops/matmul/shape.h"
+#include "ops/variant.h"
+
+#ifndef METALLIC_OPS_MATMUL_CPU_GEMM_AMX_ONCE
+#define METALLIC_OPS_MATMUL_CPU_GEMM_AMX_ONCE
 namespace metallic::matmul {
 namespace {
 
-// A tile register holds 16 rows of 16 cells, of four bytes each.
+// A tile register holds 16 rows of 16 cells of four bytes.
 constexpr int64_t kTileRows = 16, kTileCells = 16;
 
-// K is filled up with zeros to whole tiles.
+// Steps of four bytes; K is padded with zeros to whole tiles.
 constexpr int64_t amx_steps(int64_t k) { return round_up(ceil_div(k, 2), kTileCells); }
 
 }  // namespace
@@ -39,20 +44,20 @@ namespace {
 
 static_assert(kNr == 2 * kTileCells && kNr == kPanel);
 
-// What the tile registers look like to a thread until it is told otherwise: all eight are whole.
-struct Configuration {
+// The operand of ldtilecfg: all eight tile registers have full size.
+struct TileConfiguration {
   uint8_t palette = 1, start_row = 0, reserved[14] = {};
   uint16_t row_bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
   uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
 };
-static_assert(sizeof(Configuration) == 64);
+static_assert(sizeof(TileConfiguration) == 64);
 
-// The tile registers of a thread, in use for as long as this lives. As instructions, since compilers take the intrinsics only in
-// functions for a target that has them, and Highway 1.0.3 has none.
+// Configures the thread's tile registers, and releases them at the end. Inline assembly, because compilers accept the intrinsics
+// only in functions for a target with AMX, and Highway 1.0.3 has none.
 class TileRegisters {
  public:
   TileRegisters() {
-    const Configuration configuration;
+    const TileConfiguration configuration;
     asm volatile("ldtilecfg %0" ::"m"(configuration));
   }
   TileRegisters(const TileRegisters&) = delete;
@@ -67,9 +72,9 @@ class TileRegisters {
   asm volatile("tilestored %%tmm" #tile ", (%0,%1,1)" ::"r"(to), "r"(static_cast<int64_t>(bytes)) : "memory")
 #define METALLIC_TILE_DOT(c, a, b) asm volatile("tdpbf16ps %%tmm" #b ", %%tmm" #a ", %%tmm" #c ::)
 
-// Sums of up to 32 × 32 results: four tiles of C from two of A and two of B at a time, or two from one of A.
+// The micro-kernel: 32 × 32 sums in four tiles, from two tiles of A and two of B at a time, or 16 × 32 sums from one tile of A.
 template <bool kTwoOfA>
-void add_up(const Tile& tile, float* HWY_RESTRICT sums) {
+void accumulate(const RegisterTile& tile, float* HWY_RESTRICT sums) {
   const float *a = tile.a, *b = tile.b;
   const int64_t b_bytes = tile.b_step * 4;
   METALLIC_TILE_ZERO(0);
@@ -105,13 +110,14 @@ void add_up(const Tile& tile, float* HWY_RESTRICT sums) {
 #undef METALLIC_TILE_STORE
 #undef METALLIC_TILE_DOT
 
+// The arithmetic of AMX; see F32Blocks.
 struct AmxBlocks {
   static int64_t steps(int64_t k) { return amx_steps(k); }
-  static constexpr int64_t kOfK = 2;
+  static constexpr int64_t kStepK = 2;
   template <typename In>
   static constexpr bool kReadsPanels = true;
 
-  // Cells of 16 steps after one another for each of `height` rows; zeros where there is no row or no K any more.
+  // 16 contiguous steps for each of `height` rows; zeros past the last row and past K.
   static void pack_a(const Strided<bfloat16_t>& a, int64_t rows, int64_t, int64_t depth, int64_t height, float* to) {
     constexpr int64_t kOfTile = 2 * kTileCells;
     for (int64_t k = 0; k < depth; k += kOfTile)
@@ -130,21 +136,21 @@ struct AmxBlocks {
     PairBlocks::pack_b(b, columns, readable, depth, to);
     std::fill(to + ceil_div(depth, 2) * kNr, to + amx_steps(depth) * kNr, 0.0f);
   }
-  static void compute(const Tile& tile, int64_t rows) {
+  static void compute(const RegisterTile& tile, int64_t rows) {
     HWY_ALIGN float sums[2 * kTileRows * kNr];
-    rows > kTileRows ? add_up<true>(tile, sums) : add_up<false>(tile, sums);
+    rows > kTileRows ? accumulate<true>(tile, sums) : accumulate<false>(tile, sums);
     write_tile(sums, rows, kTileVecs, tile, tile.c, tile.c_row);
   }
 };
 
-void multiply_tiles(const Part& part, const Blocking& blocking, float* workspace) {
+void multiply_tiles(const OutputBlock& block, const Blocking& blocking, float* workspace) {
   const TileRegisters in_use;
-  multiply_blocks<AmxBlocks>(part.a.as<bfloat16_t>(), part.b.as<bfloat16_t>(), part, blocking, workspace);
+  multiply_blocks<AmxBlocks>(block.a.as<bfloat16_t>(), block.b.as<bfloat16_t>(), block, blocking, workspace);
 }
-MultiplyPart find_multiply() { return &multiply_tiles; }
+MultiplyBlock find_multiply() { return &multiply_tiles; }
 
 #else
-MultiplyPart find_multiply() { return nullptr; }
+MultiplyBlock find_multiply() { return nullptr; }
 #endif
 
 }  // namespace
@@ -159,7 +165,7 @@ HWY_EXPORT(find_multiply);
 
 constexpr Tuning kTunings[] = {{}};
 
-Arithmetic arithmetic(const DeviceInfo& device) {
+GemmMicroKernel micro_kernel(const DeviceInfo& device) {
   return {.multiply = cpu::pick(HWY_DISPATCH_TABLE(find_multiply), device.cpu().hwy_target)(),
           .tile = {.mr = 2 * kTileRows, .nr = 2 * kTileCells, .spill = 0, .unit = kTileRows},
           .steps = amx_steps,
@@ -179,10 +185,10 @@ extern const Variant cpu_gemm_amx = {
     },
     .prefer = [](const Problem&, const DeviceInfo&) -> const Tuning& { return kTunings[0]; },
     .prepare = [](const Problem& problem, const Tuning&, const DeviceInfo& device, Planner&)
-        -> Result<std::unique_ptr<const Kernel>> { return std::make_unique<BlockedProduct>(problem, arithmetic(device), device); },
+        -> Result<std::unique_ptr<const Kernel>> { return std::make_unique<GemmKernel>(problem, micro_kernel(device), device); },
     .reduction_id = [](const Problem& problem, const Tuning&, const DeviceInfo& device) -> std::optional<std::string> {
-      const int64_t steps = amx_steps(problem.matmul().k);
-      return fmt::format("gemm_amx;kc={}", blocking_for(arithmetic(device).tile, 1, 1, steps, false, 1, device).kc);
+      const int64_t steps = amx_steps(problem.as<MatmulShape>().k);
+      return fmt::format("gemm_amx;kc={}", blocking_for(micro_kernel(device).tile, 1, 1, steps, false, 1, device).kc);
     },
 };
 

@@ -1,16 +1,21 @@
-// matmul cpu_gemm_bf16: the blocked product of bf16 matrices by dot products of two neighbours in K, of which a CPU with AVX-512
-// BF16 does as many in a second as multiply-adds of one. Operands are packed as they are, in pairs.
+// SPDX-License-Identifier: Apache-2.0
+// matmul cpu_gemm_bf16: the blocked GEMM of bf16 operands by dot products of pairs along K. AVX-512 BF16 computes a pair in the
+// time of one f32 multiply-add. Operands are packed in pairs, without widening.
+#include "ops/simd/bf16_target.h"
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "ops/matmul/cpu_gemm_bf16.cc"
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
+#include "ops/simd/bf16_pairs-inl.h"  // first: it extends the target of what follows
+
 #include "device/cpu/isa.h"
-#include "ops/variant.h"
 #include "ops/matmul/blocked-inl.h"
-#include "ops/matmul/blocked_product.h"
 #include "ops/matmul/contract.h"
+#include "ops/matmul/gemm_kernel.h"
 #include "ops/matmul/pairs-inl.h"
+#include "ops/matmul/shape.h"
+#include "ops/variant.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace metallic::matmul::HWY_NAMESPACE {
@@ -18,13 +23,13 @@ namespace {
 
 #if METALLIC_BF16_DOTS
 
-void multiply_pairs(const Part& part, const Blocking& blocking, float* workspace) {
-  multiply_blocks<PairBlocks>(part.a.as<bfloat16_t>(), part.b.as<bfloat16_t>(), part, blocking, workspace);
+void multiply_pairs(const OutputBlock& block, const Blocking& blocking, float* workspace) {
+  multiply_blocks<PairBlocks>(block.a.as<bfloat16_t>(), block.b.as<bfloat16_t>(), block, blocking, workspace);
 }
-MultiplyPart find_multiply() { return &multiply_pairs; }
+MultiplyBlock find_multiply() { return &multiply_pairs; }
 
 #else
-MultiplyPart find_multiply() { return nullptr; }
+MultiplyBlock find_multiply() { return nullptr; }
 #endif
 
 }  // namespace
@@ -40,7 +45,7 @@ HWY_EXPORT(find_multiply);
 
 constexpr Tuning kTunings[] = {{}};
 
-Arithmetic arithmetic(const DeviceInfo& device) {
+GemmMicroKernel micro_kernel(const DeviceInfo& device) {
   return {.multiply = cpu::pick(HWY_DISPATCH_TABLE(find_multiply), device.cpu().hwy_target)(),
           .tile = cpu::pick(HWY_DISPATCH_TABLE(tile_shape), device.cpu().hwy_target)(),
           .steps = [](int64_t k) { return ceil_div(k, 2); },
@@ -60,10 +65,11 @@ extern const Variant cpu_gemm_bf16 = {
     },
     .prefer = [](const Problem&, const DeviceInfo&) -> const Tuning& { return kTunings[0]; },
     .prepare = [](const Problem& problem, const Tuning&, const DeviceInfo& device, Planner&)
-        -> Result<std::unique_ptr<const Kernel>> { return std::make_unique<BlockedProduct>(problem, arithmetic(device), device); },
+        -> Result<std::unique_ptr<const Kernel>> { return std::make_unique<GemmKernel>(problem, micro_kernel(device), device); },
     .reduction_id = [](const Problem& problem, const Tuning&, const DeviceInfo& device) -> std::optional<std::string> {
-      const int64_t steps = ceil_div(problem.matmul().k, 2);
-      return fmt::format("gemm_bf16;kc={};{}", blocking_for(arithmetic(device).tile, 1, 1, steps, false, 1, device).kc, device.cpu().isa);
+      const int64_t steps = ceil_div(problem.as<MatmulShape>().k, 2);
+      return fmt::format("gemm_bf16;kc={};{}", blocking_for(micro_kernel(device).tile, 1, 1, steps, false, 1, device).kc,
+                         device.cpu().isa);
     },
 };
 

@@ -1,18 +1,18 @@
-// matmul cpu_onednn: the matmul primitive of the oneDNN that this machine has.
-#include <array>
-
-#include "ops/variant.h"
+// SPDX-License-Identifier: Apache-2.0
+// matmul cpu_onednn: the matmul primitive of the oneDNN on this machine.
 #include "ops/matmul/contract.h"
+#include "ops/matmul/shape.h"
 #include "ops/peers/onednn_kernel.h"
+#include "ops/variant.h"
 
 namespace metallic::matmul {
 namespace {
 
 constexpr Tuning kTunings[] = {{}};
 
-// A batch of matrices with these strides; without distance between them they are one, which all of the batch share.
-bool layout(const MatmulShape& shape, DType dtype, int64_t rows, int64_t columns, int64_t row, int64_t column, int64_t distance,
-            dnnl_memory_desc_t& made) {
+// Describes a batch of matrices with these strides. A distance of 0 makes one matrix that the whole batch shares.
+bool describe_operand(const MatmulShape& shape, DType dtype, int64_t rows, int64_t columns, int64_t row, int64_t column,
+                      int64_t distance, dnnl_memory_desc_t& made) {
   const cpu::Onednn& api = *cpu::onednn();
   const dnnl_dims_t dims = {distance == 0 ? 1 : shape.batch, rows, columns};
   const dnnl_dims_t strides = {distance == 0 ? rows * row + columns * column : distance, row, column};
@@ -21,15 +21,15 @@ bool layout(const MatmulShape& shape, DType dtype, int64_t rows, int64_t columns
          dnnl_success;
 }
 
-// Null where oneDNN has no implementation.
-Description description_of(const Problem& problem) {
-  const MatmulShape& s = problem.matmul();
+// Null if oneDNN has no implementation.
+PrimitiveDescription description_of(const Problem& problem) {
+  const MatmulShape& s = problem.as<MatmulShape>();
   dnnl_memory_desc_t a, b, c;
   dnnl_matmul_desc_t operation;
   const bool fine = cpu::onednn() &&
-                    layout(s, problem.dtype, s.m, s.k, s.ta ? 1 : s.lda, s.ta ? s.lda : 1, s.batch_stride_a, a) &&
-                    layout(s, problem.dtype, s.k, s.n, s.tb ? 1 : s.ldb, s.tb ? s.ldb : 1, s.batch_stride_b, b) &&
-                    layout(s, problem.out_dtype, s.m, s.n, s.ldc, 1, s.batch_stride_c, c) &&
+                    describe_operand(s, problem.dtype, s.m, s.k, s.ta ? 1 : s.lda, s.ta ? s.lda : 1, s.batch_stride_a, a) &&
+                    describe_operand(s, problem.dtype, s.k, s.n, s.tb ? 1 : s.ldb, s.tb ? s.ldb : 1, s.batch_stride_b, b) &&
+                    describe_operand(s, problem.out_dtype, s.m, s.n, s.ldc, 1, s.batch_stride_c, c) &&
                     cpu::onednn()->matmul_desc_init(&operation, &a, &b, nullptr, &c) == dnnl_success;
   return fine ? describe(&operation, problem.threads, s.alpha, s.beta) : nullptr;
 }
@@ -42,8 +42,8 @@ extern const Variant cpu_onednn = {
     .rejects = [](const Problem& problem, const Tuning&, const DeviceInfo& device) -> std::optional<std::string> {
       if (!find_library(device.libraries, "onednn")) return "library onednn is not loaded";
       if (auto refusal = refuses_packed(problem)) return refusal;
-      const MatmulShape& s = problem.matmul();
-      // At K = 0 it leaves C as it is, and with M = 0 or N = 0 version 2.6 divides by zero.
+      const MatmulShape& s = problem.as<MatmulShape>();
+      // oneDNN leaves C unchanged at K = 0, and version 2.6 divides by zero at M = 0 or N = 0.
       if (s.batch == 0 || s.m == 0 || s.n == 0 || s.k == 0) return "takes no empty operands";
       if (s.alpha == 0) return "takes alpha other than 0 only";
       if (!description_of(problem)) return "oneDNN has no implementation of it";

@@ -1,4 +1,5 @@
-// matmul cpu_openblas: sgemm of the OpenBLAS that this machine has, a batch as a loop.
+// SPDX-License-Identifier: Apache-2.0
+// matmul cpu_openblas: sgemm of the OpenBLAS on this machine, once per matrix of the batch.
 #include "ops/matmul/blas.h"
 
 namespace metallic::matmul {

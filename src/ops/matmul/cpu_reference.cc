@@ -1,7 +1,9 @@
-// matmul cpu_reference: the definition, summed in double precision; what the other variants are tested against.
-#include "ops/variant.h"
+// SPDX-License-Identifier: Apache-2.0
+// matmul cpu_reference: the definition in double precision, which tests compare the other variants with.
 #include "ops/element.h"
 #include "ops/matmul/contract.h"
+#include "ops/matmul/shape.h"
+#include "ops/variant.h"
 
 namespace metallic::matmul {
 namespace {
@@ -22,7 +24,7 @@ class CpuReference final : public Kernel {
  private:
   template <typename In, typename Out>
   void multiply(const Args& args, Out* out) const {
-    const MatmulShape& s = problem_.matmul();
+    const MatmulShape& s = problem_.as<MatmulShape>();
     for (int64_t batch = 0; batch < s.batch; ++batch, out += s.batch_stride_c) {
       const auto a = operand_a<In>(s, args.in[0], batch);
       const ElementsOfB<In> b(s, problem_.dtype, args.in[1], batch);

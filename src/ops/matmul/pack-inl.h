@@ -1,10 +1,12 @@
-// Packing for the register tiles: a panel of rows, in whatever direction and type it is stored, into steps of contiguous floats.
+// SPDX-License-Identifier: Apache-2.0
+// Packs panels for the micro-kernels: rows in either direction and any storage type, into steps of contiguous floats.
+//
 // Per-target include guard, as Highway's foreach_target needs it.
-#if defined(METALLIC_KERNELS_MATMUL_PACK_INL_H) == defined(HWY_TARGET_TOGGLE)
-#ifdef METALLIC_KERNELS_MATMUL_PACK_INL_H
-#undef METALLIC_KERNELS_MATMUL_PACK_INL_H
+#if defined(METALLIC_OPS_MATMUL_PACK_INL_H) == defined(HWY_TARGET_TOGGLE)
+#ifdef METALLIC_OPS_MATMUL_PACK_INL_H
+#undef METALLIC_OPS_MATMUL_PACK_INL_H
 #else
-#define METALLIC_KERNELS_MATMUL_PACK_INL_H
+#define METALLIC_OPS_MATMUL_PACK_INL_H
 #endif
 
 #include <hwy/cache_control.h>
@@ -15,8 +17,8 @@
 #include <cstdint>
 #include <type_traits>
 
-#include "ops/packed.h"
 #include "ops/element.h"
+#include "ops/matmul/packed.h"
 #include "ops/simd/partial-inl.h"
 #include "ops/simd/storage-inl.h"
 
@@ -27,7 +29,7 @@ namespace hn = hwy::HWY_NAMESPACE;
 
 #if HWY_TARGET != HWY_SCALAR
 
-// Transposes the 4×4 matrix that each 128-bit block of four vectors makes up.
+// Transposes the 4×4 matrix in each 128-bit block of four vectors.
 template <class D, class V = hn::Vec<D>>
 HWY_INLINE void transpose_blocks(D d, V (&r)[4]) {
   const hn::RepartitionToWide<D> pairs;
@@ -55,9 +57,9 @@ HWY_INLINE hn::Vec<D> load_blocks(D d, const T* const* rows, int64_t k) {
 #endif
 
 /// to[k·step + i] = from[i·across + k·along] for i in [0, width), k in [0, depth); `across` or `along` is 1.
-/// A step is written as kVecs whole vectors, so what lies in [width, kVecs·lanes) of it is arbitrary finite or input data,
-/// later steps overwrite what earlier ones spill over them, and the last spills up to kVecs·lanes − step floats past the
-/// panel. `readable` ≥ width is how many rows there are to read: with kVecs·lanes or more, whole vectors are.
+/// A step is written as kVecs whole vectors. Its floats in [width, kVecs·lanes) are arbitrary finite or input data. A later step
+/// overwrites the spill of an earlier one, and the last step spills up to kVecs·lanes − step floats past the panel. `readable` ≥
+/// width rows may be read; if they are at least kVecs·lanes, whole vectors are.
 template <int kVecs, typename T>
 HWY_INLINE void pack_panel(const T* HWY_RESTRICT from, int64_t across, int64_t along, int64_t width, int64_t readable,
                            int64_t depth, float* HWY_RESTRICT to, int64_t step) {
@@ -66,7 +68,7 @@ HWY_INLINE void pack_panel(const T* HWY_RESTRICT from, int64_t across, int64_t a
   if (across == 1) {
     if (readable >= kVecs * kLanes) {
       for (int64_t k = 0; k < depth; ++k, from += along, to += step) {
-        // Each step is a short piece of another page, which the hardware prefetchers do not foresee.
+        // Each step reads a short piece of another page, which the hardware prefetchers do not foresee.
         hwy::Prefetch(from + (k + 8 < depth ? 8 * along : 0));
         for (int v = 0; v < kVecs; ++v) hn::StoreU(load_f32(d, from + v * kLanes), d, to + v * kLanes);
       }
@@ -82,7 +84,7 @@ HWY_INLINE void pack_panel(const T* HWY_RESTRICT from, int64_t across, int64_t a
   }
   int64_t k = 0;
 #if HWY_TARGET != HWY_SCALAR
-  // Rows that do not exist are read as the last one: any finite time is well spent on results that nobody reads.
+  // Rows that do not exist are read as the last one, because their results are not used.
   using Bits = std::conditional_t<std::is_same_v<T, float>, float, uint16_t>;
   const Bits* rows[kVecs * kLanes];
   for (int64_t i = 0; i < kVecs * kLanes; ++i) rows[i] = reinterpret_cast<const Bits*>(from + std::min(i, width - 1) * across);
@@ -108,8 +110,8 @@ HWY_INLINE void pack_panel(const T* HWY_RESTRICT from, int64_t across, int64_t a
   }
 }
 
-/// to[k·step + i] = element (k, i) of a panel of packed weights in pairs, for k in [0, depth) and kVecs whole vectors of i, which
-/// the panel has. `from` is the pair of k = 0 and i = 0.
+/// to[k·step + i] = element (k, i) of a panel of packed weights in pairs, for k in [0, depth) and kVecs whole vectors of i.
+/// `from` is the pair of k = 0 and i = 0.
 template <int kVecs>
 HWY_INLINE void unpack_pairs(const bfloat16_t* HWY_RESTRICT from, int64_t depth, float* HWY_RESTRICT to, int64_t step) {
   const hn::ScalableTag<float> d;

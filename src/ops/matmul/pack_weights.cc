@@ -1,19 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+// Packs weights into panels of 32 columns.
 #include "ops/matmul/pack_weights.h"
 
 #include <algorithm>
 
-#include "ops/packed.h"
+#include "base/math.h"
 #include "ops/element.h"
 #include "ops/matmul/contract.h"
+#include "ops/matmul/packed.h"
+#include "ops/matmul/shape.h"
 #include "ops/partition.h"
 
 namespace metallic::matmul {
 namespace {
 
 Status check(const Problem& problem) {
-  if (problem.op() != Op::matmul)
+  if (problem.op() != kMatmul)
     return fail(Code::invalid_argument, "only a matmul has weights to pack, not {}", name(problem.op()));
-  const MatmulShape& s = problem.matmul();
+  const MatmulShape& s = problem.as<MatmulShape>();
   if (s.packed) return fail(Code::invalid_argument, "B is packed already: give the problem that it has as a plain matrix");
   if (s.batch != 1) return fail(Code::invalid_argument, "packed weights are one matrix, the batch is {}", s.batch);
   return validate(problem);
@@ -21,12 +25,12 @@ Status check(const Problem& problem) {
 
 Problem packed_problem(const Problem& problem) {
   Problem made = problem;
-  make_packed(std::get<MatmulShape>(made.shape));
+  make_packed(made.as<MatmulShape>());
   return made;
 }
 
-// Columns [32·panel, 32·(panel + 1)), some steps of K at a time, so that what is written stays in the first cache level whichever
-// way B is read.
+// Packs columns [32·panel, 32·(panel + 1)). A few steps of K at a time keep the written lines in the first cache level for both
+// layouts of B.
 template <typename T>
 void pack_panel(const Strided<T>& b, const MatmulShape& s, DType dtype, int64_t panel, T* packed) {
   constexpr int64_t kAtOnce = 64;
@@ -52,13 +56,13 @@ Result<int64_t> packed_bytes(const Problem& problem) {
 
 Status pack_weights(const Problem& problem, const void* b, void* packed, Executor& executor) {
   METALLIC_CHECK(packed_bytes(problem));
-  const MatmulShape& s = problem.matmul();
-  const int64_t panels = (s.n + kPanel - 1) / kPanel;
+  const MatmulShape& s = problem.as<MatmulShape>();
+  const int64_t panels = ceil_div(s.n, kPanel);
   const int64_t tasks = std::clamp<int64_t>(executor.threads(), 1, std::max<int64_t>(1, panels));
   with_type(problem.dtype, [&]<typename T>(T) {
     const Strided<T> from = operand_b<T>(s, b, 0);
     executor.parallel(static_cast<size_t>(tasks), [&](size_t task) {
-      const Share mine = share(panels, tasks, static_cast<int64_t>(task));
+      const UnitRange mine = task_range(panels, tasks, static_cast<int64_t>(task));
       for (int64_t panel = mine.begin; panel < mine.end; ++panel)
         pack_panel(from, s, problem.dtype, panel, static_cast<T*>(packed));
     });

@@ -1,4 +1,5 @@
-// Packed weights are the same numbers in the order that ops/packed.h gives, with zeros where there is no weight, and a product
+// SPDX-License-Identifier: Apache-2.0
+// Packed weights are the same numbers in the order that ops/matmul/packed.h gives, with zeros where there is no weight, and a product
 // with them has the bits of one with the plain matrix.
 #include "ops/matmul/pack_weights.h"
 
@@ -10,11 +11,13 @@
 #include "device/cpu/cpu_info.h"
 #include "device/cpu/thread_pool.h"
 #include "ops/label.h"
-#include "ops/packed.h"
-#include "ops/planner.h"
 #include "ops/matmul/contract.h"
-#include "tuner/verify/oracle.h"
+#include "ops/matmul/packed.h"
+#include "ops/matmul/shape.h"
+#include "ops/planner.h"
 #include "ops/registry.h"
+#include "ops/softmax/shape.h"
+#include "tuner/verify/oracle.h"
 
 namespace metallic::matmul {
 namespace {
@@ -24,7 +27,7 @@ class NoPlanner final : public Planner {
 };
 
 Problem with_packed(Problem problem) {
-  make_packed(std::get<MatmulShape>(problem.shape));
+  make_packed(problem.as<MatmulShape>());
   return problem;
 }
 
@@ -45,7 +48,7 @@ struct Weights {
 
 Problem strided(bool tb, int64_t k, int64_t n, DType dtype) {
   Problem problem = with_dtype(matmul_problem(3, k, n, false, tb), dtype);
-  auto& shape = std::get<MatmulShape>(problem.shape);
+  auto& shape = problem.as<MatmulShape>();
   shape.ldb += 5;
   return problem;
 }
@@ -57,7 +60,7 @@ TEST(PackWeights, MovesEveryElementAndFillsUpWithZeros) {
       for (const int64_t k : {1, 2, 31, 32, 33, 129})
         for (const int64_t n : {1, 31, 32, 33, 100}) {
           const Weights weights(strided(tb, k, n, dtype), pool);
-          const MatmulShape& s = weights.problem.matmul();
+          const MatmulShape& s = weights.problem.as<MatmulShape>();
           int64_t others = static_cast<int64_t>(weights.packed.size() / size_of(dtype));
           EXPECT_EQ(others, (n + kPanel - 1) / kPanel * panel_elements(dtype, k));
           double sum = 0, packed_sum = 0;
@@ -84,7 +87,7 @@ TEST(PackWeights, GiveTheBitsOfThePlainProduct) {
         plain.threads = 2;
         const Weights weights(plain, pool);
         const Problem packed = with_packed(plain);
-        const Variant* const variant = find_variant(Op::matmul, variant_name);
+        const Variant* const variant = find_variant(kMatmul, variant_name);
         ASSERT_TRUE(variant);
         const Tuning& tuning = variant->prefer(packed, device);
         if (variant->rejects(packed, tuning, device)) continue;

@@ -1,10 +1,13 @@
-// Blocks of bf16 in pairs: two neighbours in K, which dot products take at a time, are 32 bits that pass for a float.
+// SPDX-License-Identifier: Apache-2.0
+// The arithmetic of bf16 pairs for the GEMM: two neighbours in K form a step of 32 bits, which is passed as a float. A file
+// includes bf16_pairs-inl.h before this header and any other -inl.h.
+//
 // Per-target include guard, as Highway's foreach_target needs it.
-#if defined(METALLIC_KERNELS_MATMUL_PAIRS_INL_H) == defined(HWY_TARGET_TOGGLE)
-#ifdef METALLIC_KERNELS_MATMUL_PAIRS_INL_H
-#undef METALLIC_KERNELS_MATMUL_PAIRS_INL_H
+#if defined(METALLIC_OPS_MATMUL_PAIRS_INL_H) == defined(HWY_TARGET_TOGGLE)
+#ifdef METALLIC_OPS_MATMUL_PAIRS_INL_H
+#undef METALLIC_OPS_MATMUL_PAIRS_INL_H
 #else
-#define METALLIC_KERNELS_MATMUL_PAIRS_INL_H
+#define METALLIC_OPS_MATMUL_PAIRS_INL_H
 #endif
 
 #include <hwy/highway.h>
@@ -14,16 +17,17 @@
 #include <cstdint>
 #include <cstring>
 
+#include "ops/simd/bf16_pairs-inl.h"
+
 #include "ops/matmul/blocked-inl.h"
 #include "ops/matmul/contract.h"
-#include "ops/simd/bf16_pairs-inl.h"
 
 #if METALLIC_BF16_DOTS
 HWY_BEFORE_NAMESPACE();
 namespace metallic::matmul::HWY_NAMESPACE {
 namespace {
 
-// Two rows of `width` neighbours along M or N become one of pairs.
+// Interleaves two rows of `width` neighbours along M or N to one row of pairs.
 template <int kVecs>
 void interleave_rows(const bfloat16_t* from, int64_t along, int64_t width, int64_t readable, int64_t depth, float* to,
                      int64_t step) {
@@ -31,7 +35,7 @@ void interleave_rows(const bfloat16_t* from, int64_t along, int64_t width, int64
   const bool whole = readable >= kVecs * kLanes;
   for (int64_t k = 0; k < depth; k += 2, from += 2 * along, to += step) {
     const bfloat16_t* rows[2] = {from, from + along};
-    // Each step is two short pieces of other pages, which the hardware prefetchers do not foresee.
+    // Each step reads two short pieces of other pages, which the hardware prefetchers do not foresee.
     for (const bfloat16_t* row : rows) hwy::Prefetch(row + (k + 16 < depth ? 16 * along : 0));
     if (!whole || k + 2 > depth)
       for (int64_t i = 0; i < 2; ++i) {
@@ -45,10 +49,10 @@ void interleave_rows(const bfloat16_t* from, int64_t along, int64_t width, int64
   }
 }
 
-// Neighbours along K are pairs already: of whole pairs four steps of all rows are transposed at a time.
+// Neighbours along K are pairs already. Transposes four whole pairs of all rows at a time.
 template <int kVecs>
 void transpose_rows(const bfloat16_t* from, int64_t across, int64_t width, int64_t depth, float* to, int64_t step) {
-  const float* rows[kVecs * kLanes];  // that do not exist are read as the last one
+  const float* rows[kVecs * kLanes];  // rows that do not exist are read as the last one
   for (int64_t i = 0; i < kVecs * kLanes; ++i) rows[i] = reinterpret_cast<const float*>(from + std::min(i, width - 1) * across);
   int64_t pair = 0;
   for (; 2 * (pair + 4) <= depth; pair += 4) {
@@ -68,7 +72,7 @@ void transpose_rows(const bfloat16_t* from, int64_t across, int64_t width, int64
     }
 }
 
-/// As pack_panel does it with floats; `depth` elements of K make half as many steps, a last one without a partner has a 0.
+/// pack_panel for pairs: `depth` elements of K make half as many steps, and the last pair has a 0 if depth is odd.
 template <int kVecs>
 void pack_pairs(const bfloat16_t* from, int64_t across, int64_t along, int64_t width, int64_t readable, int64_t depth, float* to,
                 int64_t step) {
@@ -78,18 +82,18 @@ void pack_pairs(const bfloat16_t* from, int64_t across, int64_t along, int64_t w
     transpose_rows<kVecs>(from, across, width, depth, to, step);
 }
 
-/// A step of K: a pair of A by a vector of pairs of B.
-struct Pairs {
+/// A step of K in pairs: a pair of A times a vector of pairs of B.
+struct PairStep {
   template <class V>
   static HWY_INLINE V multiply_add(V a, V b, V sum) {
     return dot_pairs(a, b, sum);
   }
 };
 
-/// What multiply_blocks needs of pairs.
+/// The arithmetic of pairs; see F32Blocks.
 struct PairBlocks {
   static int64_t steps(int64_t k) { return ceil_div(k, 2); }
-  static constexpr int64_t kOfK = 2;
+  static constexpr int64_t kStepK = 2;
   template <typename In>
   static constexpr bool kReadsPanels = true;
 
@@ -99,9 +103,10 @@ struct PairBlocks {
   static void pack_b(const Strided<bfloat16_t>& b, int64_t columns, int64_t readable, int64_t depth, float* to) {
     pack_pairs<kTileVecs>(b.data, b.column, b.row, columns, readable, depth, to, kNr);
   }
-  static void compute(const Tile& tile, int64_t rows) {
-    const auto& tiles = tile.columns > kLanes ? kTiles<Pairs, 2, true, false> : kTiles<Pairs, 1, true, false>;
-    tiles[static_cast<size_t>(rows - 1)](tile);
+  static void compute(const RegisterTile& tile, int64_t rows) {
+    const auto& kernels =
+        tile.columns > kLanes ? kMicroKernels<PairStep, 2, true, false> : kMicroKernels<PairStep, 1, true, false>;
+    kernels[static_cast<size_t>(rows - 1)](tile);
   }
 };
 

@@ -1,10 +1,12 @@
-// The register tile of the blocked product: kRows × kVecs vectors of C stay in registers while K goes by.
+// SPDX-License-Identifier: Apache-2.0
+// The micro-kernel of the GEMM: a register tile of kRows × kVecs vectors of C is accumulated along K.
+//
 // Per-target include guard, as Highway's foreach_target needs it.
-#if defined(METALLIC_KERNELS_MATMUL_TILE_INL_H) == defined(HWY_TARGET_TOGGLE)
-#ifdef METALLIC_KERNELS_MATMUL_TILE_INL_H
-#undef METALLIC_KERNELS_MATMUL_TILE_INL_H
+#if defined(METALLIC_OPS_MATMUL_TILE_INL_H) == defined(HWY_TARGET_TOGGLE)
+#ifdef METALLIC_OPS_MATMUL_TILE_INL_H
+#undef METALLIC_OPS_MATMUL_TILE_INL_H
 #else
-#define METALLIC_KERNELS_MATMUL_TILE_INL_H
+#define METALLIC_OPS_MATMUL_TILE_INL_H
 #endif
 
 #include <hwy/cache_control.h>
@@ -22,24 +24,24 @@
 #include "ops/simd/prefetch.h"
 #include "ops/simd/storage-inl.h"
 
-#ifndef METALLIC_KERNELS_MATMUL_TILE_INL_H_ONCE
-#define METALLIC_KERNELS_MATMUL_TILE_INL_H_ONCE
+#ifndef METALLIC_OPS_MATMUL_TILE_INL_H_ONCE
+#define METALLIC_OPS_MATMUL_TILE_INL_H_ONCE
 namespace metallic::matmul {
 
-/// One tile of C and what goes into it.
-struct Tile {
-  int64_t depth;          ///< steps along K, of four bytes: a float, or what else a Step has
-  const float* a;         ///< element (row i, step k) at i·a_row + k·a_step
-  int64_t a_row, a_step;  ///< of use where A is not packed
-  const float* b;         ///< row k at k·b_step
+/// The arguments of the micro-kernel: one tile of C and its operands.
+struct RegisterTile {
+  int64_t depth;          ///< steps along K, of four bytes: a float or a pair of bf16
+  const float* a;         ///< element (row i, step k) is at i·a_row + k·a_step
+  int64_t a_row, a_step;  ///< unused if A is packed
+  const float* b;         ///< row k is at k·b_step
   int64_t b_step;
-  int64_t ahead = 0;  ///< where B is read next, if it comes from memory: so many floats further
+  int64_t ahead = 0;  ///< prefetch distance in B, in floats
   float* c;
   int64_t c_row;
   int64_t columns;  ///< how many of the tile's columns exist
   float alpha;
-  float keep;        ///< what C's old value is multiplied by; it is not read where this is 0
-  bool exact_write;  ///< C is combined in double precision
+  float keep;        ///< the factor of C's old value, which is not read if this is 0
+  bool exact_write;  ///< whether the epilogue computes in double precision
 };
 
 }  // namespace metallic::matmul
@@ -54,7 +56,7 @@ using namespace ::metallic::HWY_NAMESPACE;
 using Lane = hn::ScalableTag<float>;
 constexpr int64_t kLanes = hn::MaxLanes(Lane());
 
-// Two vectors wide; as high as the accumulators, two vectors of B and one broadcast of A leave room for: 28 + 3 of the 32
+// The tile is two vectors wide. Its height fills the registers beside two vectors of B and one broadcast of A: 28 + 3 of the 32
 // registers of AVX-512, 12 + 3 of 16 elsewhere.
 constexpr int kTileVecs = 2;
 #if HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX3_DL
@@ -66,10 +68,10 @@ constexpr int kMr = 6;
 #endif
 constexpr int64_t kNr = kTileVecs * kLanes;
 
-/// Writes accumulators that were put in memory, rows of `vecs` vectors of which `tile.columns` floats count: the edges of C,
-/// and whatever needs care. c = alpha·sums + keep·c, rounded to T.
+/// The epilogue for accumulators in memory, at the edges of C and for 16-bit or exact results: c = alpha·sums + keep·c, rounded
+/// to T. A row has `vecs` vectors, of which `tile.columns` floats exist.
 template <typename T>
-HWY_NOINLINE void write_tile(const float* sums, int64_t rows, int64_t vecs, const Tile& tile, T* c, int64_t c_row) {
+HWY_NOINLINE void write_tile(const float* sums, int64_t rows, int64_t vecs, const RegisterTile& tile, T* c, int64_t c_row) {
   const Lane d;
   const auto alpha = hn::Set(d, tile.alpha), keep = hn::Set(d, tile.keep);
   for (int64_t i = 0; i < rows; ++i, sums += vecs * kLanes, c += c_row) {
@@ -91,25 +93,24 @@ HWY_NOINLINE void write_tile(const float* sums, int64_t rows, int64_t vecs, cons
   }
 }
 
-/// A step of K: one float of A by a vector of B.
-struct Floats {
+/// A step of K in f32: one float of A times a vector of B.
+struct F32Step {
   template <class V>
   static HWY_INLINE V multiply_add(V a, V b, V sum) {
     return hn::MulAdd(a, b, sum);
   }
 };
 
-// kPacked: A's columns of kRows floats follow one another. kPartial: the last vector of a
-// row of B may not exist in full.
+// kPacked: A is a panel, so columns of kRows floats are contiguous. kPartial: the last vector of a row of B may be partial.
 template <typename Step, int kRows, int kVecs, bool kPacked, bool kPartial>
-void compute_tile(const Tile& tile) {
+void micro_kernel(const RegisterTile& tile) {
   const Lane d;
   using V = hn::Vec<Lane>;
   const float* HWY_RESTRICT a = tile.a;
   const float* HWY_RESTRICT b = tile.b;
   const int64_t a_row = kPacked ? 1 : tile.a_row, a_step = kPacked ? kRows : tile.a_step, b_step = tile.b_step;
   const auto last = static_cast<size_t>(tile.columns - (kVecs - 1) * kLanes);
-  // C is needed long after it was used last; by the end of the loop it is here.
+  // C was used long ago; the prefetch completes during the loop.
   for (int i = 0; i < kRows; ++i)
     for (int v = 0; v < kVecs; ++v) hwy::Prefetch(tile.c + i * tile.c_row + (v * kLanes < tile.columns ? v * kLanes : 0));
   V sum[kRows][kVecs];
@@ -155,16 +156,15 @@ void compute_tile(const Tile& tile) {
   }
 }
 
-using ComputeTile = void (*)(const Tile&);
-
 template <typename Step, int kVecs, bool kPacked, bool kPartial, int... kRows>
-constexpr std::array<ComputeTile, kMr> tiles_of(std::integer_sequence<int, kRows...>) {
-  return {&compute_tile<Step, kRows + 1, kVecs, kPacked, kPartial>...};
+constexpr auto micro_kernels(std::integer_sequence<int, kRows...>) {
+  return std::array{&micro_kernel<Step, kRows + 1, kVecs, kPacked, kPartial>...};
 }
 
-/// The function for a tile by its rows − 1.
+/// The micro-kernel for a tile by its rows − 1. Vectors of one lane are never partial.
 template <typename Step, int kVecs, bool kPacked, bool kPartial>
-constexpr auto kTiles = tiles_of<Step, kVecs, kPacked, kPartial>(std::make_integer_sequence<int, kMr>());
+constexpr auto kMicroKernels =
+    micro_kernels<Step, kVecs, kPacked, kPartial && (kLanes > 1)>(std::make_integer_sequence<int, kMr>());
 
 }  // namespace
 }  // namespace metallic::matmul::HWY_NAMESPACE

@@ -1,4 +1,5 @@
-// What libraries' variants promise beyond the test over all variants: 16-bit types, and calls from several threads.
+// SPDX-License-Identifier: Apache-2.0
+// Tests peer variants beyond the test of all variants: 16-bit types, and calls from several threads.
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
@@ -8,9 +9,10 @@
 #include "device/cpu/cpu_info.h"
 #include "device/peers/cpu_libraries.h"
 #include "ops/label.h"
+#include "ops/matmul/shape.h"
 #include "ops/planner.h"
-#include "tuner/verify/oracle.h"
 #include "ops/registry.h"
+#include "tuner/verify/oracle.h"
 
 namespace metallic {
 namespace {
@@ -27,7 +29,7 @@ class Libraries : public testing::Test {
     if (device_.libraries.empty()) GTEST_SKIP() << "no library on this machine, or none under this sanitizer";
   }
 
-  // The variants of libraries that take a problem.
+  // The peer variants that take a problem.
   std::vector<const Variant*> takers(const Problem& problem) const {
     std::vector<const Variant*> all;
     for (const Variant& variant : variants(problem.op()))
@@ -45,7 +47,7 @@ class Libraries : public testing::Test {
   DeviceInfo device_ = cpu::device();
 };
 
-// The operands of a problem; what is between and in the output is NaN.
+// The operands of a problem; padding and output are NaN.
 struct Operands {
   explicit Operands(const Problem& problem) {
     const auto bytes = operand_bytes(problem);
@@ -83,7 +85,7 @@ TEST_F(Libraries, RoundOnceIntoEveryTypeTheyTake) {
           const auto run = kernel(*variant, problem);
           ASSERT_TRUE(run);
           Operands operands(problem);
-          if (problem.op() == Op::matmul && problem.matmul().beta != 0)
+          if (problem.op() == kMatmul && problem.as<MatmulShape>().beta != 0)
             fill_random(out_dtype, operands.out.data(), operands.out.size() / size_of(out_dtype), 11);
           const std::vector<std::byte> before = operands.out;
           auto workspace = workspace_of(*run);

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+// Creates and executes oneDNN primitives.
 #include "ops/peers/onednn_kernel.h"
 
 #include <algorithm>
@@ -10,17 +12,17 @@ namespace {
 
 constexpr int kMostArguments = 5;  // three inputs, the output, the scratchpad
 
-// Gives the calling thread's parallel regions so many threads, and what they had before at the end: the process may use the
-// same OpenMP for itself. An implementation is chosen, and its scratchpad sized, for the number it is run with.
-class Threads {
+// Sets the number of OpenMP threads of the calling thread and restores it at the end, because the process may use the same OpenMP
+// itself. oneDNN chooses an implementation and sizes its scratchpad for the number of threads that it runs with.
+class ScopedOmpThreads {
  public:
-  Threads(const cpu::Onednn& api, int threads) : api_(api), before_(api.omp_get_max_threads()) {
+  ScopedOmpThreads(const cpu::Onednn& api, int threads) : api_(api), before_(api.omp_get_max_threads()) {
     if (threads != before_) api_.omp_set_num_threads(threads);
     changed_ = threads != before_;
   }
-  Threads(const Threads&) = delete;
-  Threads& operator=(const Threads&) = delete;
-  ~Threads() {
+  ScopedOmpThreads(const ScopedOmpThreads&) = delete;
+  ScopedOmpThreads& operator=(const ScopedOmpThreads&) = delete;
+  ~ScopedOmpThreads() {
     if (changed_) api_.omp_set_num_threads(before_);
   }
 
@@ -62,7 +64,7 @@ class OnednnKernel final : public Kernel {
       memories[i].reset(memory);
       passed[i] = {arguments_[i].name, memory};
     }
-    const Threads threads(api, threads_);
+    const ScopedOmpThreads threads(api, threads_);
     const bool done =
         api.primitive_execute(primitive_.get(), api.stream, static_cast<int>(count_), passed.data()) == dnnl_success;
     return done ? Code::ok : Code::internal;
@@ -79,7 +81,7 @@ class OnednnKernel final : public Kernel {
 
 }  // namespace
 
-Description describe(const_dnnl_op_desc_t operation, int threads, float scale, float keep) {
+PrimitiveDescription describe(const_dnnl_op_desc_t operation, int threads, float scale, float keep) {
   const cpu::Onednn& api = *cpu::onednn();
   dnnl_primitive_attr_t attributes = nullptr;
   if (api.attr_create(&attributes) != dnnl_success) return nullptr;
@@ -91,11 +93,11 @@ Description describe(const_dnnl_op_desc_t operation, int threads, float scale, f
            api.attr_set_post_ops(attributes, after) == dnnl_success;
   }
   dnnl_primitive_desc_t made = nullptr;
-  const Threads here(api, threads);
+  const ScopedOmpThreads here(api, threads);
   if (fine && api.primitive_desc_create(&made, operation, attributes, api.engine, nullptr) != dnnl_success) made = nullptr;
   if (after) api.post_ops_destroy(after);
   api.attr_destroy(attributes);
-  return Description(made);
+  return PrimitiveDescription(made);
 }
 
 dnnl_data_type_t onednn_type(DType dtype) {
@@ -107,7 +109,7 @@ dnnl_data_type_t onednn_type(DType dtype) {
   return dnnl_data_type_undef;
 }
 
-Result<std::unique_ptr<const Kernel>> onednn_kernel(const Description& description, std::initializer_list<int> inputs,
+Result<std::unique_ptr<const Kernel>> onednn_kernel(const PrimitiveDescription& description, std::initializer_list<int> inputs,
                                                     int threads) {
   if (!description) return fail(Code::unsupported, "library onednn is not loaded or has no implementation of this problem");
   const cpu::Onednn& api = *cpu::onednn();
@@ -119,9 +121,9 @@ Result<std::unique_ptr<const Kernel>> onednn_kernel(const Description& descripti
   const size_t workspace = api.memory_desc_get_size(scratchpad);
   if (workspace > 0) add(DNNL_ARG_SCRATCHPAD, scratchpad);
   dnnl_primitive_t primitive = nullptr;
-  const Threads here(api, threads);
+  const ScopedOmpThreads here(api, threads);
   if (api.primitive_create(&primitive, description.get()) != dnnl_success)
-    return fail(Code::internal, "oneDNN made no primitive of what it says to implement");
+    return fail(Code::internal, "oneDNN failed to create a primitive that it claims to implement");
   return std::make_unique<OnednnKernel>(primitive, arguments, inputs.size(), workspace, threads);
 }
 

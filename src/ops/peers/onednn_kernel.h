@@ -1,4 +1,5 @@
-// oneDNN's primitives as kernels: what its variants of several operations share.
+// SPDX-License-Identifier: Apache-2.0
+// Kernels made of oneDNN primitives; the oneDNN variants of all operations share them.
 #pragma once
 
 #include <initializer_list>
@@ -9,23 +10,23 @@
 
 namespace metallic {
 
-struct DestroyDescription {
+struct DestroyPrimitiveDescription {
   void operator()(dnnl_primitive_desc* description) const { cpu::onednn()->primitive_desc_destroy(description); }
 };
 
-/// An implementation that oneDNN has chosen for an operation, a number of threads and operands laid out like ours.
-using Description = std::unique_ptr<dnnl_primitive_desc, DestroyDescription>;
+/// The implementation that oneDNN chose for an operation, a number of threads and the layouts of the operands.
+using PrimitiveDescription = std::unique_ptr<dnnl_primitive_desc, DestroyPrimitiveDescription>;
 
-/// Null where oneDNN has none. The result is multiplied by `scale`, and `keep` times what the output held is added; with
-/// keep = 0 it is not read. `operation` is a dnnl_…_desc_t.
-Description describe(const_dnnl_op_desc_t operation, int threads, float scale = 1, float keep = 0);
+/// Null if oneDNN has no implementation. The primitive multiplies its result by `scale` and adds `keep` times the old output,
+/// which it does not read if keep = 0. `operation` is a dnnl_…_desc_t.
+PrimitiveDescription describe(const_dnnl_op_desc_t operation, int threads, float scale = 1, float keep = 0);
 
-/// The type as oneDNN calls it.
+/// oneDNN's constant for a type.
 dnnl_data_type_t onednn_type(DType dtype);
 
-/// The kernel of a description; `inputs` are the DNNL_ARG_… of in[0], in[1], …, and the output is DNNL_ARG_DST. oneDNN
-/// allocates the handles of its operands at each run.
-Result<std::unique_ptr<const Kernel>> onednn_kernel(const Description& description, std::initializer_list<int> inputs,
+/// The kernel of a description. `inputs` are the DNNL_ARG_… of in[0], in[1], …, and the output is DNNL_ARG_DST. Each run
+/// allocates oneDNN's handles of the operands.
+Result<std::unique_ptr<const Kernel>> onednn_kernel(const PrimitiveDescription& description, std::initializer_list<int> inputs,
                                                     int threads);
 
 }  // namespace metallic

@@ -1,49 +1,54 @@
-// sdpa cpu_materialized: two matmuls with a softmax between them, each run as the planner decides; the scores of one group
-// of heads at a time are kept in f32, the weights in the inputs' type.
+// SPDX-License-Identifier: Apache-2.0
+// sdpa cpu_materialized: two matmuls with a softmax between them, each planned like a problem of its own. Scores are materialized
+// in f32, one group of heads at a time, and weights in the type of the inputs.
 #include <algorithm>
 #include <array>
 #include <atomic>
 #include <optional>
 
-#include "ops/planner.h"
-#include "ops/variant.h"
+#include "base/math.h"
+#include "ops/matmul/shape.h"
 #include "ops/partition.h"
+#include "ops/planner.h"
 #include "ops/sdpa/contract.h"
+#include "ops/sdpa/shape.h"
+#include "ops/softmax/shape.h"
+#include "ops/variant.h"
 
 namespace metallic::sdpa {
 namespace {
 
-// heads = 0: one group of heads after the other, each shared among all threads; 1: groups are shared, each on one thread.
+// heads = 0: all threads share each group of heads; heads = 1: threads share groups, and each group runs on one thread.
 constexpr Tuning kTunings[] = {{{{{"heads", 0}}}}, {{{{"heads", 1}}}}};
 
-// The heads that share K and V, as one product: their queries are rows of one matrix where they lie evenly, and matrices of
-// a batch otherwise.
-struct Group {
-  int64_t batch, rows;  // of the products
+// The products of the heads that share K and V. Their queries are rows of one matrix if the strides allow it, otherwise matrices
+// of a batch.
+struct GroupProblems {
+  int64_t batch, rows;
   Problem scores, weights, values;
 };
 
-// From one row to the next of a group's queries as one matrix, [group·seq_q, head_dim]; nothing where they lie unevenly.
-// Single queries are rows at the distance of heads, however far apart their own rows would be.
+// The row stride of a group's queries as one matrix [group·seq_q, head_dim], or nothing if the rows are not equally spaced. With
+// a single query per head, the stride of heads is the row stride.
 std::optional<int64_t> folded_row(const SdpaShape& s, const HeadStrides& strides) {
   if (s.group() == 1 || strides.head == s.seq_q * strides.row) return strides.row;
   if (s.seq_q == 1 && strides.head >= s.head_dim) return strides.head;
   return std::nullopt;
 }
 
-// Keys that any query sees: what lies behind, say the unused end of a cache, is never read.
+// The keys that any query sees. The rest, such as the unused end of a cache, is never read.
 int64_t seen_keys(const SdpaShape& s) { return s.seq_q == 0 ? 0 : visible_keys(s, s.seq_q - 1); }
 
-Group group_of(const Problem& problem, int threads) {
-  const SdpaShape& s = problem.sdpa();
+GroupProblems group_problems(const Problem& problem, int threads) {
+  const SdpaShape& s = problem.as<SdpaShape>();
   const int64_t seen = seen_keys(s);
   const auto q_row = folded_row(s, s.q), out_row = folded_row(s, s.out);
   const bool folds = q_row && out_row;
-  Group group{
+  GroupProblems group{
       .batch = folds ? 1 : s.group(), .rows = folds ? s.group() * s.seq_q : s.seq_q, .scores = {}, .weights = {}, .values = {}};
-  // Scores [group·seq_q, seq_k] lie contiguously.
+  // Scores [group·seq_q, seq_k] are contiguous.
   group.scores = matmul_problem(group.rows, s.head_dim, seen, false, true, group.batch);
-  auto& scores = std::get<MatmulShape>(group.scores.shape);
+  auto& scores = group.scores.as<MatmulShape>();
   scores.alpha = s.scale;
   scores.lda = folds ? *q_row : s.q.row;
   scores.batch_stride_a = s.q.head;
@@ -51,10 +56,10 @@ Group group_of(const Problem& problem, int threads) {
   scores.batch_stride_b = 0;
 
   group.weights = softmax_problem(s.group(), s.seq_q, seen);
-  if (s.causal) make_causal(std::get<SoftmaxShape>(group.weights.shape), s.offset);
+  if (s.causal) make_causal(group.weights.as<SoftmaxShape>(), s.offset);
 
   group.values = matmul_problem(group.rows, seen, s.head_dim, false, false, group.batch);
-  auto& values = std::get<MatmulShape>(group.values.shape);
+  auto& values = group.values.as<MatmulShape>();
   values.ldb = s.v.row;
   values.batch_stride_b = 0;
   values.ldc = folds ? *out_row : s.out.row;
@@ -68,8 +73,8 @@ Group group_of(const Problem& problem, int threads) {
   return group;
 }
 
-// For a problem without a result.
-class Nothing final : public Kernel {
+// The kernel of a problem with an empty output.
+class EmptyKernel final : public Kernel {
   Code run(const Args&, std::byte*, Executor&) const override { return Code::ok; }
 };
 
@@ -77,7 +82,7 @@ class CpuMaterialized final : public Kernel {
  public:
   CpuMaterialized(const Problem& problem, bool share_heads, std::array<Plan, 3> parts)
       : problem_(problem), parts_(std::move(parts)) {
-    const SdpaShape& s = problem.sdpa();
+    const SdpaShape& s = problem.as<SdpaShape>();
     groups_ = s.batch * s.kv_heads;
     tasks_ = share_heads ? std::clamp<int64_t>(problem.threads, 1, std::max<int64_t>(1, groups_)) : 1;
     elements_ = s.group() * s.seq_q * seen_keys(s);
@@ -91,7 +96,7 @@ class CpuMaterialized final : public Kernel {
     std::atomic<Code> result = Code::ok;
     executor.parallel(static_cast<size_t>(tasks_), [&](size_t task) {
       InlineExecutor alone;
-      const Share mine = share(groups_, tasks_, static_cast<int64_t>(task));
+      const UnitRange mine = task_range(groups_, tasks_, static_cast<int64_t>(task));
       const Code code = groups(args, mine.begin, mine.end, workspace + task * bytes_per_task(), alone);
       if (code != Code::ok) result = code;
     });
@@ -99,16 +104,16 @@ class CpuMaterialized final : public Kernel {
   }
 
  private:
-  static size_t lines(size_t bytes) { return (bytes + 63) / 64 * 64; }
+  static size_t lines(size_t bytes) { return round_up(bytes, 64); }
   size_t scores_bytes() const { return lines(static_cast<size_t>(elements_) * sizeof(float)); }
-  // In f32 the weights take the place of the scores.
+  // In f32 the weights overwrite the scores.
   size_t weights_bytes() const {
     return problem_.dtype == DType::f32 ? 0 : lines(static_cast<size_t>(elements_) * size_of(problem_.dtype));
   }
   size_t bytes_per_task() const { return scores_bytes() + weights_bytes() + scratch_; }
 
   Code groups(const Args& args, int64_t begin, int64_t end, std::byte* workspace, Executor& executor) const {
-    const SdpaShape& s = problem_.sdpa();
+    const SdpaShape& s = problem_.as<SdpaShape>();
     const auto in = static_cast<int64_t>(size_of(problem_.dtype)), out = static_cast<int64_t>(size_of(problem_.out_dtype));
     std::byte* const scores = workspace;
     std::byte* const weights = workspace + (weights_bytes() == 0 ? 0 : scores_bytes());
@@ -138,30 +143,30 @@ extern const Variant cpu_materialized = {
     .family = "materialized",
     .tunings = kTunings,
     .rejects = [](const Problem&, const Tuning&, const DeviceInfo&) -> std::optional<std::string> { return std::nullopt; },
-    // Groups that fill the threads need no sharing inside, which costs three joins each. For few queries that pays even with
-    // half of the threads: 8 groups on 16 of them decode in half the time (Llama-3.1-8B, Xeon).
+    // Sharing a group among threads costs three joins, so enough groups to fill the threads are not shared. With few queries that
+    // pays off even on half of the threads: 8 groups on 16 threads decode in half the time (Llama-3.1-8B, Xeon).
     .prefer = [](const Problem& problem, const DeviceInfo&) -> const Tuning& {
-      const auto& s = problem.sdpa();
+      const auto& s = problem.as<SdpaShape>();
       const int64_t groups = s.batch * s.kv_heads;
       return kTunings[groups >= 2 * problem.threads || (s.seq_q <= 16 && 2 * groups >= problem.threads) ? 1 : 0];
     },
     .prepare = [](const Problem& problem, const Tuning& tuning, const DeviceInfo&,
                   Planner& planner) -> Result<std::unique_ptr<const Kernel>> {
-      if (operand_bytes(problem)[kOut] == 0) return std::make_unique<Nothing>();
-      const auto& s = problem.sdpa();
+      if (operand_bytes(problem)[kOut] == 0) return std::make_unique<EmptyKernel>();
+      const auto& s = problem.as<SdpaShape>();
       const double scores = static_cast<double>(s.group()) * static_cast<double>(s.seq_q) * static_cast<double>(s.seq_k);
       if (scores * problem.threads > 0x1p56)
         return fail(Code::out_of_memory, "the scores of {} keys for each of {} queries are more than a machine holds", s.seq_k,
                     s.group() * s.seq_q);
       const bool share_heads = tuning["heads"] == 1;
-      const Group group = group_of(problem, share_heads ? 1 : problem.threads);
+      const GroupProblems group = group_problems(problem, share_heads ? 1 : problem.threads);
       std::array<Plan, 3> parts;
       METALLIC_TRY(parts[0], planner.plan_part(group.scores));
       METALLIC_TRY(parts[1], planner.plan_part(group.weights));
       METALLIC_TRY(parts[2], planner.plan_part(group.values));
       return std::make_unique<CpuMaterialized>(problem, share_heads, std::move(parts));
     },
-    // The parts' orders of summation are as invariant as the numerics make the planner choose them.
+    // The planner chooses parts whose orders of summation are as invariant as the numerics ask for.
     .reduction_id = [](const Problem&, const Tuning&, const DeviceInfo&) -> std::optional<std::string> { return "parts"; },
 };
 

@@ -1,10 +1,12 @@
-// sdpa cpu_reference: the definition, in double precision; what the other variants are tested against.
+// SPDX-License-Identifier: Apache-2.0
+// sdpa cpu_reference: the definition in double precision, which tests compare the other variants with.
 #include <cmath>
 #include <limits>
 
-#include "ops/variant.h"
 #include "ops/element.h"
 #include "ops/sdpa/contract.h"
+#include "ops/sdpa/shape.h"
+#include "ops/variant.h"
 
 namespace metallic::sdpa {
 namespace {
@@ -16,11 +18,11 @@ class CpuReference final : public Kernel {
   explicit CpuReference(const Problem& problem) : problem_(problem) {}
 
   // The weights of one query.
-  size_t workspace() const override { return static_cast<size_t>(problem_.sdpa().seq_k) * sizeof(double); }
+  size_t workspace() const override { return static_cast<size_t>(problem_.as<SdpaShape>().seq_k) * sizeof(double); }
 
   Code run(const Args& args, std::byte* workspace, Executor&) const override {
     auto* weights = reinterpret_cast<double*>(workspace);
-    const SdpaShape& s = problem_.sdpa();
+    const SdpaShape& s = problem_.as<SdpaShape>();
     with_type(problem_.dtype, [&]<typename In>(In) {
       with_type(problem_.out_dtype, [&]<typename Out>(Out) {
         for (int64_t batch = 0; batch < s.batch; ++batch)
@@ -34,7 +36,7 @@ class CpuReference final : public Kernel {
  private:
   template <typename In, typename Out>
   void attend(const Args& args, int64_t batch, int64_t head, int64_t i, double* weights) const {
-    const SdpaShape& s = problem_.sdpa();
+    const SdpaShape& s = problem_.as<SdpaShape>();
     const int64_t shared = head / s.group(), visible = visible_keys(s, i);
     const In* q = static_cast<const In*>(args.in[0]) + row_at(s.q, batch, head, i);
     const In* k = static_cast<const In*>(args.in[1]) + row_at(s.k, batch, shared, 0);

@@ -1,11 +1,14 @@
-// Attention of few queries to one segment of the keys: scores, weights and weighted sums. K and V are read once each, as they
-// are stored, and widened in registers; while the one is worked on, the other's next rows come to the second cache level.
+// SPDX-License-Identifier: Apache-2.0
+// Attention of few queries to one segment of the keys: scores, weights and weighted sums. K and V are read once each, as they are
+// stored, and widened in registers. While one of them is read, the next rows of the other are prefetched to the second cache
+// level.
+//
 // Per-target include guard, as Highway's foreach_target needs it.
-#if defined(METALLIC_KERNELS_SDPA_DECODE_INL_H) == defined(HWY_TARGET_TOGGLE)
-#ifdef METALLIC_KERNELS_SDPA_DECODE_INL_H
-#undef METALLIC_KERNELS_SDPA_DECODE_INL_H
+#if defined(METALLIC_OPS_SDPA_DECODE_INL_H) == defined(HWY_TARGET_TOGGLE)
+#ifdef METALLIC_OPS_SDPA_DECODE_INL_H
+#undef METALLIC_OPS_SDPA_DECODE_INL_H
 #else
-#define METALLIC_KERNELS_SDPA_DECODE_INL_H
+#define METALLIC_OPS_SDPA_DECODE_INL_H
 #endif
 
 #include <hwy/highway.h>
@@ -15,76 +18,79 @@
 #include <cstdint>
 #include <type_traits>
 
+#include "base/math.h"
 #include "ops/element.h"
 #include "ops/sdpa/contract.h"
+#include "ops/sdpa/shape.h"
 #include "ops/simd/partial-inl.h"
 #include "ops/simd/prefetch.h"
 #include "ops/simd/storage-inl.h"
 #include "ops/softmax/rows-inl.h"
 
-#ifndef METALLIC_KERNELS_SDPA_DECODE_INL_H_ONCE
-#define METALLIC_KERNELS_SDPA_DECODE_INL_H_ONCE
+#ifndef METALLIC_OPS_SDPA_DECODE_INL_H_ONCE
+#define METALLIC_OPS_SDPA_DECODE_INL_H_ONCE
 namespace metallic::sdpa {
 
-/// Rows of queries and sums are whole vectors of every target.
+/// Rows of queries and sums are padded to this many floats: whole vectors on every target.
 inline constexpr int64_t kPad = 16;
 
-/// Bytes of each stream that are on their way while the rows before them are worked on. Halfway they are asked for once more,
-/// as if some of the first requests came to nothing (Zen 4, one thread: f32 18.2 → 21.5, f16 17.8 → 19.2 GB/s of the 22 there
-/// are).
+/// The prefetch distance in bytes of each stream. A second prefetch at half the distance recovers those that the CPU dropped (Zen
+/// 4, one thread: f32 18.2 → 21.5, f16 17.8 → 19.2 of 22 GB/s).
 inline constexpr int64_t kBytesAhead = 8192;
 
-/// Keys that are worked on together.
+/// Keys of a register tile.
 inline constexpr int kKeys = 4;
 
-/// What to prefetch: a row, and the distance from one stream's to the next one's.
+/// The rows to prefetch: that of the first stream, and the distance from one stream to the next.
 template <typename T>
-struct Ahead {
+struct PrefetchRows {
   const T* row;
   int64_t stream;
 };
 
-/// A segment of the keys of one head of K and V, read as kKeys streams of `stream` keys each. Of one stream alone, prefetchers
-/// bring about half as much as of four (Zen 4, one thread, 16 bits: 9 GB/s without and 12 with instructions that prefetch, 17
-/// with four streams). Weights lie and are summed stream by stream within equal places, also where streams end early: so the
-/// order does not depend on how many keys there are.
-struct Segment {
+/// A segment of the keys of one head of K and V, read as kKeys streams of `stream` keys each. Four streams have about twice the
+/// bandwidth of a single one (Zen 4, one thread, 16 bits: one stream 9 GB/s, with software prefetches 12; four streams 17).
+/// Weights are stored and summed position by position, stream by stream at each position, also if streams end early. So the order
+/// of summation does not depend on the number of keys.
+struct KeySegment {
   int64_t keys, stream, head_dim;
   const void *k, *v;
   int64_t k_row, v_row;
-  const void* k_next;  ///< the keys that the task reads after this segment
-  int64_t padded_dim;  ///< head_dim in whole kPad
-  int64_t distance;    ///< how many rows ahead to prefetch, at most a stream
+  const void* k_next;  ///< the keys of the task's next segment
+  int64_t padded_dim;  ///< head_dim, rounded up to kPad
+  int64_t distance;    ///< prefetch distance in rows, at most `stream`
 
+  /// The index of a key's weight.
   int64_t place(int64_t key) const { return key % stream * kKeys + key / stream; }
-  /// How many streams have a key at this distance from their beginnings.
+  /// How many streams have a key at position `at`.
   int64_t streams(int64_t at) const { return keys == kKeys * stream ? kKeys : (keys - at + stream - 1) / stream; }
-  /// Floats of a row of weights in use, whole groups of vectors of every target.
-  int64_t places() const { return (std::min(keys, stream) * kKeys + 63) / 64 * 64; }
+  /// The floats of a row of weights in use: whole groups of vectors on every target.
+  int64_t places() const { return round_up(std::min(keys, stream) * kKeys, 64); }
 
-  /// What is read `distance` rows of each stream later: after the last keys the first values, after those the next keys.
+  /// The rows `distance` after position `at`. The first values follow the last keys, and the next segment's keys follow the last
+  /// values.
   template <typename T>
-  Ahead<T> ahead_of_keys(int64_t at) const {
+  PrefetchRows<T> ahead_of_keys(int64_t at) const {
     return ahead<T>(at + distance, k, k_row, v, v_row);
   }
   template <typename T>
-  Ahead<T> ahead_of_values(int64_t at) const {
+  PrefetchRows<T> ahead_of_values(int64_t at) const {
     return ahead<T>(at + distance, v, v_row, k_next, k_row);
   }
 
  private:
   template <typename T>
-  Ahead<T> ahead(int64_t at, const void* now, int64_t now_row, const void* then, int64_t then_row) const {
+  PrefetchRows<T> ahead(int64_t at, const void* now, int64_t now_row, const void* then, int64_t then_row) const {
     if (at < stream) return {static_cast<const T*>(now) + at * now_row, stream * now_row};
     return {static_cast<const T*>(then) + (at - stream) * then_row, stream * then_row};
   }
 };
 
-/// What one task does at a time: the queries of a group of heads against one segment.
-struct Part {
+/// A unit of a task: the queries of a group of heads against one segment.
+struct DecodeUnit {
   const SdpaShape* shape;
   DType dtype;
-  Segment segment;
+  KeySegment segment;
   int64_t first_key, segments;
   const void* q;          ///< of the group's first head
   float *query, *scores;  ///< scratch: [rows, padded_dim] and [rows, stride]
@@ -105,15 +111,17 @@ using namespace ::metallic::HWY_NAMESPACE;
 using Lane = hn::ScalableTag<float>;
 constexpr int64_t kLanes = hn::MaxLanes(Lane());
 
-// Queries that a key is multiplied with at a time: 16 accumulators of 32 registers, 8 of 16.
+// The most queries of a register tile: 16 accumulators of 32 registers, 8 of 16. One keeps the code of the fallback small.
 #if HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX3_DL
 constexpr int kMostRows = 4;
+#elif HWY_TARGET == HWY_SCALAR
+constexpr int kMostRows = 1;
 #else
 constexpr int kMostRows = 2;
 #endif
 constexpr int64_t kSubtiles = std::max<int64_t>(1, kLanes / kKeys);
 
-// Queries of a chunk lie in vectors, [head_dim / lanes][queries of the chunk][lanes].
+// Packs a query of a chunk of queries, [head_dim / lanes][queries of the chunk][lanes].
 template <typename T>
 void pack_query(const T* q, int64_t head_dim, int64_t rows, float* to) {
   const Lane d;
@@ -122,8 +130,8 @@ void pack_query(const T* q, int64_t head_dim, int64_t rows, float* to) {
                to);
 }
 
-// Sums of lanes, of four accumulators at a time: first in each block of four lanes, which `store_blocks` puts in memory for each
-// row, kSubtiles vectors apart; then `add_blocks_of` adds the blocks of each of those vectors.
+// The sums of the lanes of four accumulators, in two steps. `store_blocks` sums each block of four lanes and stores the result of
+// each row, kSubtiles vectors apart. `add_blocks_of` adds the blocks of each of these vectors.
 #if HWY_TARGET == HWY_SCALAR
 template <int kRows, class V>
 HWY_INLINE void store_blocks(const V (&sum)[kRows][kKeys], float* HWY_RESTRICT subtiles) {
@@ -165,9 +173,9 @@ HWY_INLINE void add_blocks_of(const float* HWY_RESTRICT subtiles, float* HWY_RES
 }
 #endif
 
-// scores[j·stride + place of the key] of kRows packed queries, for every place.
+// The micro-kernel of Q·Kᵀ: scores[j·stride + place of the key] of kRows packed queries, for every place.
 template <typename T, int kRows>
-void score_chunk(const Segment& s, const float* HWY_RESTRICT q, float* HWY_RESTRICT scores, int64_t stride) {
+void score_chunk(const KeySegment& s, const float* HWY_RESTRICT q, float* HWY_RESTRICT scores, int64_t stride) {
   const Lane d;
   using V = hn::Vec<Lane>;
   const T* const k = static_cast<const T*>(s.k);
@@ -182,12 +190,12 @@ void score_chunk(const Segment& s, const float* HWY_RESTRICT q, float* HWY_RESTR
   for (int64_t first = 0; first < s.keys; first += kBlock) {
     for (int64_t sub = 0; sub < kSubtiles; ++sub) {
       const int64_t in_stream = first / kKeys + sub;
-      const Ahead<T> ahead = s.ahead_of_keys<T>(in_stream);
+      const PrefetchRows<T> ahead = s.ahead_of_keys<T>(in_stream);
       const T* key[kKeys];
       const T* soon[kKeys];
 #pragma GCC unroll 16
       for (int i = 0; i < kKeys; ++i) {
-        // Of a segment that is not full, keys in their order; those that do not exist are read as the last one.
+        // A segment that is not full is read in the order of its keys, and keys that do not exist are read as the last one.
         const int64_t row = full ? i * s.stream + in_stream : std::min(first + sub * kKeys + i, s.keys - 1);
         key[i] = k + row * s.k_row;
         soon[i] = ahead.row + i * ahead.stream;
@@ -238,10 +246,10 @@ void score_chunk(const Segment& s, const float* HWY_RESTRICT q, float* HWY_RESTR
   }
 }
 
-// to[j·padded_dim …] += Σ over keys [begin, end) of each stream of weights[j·stride + place]·V[key][…], kVecs vectors or `count`
-// lanes of one; from 0 where begin is.
+// The micro-kernel of P·V: to[j·padded_dim + column …] += Σ weights[j·stride + place]·V[key][column …] over positions [begin,
+// end) of each stream, for kVecs vectors or the first `count` lanes of one. Starts from 0 if begin is 0.
 template <typename T, int kRows, int kVecs, bool kPartial>
-HWY_INLINE void value_tile(const Segment& s, int64_t begin, int64_t end, int64_t column, const float* HWY_RESTRICT weights,
+HWY_INLINE void value_tile(const KeySegment& s, int64_t begin, int64_t end, int64_t column, const float* HWY_RESTRICT weights,
                            int64_t stride, float* HWY_RESTRICT to, size_t count) {
   const Lane d;
   using V = hn::Vec<Lane>;
@@ -254,7 +262,7 @@ HWY_INLINE void value_tile(const Segment& s, int64_t begin, int64_t end, int64_t
   const int64_t halfway = s.distance / 2 * s.v_row;
   const T* row = static_cast<const T*>(s.v) + begin * s.v_row + column;
   for (int64_t at = begin; at < end; ++at, row += s.v_row) {
-    const Ahead<T> ahead = s.ahead_of_values<T>(at);
+    const PrefetchRows<T> ahead = s.ahead_of_values<T>(at);
     const T* soon = ahead.row + column;
     const T* HWY_RESTRICT v = row;
     const float* HWY_RESTRICT place = weights + at * kKeys;
@@ -280,9 +288,9 @@ HWY_INLINE void value_tile(const Segment& s, int64_t begin, int64_t end, int64_t
     for (int i = 0; i < kVecs; ++i) hn::Store(sum[j][i], d, to + j * s.padded_dim + column + i * kLanes);
 }
 
-// A few keys of each stream at a time, so that the rows of V are in the first cache level while their columns go by.
+// Takes a few keys of each stream at a time, whose rows of V stay in the first cache level for all columns.
 template <typename T, int kRows>
-void value_chunk(const Segment& s, const float* weights, int64_t stride, float* to) {
+void value_chunk(const KeySegment& s, const float* weights, int64_t stride, float* to) {
   constexpr int kVecs = kMostRows * 4 / kRows >= 8 ? 8 : 4;
   constexpr int64_t kBlock = 16;
   const int64_t longest = std::min(s.keys, s.stream);
@@ -306,9 +314,9 @@ HWY_INLINE void with_rows(int64_t rows, const Function& function) {
 }
 
 template <typename T>
-void attend_as(const Part& p) {
+void attend_as(const DecodeUnit& p) {
   const SdpaShape& shape = *p.shape;
-  const Segment& s = p.segment;
+  const KeySegment& s = p.segment;
   const int64_t rows = shape.group() * shape.seq_q;
   for (int64_t first = 0; first < rows; first += kMostRows) {
     const int64_t count = std::min<int64_t>(kMostRows, rows - first);
@@ -327,7 +335,7 @@ void attend_as(const Part& p) {
       for (int64_t key = visible; key < s.keys; ++key) weights[s.place(key)] = kMinusInfinity;
       const auto places = static_cast<size_t>(s.places());
       const float max = row_max<4>(weights, places);
-      // Scores of −∞ weigh nothing beside those of another segment.
+      // If all scores are −∞, their weights are 0.
       const float shift = max == kMinusInfinity ? 0 : max;
       p.total[row * p.segments] = row_exp_sum<4>(weights, shift, shape.scale, weights, places);
       p.max[row * p.segments] = max;
@@ -339,13 +347,14 @@ void attend_as(const Part& p) {
     });
 }
 
-/// Scores, weights and sums of one segment, each relative to the segment's own maximum.
-void attend(const Part& p) {
+/// The scores, weights and sums of one segment, relative to the segment's own maximum.
+void attend(const DecodeUnit& p) {
   with_type(p.dtype, [&]<typename T>(T) { attend_as<T>(p); });
 }
 
-/// One row of the output from its segments' maxima, totals and sums, in the segments' order; writes over the maxima and the
-/// first sums.
+/// Computes a row of the output from the maxima, totals and sums of its segments, in the order of the segments. Overwrites the
+/// maxima and the first sums. The arguments are positional, because with a struct of them GCC contracts the sum of `all` to fused
+/// multiply-adds, which changes bits.
 void combine(float* max, const float* total, float* sums, int64_t segments, int64_t stride, float scale, int64_t head_dim,
              DType out_dtype, void* out) {
   const Lane d;

@@ -1,45 +1,40 @@
-// Dot products of pairs of bf16, which AVX-512 BF16 adds to f32 lanes; a pair is 32 bits that pass for a float.
+// SPDX-License-Identifier: Apache-2.0
+// Dot products of pairs of bf16 (AVX-512 BF16); a pair occupies a lane of 32 bits and is passed as a float. A file includes this
+// header before any other -inl.h. It extends the target of all functions that follow by AVX-512 BF16, so they must run only if
+// has_bf16_dots says so.
+//
 // Per-target include guard, as Highway's foreach_target needs it.
-#if defined(METALLIC_KERNELS_SIMD_BF16_PAIRS_INL_H) == defined(HWY_TARGET_TOGGLE)
-#ifdef METALLIC_KERNELS_SIMD_BF16_PAIRS_INL_H
-#undef METALLIC_KERNELS_SIMD_BF16_PAIRS_INL_H
+#if defined(METALLIC_OPS_SIMD_BF16_PAIRS_INL_H) == defined(HWY_TARGET_TOGGLE)
+#ifdef METALLIC_OPS_SIMD_BF16_PAIRS_INL_H
+#undef METALLIC_OPS_SIMD_BF16_PAIRS_INL_H
 #else
-#define METALLIC_KERNELS_SIMD_BF16_PAIRS_INL_H
+#define METALLIC_OPS_SIMD_BF16_PAIRS_INL_H
 #endif
 
 #include <hwy/highway.h>
 
 #include <cstdint>
 
-#include "device/info.h"
 #include "ops/element.h"
+#include "ops/simd/bf16_dots.h"
 
-// Where a target's vectors can hold them; whether the CPU has the instruction is a fact of the device.
+// Highway 1.0.3 has no target with the instruction, and compilers take its intrinsic only in functions for a target that has it.
 #undef METALLIC_BF16_DOTS
-#define METALLIC_BF16_DOTS (HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX3_DL)
-
-#ifndef METALLIC_KERNELS_SIMD_BF16_PAIRS_INL_H_ONCE
-#define METALLIC_KERNELS_SIMD_BF16_PAIRS_INL_H_ONCE
-namespace metallic {
-
-/// Whether kernels for the device's target may use them; asked at every choice.
-inline bool has_bf16_dots(const DeviceInfo& device) { return device.cpu().bf16_dots && (device.cpu().hwy_target & (HWY_AVX3 | HWY_AVX3_DL)) != 0; }
-
-}  // namespace metallic
-#endif
+#define METALLIC_BF16_DOTS (HWY_TARGET == HWY_AVX3)
 
 #if METALLIC_BF16_DOTS
+#undef HWY_TARGET_STR
+#define HWY_TARGET_STR HWY_TARGET_STR_AVX3 ",avx512bf16"
+
 HWY_BEFORE_NAMESPACE();
 namespace metallic::HWY_NAMESPACE {
 namespace {
 namespace hn = hwy::HWY_NAMESPACE;
 
-/// sum[i] + a[2i]·b[2i] + a[2i+1]·b[2i+1]. Denormals count as 0, in and out. Highway 1.0.3 compiles for no target that has the
-/// instruction, and a compiler takes an intrinsic only in functions for such a target.
+/// sum[i] + a[2i]·b[2i] + a[2i+1]·b[2i+1]. The instruction treats denormal inputs and results as 0.
 template <class V>
 HWY_INLINE V dot_pairs(V a, V b, V sum) {
-  asm("vdpbf16ps %2, %1, %0" : "+v"(sum.raw) : "v"(a.raw), "v"(b.raw));
-  return sum;
+  return V{_mm512_dpbf16_ps(sum.raw, reinterpret_cast<__m512bh>(a.raw), reinterpret_cast<__m512bh>(b.raw))};
 }
 
 /// Pairs of one element of each row.

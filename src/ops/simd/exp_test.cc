@@ -1,4 +1,5 @@
-// The exponential on every ISA of this machine: its error in units of the last place, and its special values.
+// SPDX-License-Identifier: Apache-2.0
+// Tests the exponential on every target of this machine: its error in ULP, and its special values.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "ops/simd/exp_test.cc"
 #include <hwy/foreach_target.h>
@@ -45,7 +46,7 @@ std::vector<float> exp_on(const cpu::Isa& isa, const std::vector<float>& x) {
   return y;
 }
 
-// The largest error among −from, …, −(to − 1) step by step, by their bits, in units of the last place.
+// The largest error in ULP over −from, …, −(to − 1), whose bits are `step` apart.
 double worst_error(const cpu::Isa& isa, uint32_t from, uint32_t to, uint32_t step) {
   double worst = 0;
   std::vector<float> x;
@@ -55,7 +56,7 @@ double worst_error(const cpu::Isa& isa, uint32_t from, uint32_t to, uint32_t ste
     const auto y = exp_on(isa, x);
     for (size_t i = 0; i < x.size(); ++i) {
       const double want = std::exp(static_cast<double>(x[i]));
-      // A place's size from the exponent's bits: ilogb takes longer than exp.
+      // One ULP, from the bits of the exponent: ilogb takes longer than exp.
       const auto place = std::bit_cast<double>((std::bit_cast<uint64_t>(want) & 0x7ff0000000000000u) - (uint64_t{23} << 52));
       worst = std::max(worst, std::abs(y[i] - want) / place);
     }
@@ -70,7 +71,7 @@ TEST(Exp, IsWithinTwoUnitsOfTheLastPlace) {
   for (const auto& isa : cpu::supported_isas()) EXPECT_LT(worst_error(isa, 0, end, 499), 2) << isa.name;
 }
 
-// The least and the largest result for −from, …, −to, each by its bits.
+// The least and the largest result for −from, …, −to, over all bit patterns between them.
 std::pair<float, float> range(const cpu::Isa& isa, uint32_t from, uint32_t to) {
   std::pair<float, float> all = {1, 0};
   std::vector<float> x;
@@ -84,7 +85,7 @@ std::pair<float, float> range(const cpu::Isa& isa, uint32_t from, uint32_t to) {
   return all;
 }
 
-// Every f32 from −0 to −∞, on the widest ISA: half a minute where nothing is optimised.
+// Every f32 from −0 to −∞, on the widest target; half a minute in a build without optimisation.
 TEST(ExpSlow, IsRightForEveryFloat) {
   using Range = std::pair<float, float>;
   const auto isa = cpu::supported_isas().front();

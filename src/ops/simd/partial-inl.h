@@ -1,17 +1,19 @@
-// Loads and stores of the first `count` lanes that touch no other memory, on every target.
+// SPDX-License-Identifier: Apache-2.0
+// Partial loads and stores: the first `count` lanes, without touching other memory, on every target.
+//
 // Per-target include guard, as Highway's foreach_target needs it.
-#if defined(METALLIC_KERNELS_SIMD_PARTIAL_INL_H) == defined(HWY_TARGET_TOGGLE)
-#ifdef METALLIC_KERNELS_SIMD_PARTIAL_INL_H
-#undef METALLIC_KERNELS_SIMD_PARTIAL_INL_H
+#if defined(METALLIC_OPS_SIMD_PARTIAL_INL_H) == defined(HWY_TARGET_TOGGLE)
+#ifdef METALLIC_OPS_SIMD_PARTIAL_INL_H
+#undef METALLIC_OPS_SIMD_PARTIAL_INL_H
 #else
-#define METALLIC_KERNELS_SIMD_PARTIAL_INL_H
+#define METALLIC_OPS_SIMD_PARTIAL_INL_H
 #endif
 
 #include <hwy/highway.h>
 
 #include <cstddef>
 
-// Highway's own flag leaves out the scalar target, whose masked load reads its lane whatever the mask says.
+// HWY_MEM_OPS_MIGHT_FAULT leaves out the scalar target, whose masked load reads its lane for any mask.
 #undef METALLIC_MASKED_OPS_MAY_FAULT
 #define METALLIC_MASKED_OPS_MAY_FAULT (HWY_MEM_OPS_MIGHT_FAULT || HWY_TARGET == HWY_SCALAR || HWY_TARGET == HWY_EMU128)
 
@@ -20,7 +22,7 @@ namespace metallic::HWY_NAMESPACE {
 namespace {
 namespace hn = hwy::HWY_NAMESPACE;
 
-/// Lanes [0, count) from memory, the others zero. Where masked loads may fault beyond the mask, the lanes go through a buffer.
+/// Lanes [0, count) from memory, the others zero. Lanes go through a buffer if masked loads may fault beyond the mask.
 template <class D, typename T = hn::TFromD<D>>
 HWY_INLINE hn::Vec<D> load_partial(D d, const T* HWY_RESTRICT from, size_t count) {
 #if METALLIC_MASKED_OPS_MAY_FAULT

@@ -1,10 +1,12 @@
-// Vectors of f32 from and to memory that holds f32, f16 or bf16. Stores round to nearest, ties to even, and keep NaN.
+// SPDX-License-Identifier: Apache-2.0
+// Loads and stores vectors of f32 from and to f32, f16 or bf16. Stores round to nearest, ties to even, and keep NaN.
+//
 // Per-target include guard, as Highway's foreach_target needs it.
-#if defined(METALLIC_KERNELS_SIMD_STORAGE_INL_H) == defined(HWY_TARGET_TOGGLE)
-#ifdef METALLIC_KERNELS_SIMD_STORAGE_INL_H
-#undef METALLIC_KERNELS_SIMD_STORAGE_INL_H
+#if defined(METALLIC_OPS_SIMD_STORAGE_INL_H) == defined(HWY_TARGET_TOGGLE)
+#ifdef METALLIC_OPS_SIMD_STORAGE_INL_H
+#undef METALLIC_OPS_SIMD_STORAGE_INL_H
 #else
-#define METALLIC_KERNELS_SIMD_STORAGE_INL_H
+#define METALLIC_OPS_SIMD_STORAGE_INL_H
 #endif
 
 #include <hwy/highway.h>
@@ -14,7 +16,7 @@
 
 #include "ops/simd/partial-inl.h"
 
-// Where the CPU converts f16 itself. Highway 1.0.3's emulation for the other targets knows neither infinities nor rounding.
+// Whether the target converts f16 in hardware. The emulation of Highway 1.0.3 handles neither infinities nor rounding.
 #undef METALLIC_NATIVE_F16
 #define METALLIC_NATIVE_F16 (HWY_ARCH_ARM_A64 || (HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX2))
 
@@ -23,7 +25,7 @@ namespace metallic::HWY_NAMESPACE {
 namespace {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// The lanes of D as 16 bits each. Both 16-bit types go through memory as unsigned integers, which every target can mask.
+// The lanes of D as 16 bits each. Both 16-bit types are loaded and stored as unsigned integers, which every target can mask.
 template <class D>
 using Bits16 = hn::Rebind<uint16_t, D>;
 
@@ -39,7 +41,7 @@ HWY_INLINE hn::Vec<D> widen(D d, hwy::float16_t, hn::Vec<Bits16<D>> bits) {
   const hn::Rebind<hwy::float16_t, D> dh;
   return hn::PromoteTo(d, hn::BitCast(dh, bits));
 #else
-  // Shifted into place, the number is 2¹¹² times too small, whether it is normal or not; infinities and NaN get their exponent.
+  // Shifted into place, normal and denormal numbers are 2¹¹² times too small; infinities and NaN get their exponent.
   const hn::RebindToUnsigned<D> du;
   const hn::RebindToSigned<D> di;
   const auto wide = hn::PromoteTo(du, bits);
@@ -73,10 +75,10 @@ HWY_INLINE hn::Vec<Bits16<D>> narrow([[maybe_unused]] D d, hwy::float16_t, hn::V
   const hn::RebindToSigned<D> di;
   const auto bits = hn::BitCast(di, value);
   const auto magnitude = hn::And(bits, hn::Set(di, 0x7fffffff));
-  // Normal numbers: the exponent's bias is changed and the mantissa rounded in one sum.
+  // For normal numbers, one sum changes the exponent's bias and rounds the mantissa.
   const auto odd = hn::And(hn::ShiftRight<13>(magnitude), hn::Set(di, 1));
   const auto normal = hn::ShiftRight<13>(hn::Add(magnitude, hn::Add(odd, hn::Set(di, 0xfff - (112 << 23)))));
-  // Below 2⁻¹⁴, adding ½ lets the FPU round to the last place of an f16.
+  // Below 2⁻¹⁴, adding ½ makes the FPU round to the last place of an f16.
   const auto half = hn::Set(d, 0.5f);
   const auto small = hn::Sub(hn::BitCast(di, hn::Add(hn::BitCast(d, magnitude), half)), hn::BitCast(di, half));
   const auto nan = hn::Or(hn::Set(di, 0x7e00), hn::And(hn::ShiftRight<13>(magnitude), hn::Set(di, 0x3ff)));
@@ -118,15 +120,15 @@ HWY_INLINE void store_f32(hn::Vec<D> value, D d, T* to) {
   hn::StoreU(narrow(d, T(), value), Bits16<D>(), reinterpret_cast<uint16_t*>(to));
 }
 
-/// Writes Lanes(d) elements past the caches where the target can; `to` is aligned to their bytes. Before others read them, the
-/// writing thread calls hn's FlushStream.
+/// Writes Lanes(d) elements by non-temporal stores if the target has them; `to` is aligned to their bytes. The writing thread
+/// calls hwy::FlushStream before another thread reads them.
 template <class D>
 HWY_INLINE void stream_f32(hn::Vec<D> value, D d, float* to) {
   hn::Stream(value, d, to);
 }
 template <class D, typename T>
 HWY_INLINE void stream_f32(hn::Vec<D> value, D d, T* to) {
-  // Of less than 16 bytes Highway would write 16.
+  // Highway would write 16 bytes even if the vector has fewer.
   if constexpr (hn::MaxLanes(Bits16<D>()) * sizeof(uint16_t) >= 16)
     hn::Stream(narrow(d, T(), value), Bits16<D>(), reinterpret_cast<uint16_t*>(to));
   else

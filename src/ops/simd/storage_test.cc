@@ -1,5 +1,6 @@
-// Vectors from and to 16-bit storage, on every ISA of this machine, against the scalar conversions: every stored value, and
-// every place where rounding changes its mind.
+// SPDX-License-Identifier: Apache-2.0
+// Tests loads and stores of 16-bit types on every target of this machine against the scalar conversions: every stored value, and
+// every point at which rounding changes.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "ops/simd/storage_test.cc"
 #include <hwy/foreach_target.h>
@@ -22,7 +23,7 @@ HWY_BEFORE_NAMESPACE();
 namespace metallic::HWY_NAMESPACE {
 namespace {
 
-// Copies of any length: whole vectors, then the rest by the partial functions.
+// Copies `count` elements: whole vectors, then a partial one.
 void load_all(DType dtype, const void* from, float* to, size_t count) {
   const hn::ScalableTag<float> d;
   const size_t lanes = hn::Lanes(d);
@@ -45,7 +46,7 @@ void store_all(DType dtype, const float* from, void* to, size_t count) {
   });
 }
 
-// The lanes of a partial load of `count` elements, those beyond them too. Returns how many there are.
+// All lanes of a partial load of `count` elements, also the lanes beyond them. Returns how many there are.
 size_t load_lanes(DType dtype, const void* from, float* to, size_t count) {
   const hn::ScalableTag<float> d;
   with_type(dtype, [=]<typename T>(T) HWY_ATTR {
@@ -88,7 +89,7 @@ std::vector<T> every_value() {
   return all;
 }
 
-// For each pair of neighbours: both, the number halfway, and what lies next to each of the three; the limits of f32 beside.
+// For each pair of neighbours: both, the number halfway, and the neighbours of all three in f32. Then the limits of f32.
 template <typename T>
 std::vector<float> rounding_edges() {
   constexpr float kInf = std::numeric_limits<float>::infinity();

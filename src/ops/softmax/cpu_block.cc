@@ -1,5 +1,6 @@
-// softmax cpu_block: a row in segments that fit in cache, each with exponentials relative to its own maximum, so that the input
-// is read once; joined by rescaling when written. Rows are shared among threads, or the segments of a row where rows are few.
+// SPDX-License-Identifier: Apache-2.0
+// softmax cpu_block: online softmax over segments of a row that fit in cache; the exponentials of a segment are relative to its
+// own maximum and are rescaled when they are written. Tasks share rows, or segments if rows are few.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "ops/softmax/cpu_block.cc"
 #include <hwy/cache_control.h>
@@ -11,39 +12,40 @@
 #include <limits>
 #include <vector>
 
+#include "base/math.h"
 #include "device/cpu/isa.h"
-#include "ops/variant.h"
 #include "ops/element.h"
 #include "ops/partition.h"
 #include "ops/softmax/contract.h"
 #include "ops/softmax/rows-inl.h"
+#include "ops/softmax/shape.h"
+#include "ops/variant.h"
 
-#ifndef METALLIC_KERNELS_SOFTMAX_CPU_BLOCK_ONCE
-#define METALLIC_KERNELS_SOFTMAX_CPU_BLOCK_ONCE
+#ifndef METALLIC_OPS_SOFTMAX_CPU_BLOCK_ONCE
+#define METALLIC_OPS_SOFTMAX_CPU_BLOCK_ONCE
 namespace metallic::softmax {
 namespace {
 
-// A maximum and the sum of exponentials relative to it; to an infinite negative maximum the sum is relative to 0.
-struct Partial {
+// A maximum and the sum of exponentials relative to it, or relative to 0 if the maximum is −∞.
+struct MaxAndSum {
   float max = -std::numeric_limits<float>::infinity();
   float sum = 0;
 };
 
-// What turns a sum relative to one maximum into one relative to a larger. Equal maxima are not subtracted: two of −∞ would give
-// NaN.
+// The factor from a sum relative to maximum `from` to one relative to `to`. Equal maxima are not subtracted: −∞ − −∞ is NaN.
 inline float rescaling(float from, float to, float scale) { return from == to ? 1.0f : std::exp((from - to) * scale); }
 
-// The same over both pieces.
-inline Partial join(Partial a, Partial b, float scale) {
+// Joins two segments.
+inline MaxAndSum join(MaxAndSum a, MaxAndSum b, float scale) {
   const float max = std::fmax(a.max, b.max);
   return {max, a.sum * rescaling(a.max, max, scale) + b.sum * rescaling(b.max, max, scale)};
 }
 
-// What a segment's passes are called as, whatever the storage. `terms` are its exponentials.
-struct Passes {
-  // What is read next is prefetched, if `ahead` says where.
-  Partial (*partial)(const void* x, float scale, float* terms, size_t count, int64_t ahead);
-  // Of `length` keys the first `count` are visible.
+// The passes over a segment, for given types of input and output. `terms` are its exponentials.
+struct SegmentPasses {
+  // Prefetches the elements `ahead` of x, unless `ahead` is 0.
+  MaxAndSum (*reduce)(const void* x, float scale, float* terms, size_t count, int64_t ahead);
+  // The first `count` of `length` keys are visible.
   void (*write)(const float* terms, float factor, void* y, size_t count, size_t length);
 };
 
@@ -57,7 +59,7 @@ namespace {
 using namespace ::metallic::HWY_NAMESPACE;
 
 template <typename In>
-Partial segment_partial(const void* from, float scale, float* terms, size_t count, int64_t ahead) {
+MaxAndSum segment_reduce(const void* from, float scale, float* terms, size_t count, int64_t ahead) {
   const auto* x = static_cast<const In*>(from);
   const float max = row_max<4>(x, count), reference = max == kMinusInfinity ? 0.0f : max;
   return {max, row_exp_sum<1>(x, reference, scale, terms, count, ahead)};
@@ -67,13 +69,13 @@ template <bool kStream, typename Out>
 void segment_write(const float* terms, float factor, void* to, size_t count, size_t length) {
   auto* y = static_cast<Out*>(to);
   Scaling<kStream, Out> scaling(terms, factor, y, count);
-  finish<1>(scaling, 0);
+  run_from<1>(scaling, 0);
   write_zeros<kStream>(y + count, length - count);
 }
 
-Passes find_passes(bool stream, DType dtype, DType out_dtype) {
-  return with_types(dtype, out_dtype, [=]<typename In, typename Out>(In, Out) -> Passes {
-    return {&segment_partial<In>, stream ? &segment_write<true, Out> : &segment_write<false, Out>};
+SegmentPasses find_passes(bool stream, DType dtype, DType out_dtype) {
+  return with_types(dtype, out_dtype, [=]<typename In, typename Out>(In, Out) -> SegmentPasses {
+    return {&segment_reduce<In>, stream ? &segment_write<true, Out> : &segment_write<false, Out>};
   });
 }
 
@@ -87,23 +89,23 @@ namespace {
 
 HWY_EXPORT(find_passes);
 
-// Keys in a segment. It is read twice in a row, so it should stay in the first or second cache level.
+// `segment` is the number of keys in a segment, which is read twice in a row from the first or second cache level.
 constexpr Tuning kTunings[] = {{{{{"segment", 1024}}}}, {{{{"segment", 4096}}}}};
 
 class CpuBlock final : public Kernel {
  public:
-  CpuBlock(const Problem& problem, int64_t segment, bool stream, Passes passes, const DeviceInfo& device)
-      : shape_(problem.softmax()),
+  CpuBlock(const Problem& problem, int64_t segment, bool stream, SegmentPasses passes, const DeviceInfo& device)
+      : shape_(problem.as<SoftmaxShape>()),
         in_size_(static_cast<int64_t>(size_of(problem.dtype))),
         out_size_(static_cast<int64_t>(size_of(problem.out_dtype))),
         segment_(segment),
-        segments_((shape_.seq_k + segment_ - 1) / segment_),
+        segments_(ceil_div(shape_.seq_k, segment_)),
         stream_(stream),
         tasks_(task_count(problem.threads, shape_.rows() * segments_, work_before(shape_, shape_.rows()), kPerNs, device)),
-        begins_(shares_by_work(shape_.rows(), tasks_, [this](int64_t row) { return work_before(shape_, row); })),
-        // In whole cache lines, so that no two tasks write to one.
-        terms_(problem.out_dtype == DType::f32 && !stream_ ? 0 : (shape_.seq_k + 15) / 16 * 16),
-        partials_((segments_ + 7) / 8 * 8),
+        begins_(ranges_by_work(shape_.rows(), tasks_, [this](int64_t row) { return work_before(shape_, row); })),
+        // Whole cache lines keep two tasks from writing to one line.
+        terms_(problem.out_dtype == DType::f32 && !stream_ ? 0 : round_up(shape_.seq_k, 16)),
+        partials_(round_up(segments_, 8)),
         passes_(passes) {}
 
   size_t workspace() const override {
@@ -115,10 +117,10 @@ class CpuBlock final : public Kernel {
     const auto row = [&](int64_t index, int64_t place) {
       std::byte* memory = workspace + static_cast<size_t>(place) * row_bytes();
       std::byte* y = static_cast<std::byte*>(args.out) + index * shape_.out_stride * out_size_;
-      auto* partials = reinterpret_cast<Partial*>(memory);
+      auto* partials = reinterpret_cast<MaxAndSum*>(memory);
       return Row{.x = static_cast<const std::byte*>(args.in[0]) + index * shape_.in_stride * in_size_,
                  .y = y,
-                 .terms = reinterpret_cast<float*>(terms_ > 0 ? memory + static_cast<size_t>(partials_) * sizeof(Partial) : y),
+                 .terms = reinterpret_cast<float*>(terms_ > 0 ? memory + static_cast<size_t>(partials_) * sizeof(MaxAndSum) : y),
                  .partials = partials,
                  .visible = visible_keys(shape_, index)};
     };
@@ -133,10 +135,10 @@ class CpuBlock final : public Kernel {
       });
       return Code::ok;
     }
-    // Each task has a run of segments that may begin and end within rows.
+    // The segments of a task may begin and end within rows.
     const auto each_piece = [&](const auto& function) {
       executor.parallel(static_cast<size_t>(tasks_), [&](size_t task) {
-        const Share part = share(shape_.rows() * segments_, tasks_, static_cast<int64_t>(task));
+        const UnitRange part = task_range(shape_.rows() * segments_, tasks_, static_cast<int64_t>(task));
         for (int64_t unit = part.begin; unit < part.end;) {
           const int64_t i = unit / segments_, end = std::min(part.end, (i + 1) * segments_);
           function(row(i, i), unit - i * segments_, end - i * segments_);
@@ -151,39 +153,39 @@ class CpuBlock final : public Kernel {
   }
 
  private:
-  // A row in work: its operands, its exponentials, which in f32 are where the result will be, and what is known of its segments.
+  // A row: its operands, its exponentials and the maxima and sums of its segments. The output of f32 rows holds the exponentials.
   struct Row {
     const std::byte* x;
     std::byte* y;
     float* terms;
-    Partial* partials;
+    MaxAndSum* partials;
     int64_t visible;
   };
 
-  // Whole rows as the unit leave threads idle where rows are few.
+  // Whole rows as units would leave threads idle if rows are few.
   bool splits_rows() const { return shape_.rows() < tasks_; }
 
   size_t row_bytes() const {
-    return static_cast<size_t>(partials_) * sizeof(Partial) + static_cast<size_t>(terms_) * sizeof(float);
+    return static_cast<size_t>(partials_) * sizeof(MaxAndSum) + static_cast<size_t>(terms_) * sizeof(float);
   }
 
   size_t keys(const Row& row, int64_t segment) const {
     return static_cast<size_t>(std::clamp<int64_t>(row.visible - segment * segment_, 0, segment_));
   }
 
-  // What is read on meanwhile lies two segments ahead, in the next row where there is one and this one ends before: the next
-  // segment is on its way already.
+  // Prefetches two segments ahead, because the next segment is in flight already. After the end of the row that is in the next
+  // row, if the task has another.
   void compute(const Row& row, int64_t begin, int64_t end, bool another) const {
     for (int64_t s = begin; s < end; ++s) {
       const int64_t ahead = s + 2 < end ? 2 * segment_ : another ? shape_.in_stride - (end - 2 - s) * segment_ : 0;
       row.partials[s] =
-          passes_.partial(row.x + s * segment_ * in_size_, shape_.scale, row.terms + s * segment_, keys(row, s), ahead);
+          passes_.reduce(row.x + s * segment_ * in_size_, shape_.scale, row.terms + s * segment_, keys(row, s), ahead);
     }
   }
 
-  // The segments are joined in the same order whoever writes which of them, so the bits do not depend on the tasks.
+  // Every task joins all segments in the same order, so the bits do not depend on the number of tasks.
   void write(const Row& row, int64_t begin, int64_t end) const {
-    Partial total;
+    MaxAndSum total;
     for (int64_t s = 0; s < segments_; ++s) total = join(total, row.partials[s], shape_.scale);
     for (int64_t s = begin; s < end; ++s) {
       const float factor = rescaling(row.partials[s].max, total.max, shape_.scale) / total.sum;
@@ -199,17 +201,17 @@ class CpuBlock final : public Kernel {
   int64_t segments_;
   bool stream_;
   int64_t tasks_;
-  std::vector<int64_t> begins_;  // of the tasks' rows where tasks share rows, and the end of the last
-  int64_t terms_;                // floats of workspace for a row's exponentials
-  int64_t partials_;             // for its segments, in whole cache lines
-  Passes passes_;
+  std::vector<int64_t> begins_;  // the first row of each task if tasks share rows, then the end
+  int64_t terms_;                // floats of workspace for the exponentials of a row
+  int64_t partials_;             // entries of workspace for its segments
+  SegmentPasses passes_;
 };
 
-// Dynamic tiling: as few segments as share a row evenly where rows are few, at least four for each thread. In rows longer than a
-// quarter of the second level, segments of floats are to stay in half of the first level, in and out (Zen 4, 50,000 and 120,000
-// keys: 1024 at a time are 10 to 20 % faster than 4096 from memory and 5 to 10 % slower in the last level).
+// The longest segments of which each thread still has four, if rows are few. In f32 rows longer than a quarter of the second
+// cache level, input and output of a segment must fit in half of the first level (Zen 4, 50,000 and 120,000 keys: 1024 keys are
+// 10 to 20 % faster than 4096 from memory and 5 to 10 % slower in the last level).
 const Tuning& preferred_segment(const Problem& problem, const DeviceInfo& device) {
-  const auto& shape = problem.softmax();
+  const auto& shape = problem.as<SoftmaxShape>();
   if (problem.dtype == DType::f32 && shape.seq_k * 8 > device.cpu().l2_bytes / 4) return kTunings[0];
   const int64_t rows = std::max<int64_t>(1, shape.rows());
   const Tuning* best = &kTunings[0];

@@ -1,16 +1,18 @@
-// softmax cpu_onednn: the softmax primitive of the oneDNN that this machine has. Of a row with a NaN or +∞ it gives NaN in
-// that place only and 0 in the others, where the contract has NaN in all.
-#include "ops/variant.h"
+// SPDX-License-Identifier: Apache-2.0
+// softmax cpu_onednn: the softmax primitive of the oneDNN on this machine. In a row with a NaN or +∞, only that element becomes
+// NaN and the others 0; the contract of our own variants has NaN in all.
 #include "ops/peers/onednn_kernel.h"
+#include "ops/softmax/shape.h"
+#include "ops/variant.h"
 
 namespace metallic::softmax {
 namespace {
 
 constexpr Tuning kTunings[] = {{}};
 
-// Null where oneDNN has no implementation.
-Description description_of(const Problem& problem) {
-  const SoftmaxShape& s = problem.softmax();
+// Null if oneDNN has no implementation.
+PrimitiveDescription description_of(const Problem& problem) {
+  const SoftmaxShape& s = problem.as<SoftmaxShape>();
   const cpu::Onednn* api = cpu::onednn();
   if (!api) return nullptr;
   const dnnl_dims_t dims = {s.rows(), s.seq_k}, in_strides = {s.in_stride, 1}, out_strides = {s.out_stride, 1};
@@ -30,7 +32,7 @@ extern const Variant cpu_onednn = {
     .tunings = kTunings,
     .rejects = [](const Problem& problem, const Tuning&, const DeviceInfo& device) -> std::optional<std::string> {
       if (!find_library(device.libraries, "onednn")) return "library onednn is not loaded";
-      const SoftmaxShape& s = problem.softmax();
+      const SoftmaxShape& s = problem.as<SoftmaxShape>();
       if (s.causal) return "takes no mask";
       if (s.scale != 1) return "takes scale = 1 only";
       if (problem.out_dtype != DType::f32) return "keeps exp(x) in the output's type: rounds once into f32 only";

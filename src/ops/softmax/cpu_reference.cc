@@ -1,10 +1,12 @@
-// softmax cpu_reference: the definition, in double precision; what the other variants are tested against.
+// SPDX-License-Identifier: Apache-2.0
+// softmax cpu_reference: the definition in double precision, which tests compare the other variants with.
 #include <cmath>
 #include <limits>
 
-#include "ops/variant.h"
 #include "ops/element.h"
 #include "ops/softmax/contract.h"
+#include "ops/softmax/shape.h"
+#include "ops/variant.h"
 
 namespace metallic::softmax {
 namespace {
@@ -26,7 +28,7 @@ class CpuReference final : public Kernel {
  private:
   template <typename In, typename Out>
   void rows(const In* in, Out* out) const {
-    const SoftmaxShape& s = problem_.softmax();
+    const SoftmaxShape& s = problem_.as<SoftmaxShape>();
     for (int64_t row = 0; row < s.rows(); ++row, in += s.in_stride, out += s.out_stride) {
       const int64_t visible = visible_keys(s, row);
       const auto x = [&](int64_t j) { return static_cast<double>(s.scale) * to_float(in[j]); };

@@ -1,5 +1,6 @@
-// softmax cpu_vec: three passes over a row that stays in cache (max, exp and sum, scale), of which the second reads memory on for
-// the next row; rows shared among threads.
+// SPDX-License-Identifier: Apache-2.0
+// softmax cpu_vec: three passes over each row (maximum, exponentials with their sum, scaling) while it stays in cache; tasks
+// share the rows.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "ops/softmax/cpu_vec.cc"
 #include <hwy/cache_control.h>
@@ -10,22 +11,24 @@
 #include <type_traits>
 #include <vector>
 
+#include "base/math.h"
 #include "device/cpu/isa.h"
-#include "ops/variant.h"
 #include "ops/element.h"
 #include "ops/partition.h"
 #include "ops/softmax/contract.h"
 #include "ops/softmax/rows-inl.h"
+#include "ops/softmax/shape.h"
+#include "ops/variant.h"
 
-#ifndef METALLIC_KERNELS_SOFTMAX_CPU_VEC_ONCE
-#define METALLIC_KERNELS_SOFTMAX_CPU_VEC_ONCE
+#ifndef METALLIC_OPS_SOFTMAX_CPU_VEC_ONCE
+#define METALLIC_OPS_SOFTMAX_CPU_VEC_ONCE
 namespace metallic::softmax {
 namespace {
 
-// Floats of a row in whole cache lines, so that no two tasks write to one.
-constexpr int64_t padded(int64_t seq_k) { return (seq_k + 15) / 16 * 16; }
+// Floats of a row in whole cache lines, which keeps two tasks from writing to one line.
+constexpr int64_t padded(int64_t seq_k) { return round_up(seq_k, 16); }
 
-// What rows [begin, end) are computed by. `ahead` is how far a row is in front of the one that is prefetched meanwhile, or 0.
+// Computes rows [begin, end). `ahead` is the distance from a row to the one that is prefetched meanwhile, or 0.
 using VecRows = void (*)(const SoftmaxShape&, const void* in, void* out, float* row, int64_t begin, int64_t end, int64_t ahead);
 
 }  // namespace
@@ -37,7 +40,7 @@ namespace metallic::softmax::HWY_NAMESPACE {
 namespace {
 using namespace ::metallic::HWY_NAMESPACE;
 
-// `row` holds the exponentials, seq_k floats, where the output cannot since it has 16 bits.
+// Where the output has 16 bits, `row` holds the exponentials, seq_k floats; otherwise the output holds them.
 template <int kUnroll, typename In, typename Out>
 void vec_rows(const SoftmaxShape& shape, const void* in, void* out, float* row, int64_t begin, int64_t end, int64_t ahead) {
   for (int64_t i = begin; i < end; ++i) {
@@ -55,36 +58,40 @@ void vec_rows(const SoftmaxShape& shape, const void* in, void* out, float* row, 
   }
 }
 
-// The same for outputs that are written once and past the caches: a row is written while the exponentials of the next are
-// computed and the one after it is read, so that memory is never idle. `rows` holds the exponentials of two rows.
+// The same with non-temporal stores. One loop writes a row, computes the exponentials of the next and prefetches the one after
+// it, which keeps memory busy all the time. `rows` holds the exponentials of two rows.
 template <int kUnroll, typename In, typename Out>
 void streamed_rows(const SoftmaxShape& shape, const void* in, void* out, float* rows, int64_t begin, int64_t end, int64_t ahead) {
   using Write = Scaling</*kStream=*/true, Out>;
-  const float* written = nullptr;  // the row before, as far as it is not in memory yet
-  Out* to = nullptr;
-  size_t count = 0;
-  float factor = 0;
+  // The row before, which is not written yet.
+  const float* previous_terms = nullptr;
+  Out* previous_y = nullptr;
+  size_t previous_count = 0;
+  float previous_factor = 0;
   for (int64_t i = begin; i < end; ++i) {
     const In* x = static_cast<const In*>(in) + i * shape.in_stride;
     Out* y = static_cast<Out*>(out) + i * shape.out_stride;
     float* terms = rows + i % 2 * padded(shape.seq_k);
     const auto visible = static_cast<size_t>(visible_keys(shape, i));
-    Write before(written, factor, to, count);
+    Write previous(previous_terms, previous_factor, previous_y, previous_count);
     const float max = row_max<kUnroll>(x, visible);
-    const float sum = row_exp_sum<kUnroll>(x, max, shape.scale, terms, visible, i + 1 < end ? ahead : 0,
-                                           [&](auto& exponentials) HWY_ATTR { together<kUnroll>(exponentials, before); });
-    written = terms, to = y, count = visible, factor = 1 / sum;
+    // Memory bounds this loop. It prefetches even where `ahead` is 0, because a second loop would only cost compile time.
+    Exponentials<kUnroll, /*kPrefetch=*/true, In> exponentials(x, visible, max, shape.scale, terms, i + 1 < end ? ahead : 0);
+    run_together<kUnroll>(exponentials, previous);
+    previous_terms = terms, previous_y = y, previous_count = visible, previous_factor = 1 / exponentials.result();
     write_zeros</*kStream=*/true>(y + visible, static_cast<size_t>(shape.seq_k) - visible);
   }
-  Write last(written, factor, to, count);
-  finish<1>(last, 0);
+  Write last(previous_terms, previous_factor, previous_y, previous_count);
+  run_from<1>(last, 0);
   hwy::FlushStream();
 }
 
-VecRows find_vec_rows(int64_t unroll, bool stream, DType dtype, DType out_dtype) {
+VecRows find_vec_rows(int64_t unroll, [[maybe_unused]] bool stream, DType dtype, DType out_dtype) {
   return with_types(dtype, out_dtype, [=]<typename In, typename Out>(In, Out) -> VecRows {
-    if (unroll == 1) return stream ? &streamed_rows<1, In, Out> : &vec_rows<1, In, Out>;
-    return stream ? &streamed_rows<4, In, Out> : &vec_rows<4, In, Out>;
+#if HWY_TARGET != HWY_SCALAR  // which has no non-temporal stores
+    if (stream) return unroll == 1 ? &streamed_rows<1, In, Out> : &streamed_rows<4, In, Out>;
+#endif
+    return unroll == 1 ? &vec_rows<1, In, Out> : &vec_rows<4, In, Out>;
   });
 }
 
@@ -98,20 +105,19 @@ namespace {
 
 HWY_EXPORT(find_vec_rows);
 
-// How many independent accumulators hide the latency of max and add. (Three rows in one loop, one each for maximum, exponentials
-// and scaling, were up to 1.3 times as fast in the second cache level and as much slower beyond it.)
+// `unroll` is the number of independent accumulators, which hide the latency of max and add.
 constexpr Tuning kTunings[] = {{{{{"unroll", 1}}}}, {{{{"unroll", 4}}}}};
 
 class CpuVec final : public Kernel {
  public:
   CpuVec(const Problem& problem, bool stream, VecRows rows, const DeviceInfo& device)
-      : shape_(problem.softmax()),
+      : shape_(problem.as<SoftmaxShape>()),
         tasks_(task_count(problem.threads, shape_.rows(), work_before(shape_, shape_.rows()), kPerNs, device)),
-        begins_(shares_by_work(shape_.rows(), tasks_, [this](int64_t row) { return work_before(shape_, row); })),
+        begins_(ranges_by_work(shape_.rows(), tasks_, [this](int64_t row) { return work_before(shape_, row); })),
         row_(stream                            ? 2 * padded(shape_.seq_k)
              : problem.out_dtype == DType::f32 ? 0
                                                : padded(shape_.seq_k)),
-        // A row, its exponentials, those of the row before and the next row are to stay in the second level.
+        // A row, its exponentials, those of the previous row and the next row must fit in the second cache level.
         ahead_(shape_.seq_k * 16 < device.cpu().l2_bytes ? shape_.in_stride : 0),
         rows_(rows) {}
 
@@ -128,8 +134,8 @@ class CpuVec final : public Kernel {
  private:
   SoftmaxShape shape_;
   int64_t tasks_;
-  std::vector<int64_t> begins_;  // of the tasks' rows, and the end of the last
-  int64_t row_;                  // floats of workspace for a task
+  std::vector<int64_t> begins_;  // the first row of each task, then the end
+  int64_t row_;                  // floats of workspace per task
   int64_t ahead_;
   VecRows rows_;
 };
@@ -140,10 +146,11 @@ extern const Variant cpu_vec = {
     .family = "vec",
     .tunings = kTunings,
     .rejects = [](const Problem&, const Tuning&, const DeviceInfo&) -> std::optional<std::string> { return std::nullopt; },
-    // Four accumulators pay for keys that are widened first; on floats the loads take as long as the maxima (Zen 4: one
-    // accumulator is 1 to 5 % faster from 500 keys on, 10 to 30 % below, where folding costs more than it hides).
+    // Four accumulators pay off for keys of 16 bits, which are widened first. For f32 the loads take as long as the maxima. There
+    // one accumulator is 1 to 5 % faster from 500 keys on, and 10 to 30 % below, where the reduction costs more than the latency
+    // that it hides (Zen 4).
     .prefer = [](const Problem& problem, const DeviceInfo&) -> const Tuning& {
-      return kTunings[problem.dtype != DType::f32 && problem.softmax().seq_k >= 512 ? 1 : 0];
+      return kTunings[problem.dtype != DType::f32 && problem.as<SoftmaxShape>().seq_k >= 512 ? 1 : 0];
     },
     .prepare = [](const Problem& problem, const Tuning& tuning, const DeviceInfo& device,
                   Planner&) -> Result<std::unique_ptr<const Kernel>> {

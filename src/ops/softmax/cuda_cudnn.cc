@@ -1,4 +1,5 @@
-// softmax cuda_cudnn: the softmax of the cuDNN that this machine has, a row being an image: its keys are channels, or one line.
+// SPDX-License-Identifier: Apache-2.0
+// softmax cuda_cudnn: the softmax of the installed cuDNN. A row is an image whose keys are channels, or one line.
 #ifdef METALLIC_WITH_CUDA
 #include <cuda_runtime_api.h>
 
@@ -8,9 +9,10 @@
 
 #include "device/cuda/check.h"
 #include "device/peers/cudnn.h"
-#include "ops/variant.h"
 #include "ops/cuda/device.h"
 #include "ops/softmax/contract.h"
+#include "ops/softmax/shape.h"
+#include "ops/variant.h"
 
 namespace metallic::softmax {
 namespace {
@@ -21,7 +23,7 @@ int cudnn_type(DType dtype) {
   return dtype == DType::f16 ? cuda::Cudnn::kHalf : dtype == DType::bf16 ? cuda::Cudnn::kBfloat16 : cuda::Cudnn::kFloat;
 }
 
-// One for each device, whose making takes a while and memory; a stream is set before each call, so that calls take turns.
+// One handle per device, since creating it takes time and memory. The mutex keeps a call together with the stream set for it.
 struct Handle {
   std::mutex mutex;
   void* handle = nullptr;
@@ -35,7 +37,7 @@ Result<Handle*> handle_of_device() {
   const std::lock_guard lock(mutex);
   Handle& found = handles[device];
   if (!found.handle && cuda::cudnn()->create(&found.handle) != 0)
-    return fail(Code::internal, "cuDNN cannot begin on this device");
+    return fail(Code::internal, "cuDNN cannot be initialized on this device");
   return &found;
 }
 
@@ -80,7 +82,7 @@ extern const Variant cuda_cudnn = {
     .rejects = [](const Problem& problem, const Tuning&, const DeviceInfo& device) -> std::optional<std::string> {
       if (auto reason = cuda::refuses_device(device)) return reason;
       if (!find_library(device.libraries, "cudnn")) return "library cudnn is not loaded";
-      const SoftmaxShape& s = problem.softmax();
+      const SoftmaxShape& s = problem.as<SoftmaxShape>();
       if (s.causal) return "takes no mask";
       if (s.scale != 1) return "takes scale = 1 only";
       if (problem.out_dtype != problem.dtype) return "takes one type";
@@ -92,11 +94,11 @@ extern const Variant cuda_cudnn = {
     .prepare = [](const Problem& problem, const Tuning& tuning, const DeviceInfo&,
                   Planner&) -> Result<std::unique_ptr<const Kernel>> {
       METALLIC_TRY(Handle* const handle, handle_of_device());
-      const SoftmaxShape& s = problem.softmax();
+      const SoftmaxShape& s = problem.as<SoftmaxShape>();
       const bool channels = tuning["channels"] == 1;
       Descriptor in = descriptor_of(problem.dtype, s.rows(), s.seq_k, s.in_stride, channels);
       Descriptor out = descriptor_of(problem.dtype, s.rows(), s.seq_k, s.out_stride, channels);
-      if (!in || !out) return fail(Code::internal, "cuDNN takes the problem no longer");
+      if (!in || !out) return fail(Code::internal, "cuDNN no longer accepts the problem");
       return std::make_unique<Call>(*handle, std::move(in), std::move(out));
     },
     .reduction_id = [](const Problem&, const Tuning&, const DeviceInfo&) -> std::optional<std::string> { return std::nullopt; },

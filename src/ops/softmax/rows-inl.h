@@ -1,10 +1,13 @@
-// The passes over a piece of a row that the softmax variants are made of: maximum, exponentials and their sum, scaling; in f32,
-// from and to any storage. A pass takes whole vectors in order, then the rest; passes over different rows can run together.
-#if defined(METALLIC_KERNELS_SOFTMAX_ROWS_INL_H) == defined(HWY_TARGET_TOGGLE)
-#ifdef METALLIC_KERNELS_SOFTMAX_ROWS_INL_H
-#undef METALLIC_KERNELS_SOFTMAX_ROWS_INL_H
+// SPDX-License-Identifier: Apache-2.0
+// The passes of softmax over a row or a segment of one: maximum, exponentials with their sum, and scaling, in f32 on any storage.
+// A pass takes whole vectors in order, then the rest. Passes over two rows can share one loop.
+//
+// Per-target include guard, as Highway's foreach_target needs it.
+#if defined(METALLIC_OPS_SOFTMAX_ROWS_INL_H) == defined(HWY_TARGET_TOGGLE)
+#ifdef METALLIC_OPS_SOFTMAX_ROWS_INL_H
+#undef METALLIC_OPS_SOFTMAX_ROWS_INL_H
 #else
-#define METALLIC_KERNELS_SOFTMAX_ROWS_INL_H
+#define METALLIC_OPS_SOFTMAX_ROWS_INL_H
 #endif
 
 #include <hwy/highway.h>
@@ -28,7 +31,7 @@ constexpr float kMinusInfinity = -std::numeric_limits<float>::infinity();
 using F32 = hn::ScalableTag<float>;
 using VF32 = hn::Vec<F32>;
 
-// Folds kUnroll accumulators pairwise, always in the same order.
+// Reduces kUnroll accumulators pairwise, always in the same order.
 template <int kUnroll, class Fold>
 HWY_INLINE VF32 fold(VF32 (&accumulators)[kUnroll], const Fold& combine) {
   for (int width = kUnroll / 2; width > 0; width /= 2)
@@ -36,7 +39,7 @@ HWY_INLINE VF32 fold(VF32 (&accumulators)[kUnroll], const Fold& combine) {
   return accumulators[0];
 }
 
-/// The largest of x[0, count); −∞ for none. NaNs may be passed over: the sum of exponentials finds them.
+/// The largest of x[0, count), or −∞ if count is 0. It may miss NaNs, because the sum of exponentials finds them.
 template <int kUnroll, typename In>
 struct Maximum {
   const In* x;
@@ -57,15 +60,15 @@ struct Maximum {
   }
 };
 
-/// exp(scale·(x − max)). The difference is scaled, not scale·max subtracted: the largest x then gives exactly 1 on every target
-/// however large it is, where a fused x·scale − fl(max·scale) misses 0 by up to half a place of max·scale.
+/// exp(scale·(x − max)). Scaling the difference gives exactly 1 for the largest x on every target. A fused x·scale −
+/// fl(max·scale) would miss 0 by up to half an ULP of max·scale.
 template <class D, class V = hn::Vec<D>>
 HWY_INLINE V exp_difference(D d, V x, V max, V scale) {
   return exp_nonpositive(d, hn::Mul(hn::Sub(x, max), scale));
 }
 
-/// Σ exp(scale·(x[i] − max)) and the terms themselves in `terms`, which may be x. With kPrefetch, memory is read on while this
-/// computes: what lies `ahead` elements further, the row or segment whose maximum is found next.
+/// Σ exp(scale·(x[i] − max)), and the exponentials in `terms`, which may be x. With kPrefetch, the pass prefetches the elements
+/// `ahead` of x: the row or segment of the next maximum.
 template <int kUnroll, bool kPrefetch, typename In>
 struct Exponentials {
   const In* x;
@@ -80,7 +83,7 @@ struct Exponentials {
     for (VF32& v : sum) v = hn::Zero(F32());
   }
   HWY_INLINE void whole(size_t i, int u) {
-    // Into the second level: nearer, it would push out the row in work.
+    // Into the second level, because in the first one it would evict the current row.
     if constexpr (kPrefetch) __builtin_prefetch(x + i + ahead, /*rw=*/0, /*locality=*/2);
     const VF32 e = exp_difference(F32(), load_f32(F32(), x + i), max, scale);
     hn::StoreU(e, F32(), terms + i);
@@ -97,7 +100,7 @@ struct Exponentials {
   }
 };
 
-// Elements from `y` to the first one at which a vector can be streamed, at most `count`.
+// Elements from `y` to the first one that is aligned for a non-temporal store, at most `count`.
 template <typename Out>
 HWY_INLINE size_t to_alignment(const Out* y, size_t count) {
   const size_t bytes = hn::Lanes(F32()) * sizeof(Out);
@@ -112,8 +115,8 @@ HWY_INLINE void put(VF32 value, Out* y) {
     store_f32(value, F32(), y);
 }
 
-/// y[i] = terms[i]·factor, rounded to the type of y, which may be the same memory. Streaming starts where y is aligned, so all
-/// indices are from there.
+/// y[i] = terms[i]·factor, rounded to the type of y, which may be the same memory. With kStream, the constructor writes up to the
+/// first aligned element of y, and indices count from there.
 template <bool kStream, typename Out>
 struct Scaling {
   const float* terms;
@@ -140,9 +143,9 @@ struct Scaling {
   }
 };
 
-/// The rest of a pass that has come to element `i`.
+/// Runs a pass from element `i` to its end.
 template <int kUnroll, class Pass>
-HWY_INLINE void finish(Pass& pass, size_t i) {
+HWY_INLINE void run_from(Pass& pass, size_t i) {
   const size_t lanes = hn::Lanes(F32());
   for (; i + kUnroll * lanes <= pass.count; i += kUnroll * lanes)
     for (int u = 0; u < kUnroll; ++u) pass.whole(i + static_cast<size_t>(u) * lanes, u);
@@ -150,9 +153,9 @@ HWY_INLINE void finish(Pass& pass, size_t i) {
   if (i < pass.count) pass.rest(i);
 }
 
-/// Two passes in one loop as far as both have whole vectors, then the rest of each.
+/// Runs two passes in one loop as long as both have whole vectors, then the rest of each.
 template <int kUnroll, class A, class B>
-HWY_INLINE void together(A& a, B& b) {
+HWY_INLINE void run_together(A& a, B& b) {
   const size_t lanes = hn::Lanes(F32()), both = std::min(a.count, b.count);
   size_t i = 0;
   for (; i + kUnroll * lanes <= both; i += kUnroll * lanes)
@@ -160,36 +163,31 @@ HWY_INLINE void together(A& a, B& b) {
       a.whole(i + static_cast<size_t>(u) * lanes, u);
       b.whole(i + static_cast<size_t>(u) * lanes, u);
     }
-  finish<kUnroll>(a, i);
-  finish<1>(b, i);
+  run_from<kUnroll>(a, i);
+  run_from<1>(b, i);
 }
 
-/// One pass alone.
+/// The maximum of a row.
 template <int kUnroll, typename In>
 HWY_INLINE float row_max(const In* x, size_t count) {
   Maximum<kUnroll, In> pass(x, count);
-  finish<kUnroll>(pass, 0);
+  run_from<kUnroll>(pass, 0);
   return pass.result();
 }
-/// With `ahead`, prefetches. `beside` is given the pass to run, alone or together with another.
-template <int kUnroll, typename In, class Beside>
-HWY_INLINE float row_exp_sum(const In* x, float max, float scale, float* terms, size_t count, int64_t ahead,
-                             const Beside& beside) {
+/// The exponentials of a row and their sum; prefetches if `ahead` is not 0.
+template <int kUnroll, typename In>
+HWY_INLINE float row_exp_sum(const In* x, float max, float scale, float* terms, size_t count, int64_t ahead = 0) {
   const auto sum = [&](auto prefetches) HWY_ATTR {
     Exponentials<kUnroll, prefetches, In> pass(x, count, max, scale, terms, ahead);
-    beside(pass);
+    run_from<kUnroll>(pass, 0);
     return pass.result();
   };
   return ahead != 0 ? sum(std::true_type()) : sum(std::false_type());
 }
-template <int kUnroll, typename In>
-HWY_INLINE float row_exp_sum(const In* x, float max, float scale, float* terms, size_t count, int64_t ahead = 0) {
-  return row_exp_sum<kUnroll>(x, max, scale, terms, count, ahead, [](auto& pass) HWY_ATTR { finish<kUnroll>(pass, 0); });
-}
 template <typename Out>
 HWY_INLINE void row_scale(const float* terms, float factor, Out* y, size_t count) {
   Scaling</*kStream=*/false, Out> pass(terms, factor, y, count);
-  finish<1>(pass, 0);
+  run_from<1>(pass, 0);
 }
 
 /// y[0, count) = 0.

@@ -1,4 +1,4 @@
-# Completion of metallic for fish: the program itself says what may follow; where it says nothing, files may.
+# Completion of metallic for fish: the program lists the words that may follow; if there are none, files.
 function __metallic_complete
     set -l words (commandline -opc)
     set -l found ($words[1] complete -- $words[2..] (commandline -ct) 2>/dev/null)

@@ -1,4 +1,5 @@
-// What the report's sections are built with: text and number formats, tables, controls, and charts that redraw themselves.
+// SPDX-License-Identifier: Apache-2.0
+// Building blocks of the sections: text and number formats, tables, controls, and charts that redraw themselves.
 "use strict";
 const data = JSON.parse(document.getElementById("data").textContent);
 const redraws = [];  // one per chart; called again when the colour scheme changes
@@ -38,7 +39,7 @@ const bytes = (n) => (n > 0 ? scaled(n, binary) : "unknown");
 const rate = (perSecond, unit) =>
   (perSecond > 0 ? scaled(perSecond, [[1e12, `T${unit}`], [1e9, `G${unit}`], [1e6, `M${unit}`]]) : "unknown");
 
-// Three digits, zeros kept: columns of them line up.
+// Three digits with trailing zeros, so that columns line up.
 function percent(fraction) {
   if (!known(fraction)) return none;
   const value = 100 * fraction, size = Math.abs(value);
@@ -106,7 +107,7 @@ function segments(title, options, picked) {
   const node = el("fieldset", {}, el("legend", {}, title),
                   el("span", {class: "segments"}, ...options.map((text, i) => el("label", {}, inputs[i], text))));
   const get = () => inputs.findIndex((input) => input.checked);
-  const allow = (allowed) => {  // greys out what the rest of the selection lacks, and leaves it
+  const allow = (allowed) => {  // disables what the rest of the selection lacks, and deselects it
     inputs.forEach((input, i) => { input.disabled = !allowed(options[i]); });
     if (inputs[get()]?.disabled) inputs.find((input) => !input.disabled).checked = true;
   };
@@ -115,7 +116,7 @@ function segments(title, options, picked) {
 
 // Charts.
 
-// The variants of an operation, in the order that gives each its colour and shape in all charts.
+// The variants of an operation. The order gives each its colour and shape in all charts.
 const variantsOf = (op) => distinct([
   ...data.series.filter((series) => series.op === op).flatMap((series) => series.variants.map(({variant}) => variant)),
   ...data.verdicts.filter((verdict) => verdict.op === op).map(({chosen}) => chosen.variant),
@@ -135,7 +136,7 @@ function theme() {
           accent: read("accent"), band: read("band"), color: (index) => read(`series-${index}`), series};
 }
 
-// A chart that is made anew by each draw: configure(theme) returns {label, config}, or a sentence where it has nothing to draw.
+// A chart that every draw creates again: configure(theme) returns {label, config}, or a sentence if there is nothing to draw.
 function view(host, className, configure) {
   const canvas = el("canvas", {role: "img"});
   const box = el("div", {class: `chart ${className}`}, canvas);
@@ -151,7 +152,7 @@ function view(host, className, configure) {
     empty.hidden = !box.hidden;
     if (box.hidden) return void (empty.textContent = made);
     canvas.setAttribute("aria-label", made.label);
-    // What the reader switched off in the legend stays off.
+    // Lines that the reader hid in the legend stay hidden.
     for (const dataset of made.config.data.datasets) dataset.hidden = hidden.has(dataset.label);
     chart = new Chart(canvas, made.config);
   };
@@ -159,7 +160,7 @@ function view(host, className, configure) {
   return draw;
 }
 
-// Vertical lines with their labels above the plot, a shaded interval, and the whiskers of points that have low and high.
+// Vertical lines with labels above the plot, a shaded interval, and whiskers for points with low and high.
 const marks = (colors, {lines = [], band, whiskers} = {}) => ({
   id: "marks",
   beforeDatasetsDraw({ctx, chartArea: area, scales: {x}}) {
@@ -213,7 +214,7 @@ const marks = (colors, {lines = [], band, whiskers} = {}) => ({
   },
 });
 
-// Round values for a logarithmic axis: powers of two for sizes; 1-2-5 for times and speeds, even steps where those are few.
+// Round ticks for a logarithmic axis: powers of two for sizes; 1-2-5 for times and speeds, or even steps if these are few.
 function powersOfTwo(low, high) {
   const ticks = [];
   for (let value = 2 ** Math.ceil(Math.log2(low)); value <= high; value *= 2) ticks.push(value);

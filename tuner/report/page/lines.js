@@ -1,7 +1,8 @@
-// Lines: the charts of an operation along its axis, a line for each variant, and below them how two families compare.
+// SPDX-License-Identifier: Apache-2.0
+// Lines: the charts of an operation along its axis, one line for each variant, and below them the comparison of two families.
 "use strict";
 
-// True where a threshold's `where` ("rows ≤ 1", "rows 2..64", "weights in A") holds for what a chart holds fixed.
+// Whether a threshold's `where` ("rows ≤ 1", "rows 2..64", "weights in A") holds for the fixed part of a chart's shapes.
 const holds = (where, axes) => !where || where.split(/ and |, /).every((part) => {
   if (part.startsWith("weights in ")) return axes.side === (part.endsWith("A") ? 0 : 1);
   const [, name, low, high, sign, value] = part.match(/^(\w+) (?:(\d+)\.\.(\d+)|(≤|≥|=) (\d+))$/) ?? [];
@@ -11,14 +12,14 @@ const holds = (where, axes) => !where || where.split(/ and |, /).every((part) =>
   return sign === "≤" ? at <= Number(value) : sign === "≥" ? at >= Number(value) : at === Number(value);
 });
 
-// The numbers and the side that a `where` names, by which series and curves that were described apart are matched.
+// The numbers and the side in a `where`, which match series with curves.
 const place = (where) => (where.match(/\d+|\b[AB]\b/g) ?? []).join(" ");
 
-// What differs between two series of an operation besides their shapes and caches.
+// The properties of a series besides its shape and cache state.
 const severalThreads = distinct(data.series.map((series) => series.threads)).length > 1;
 const kindOf = (one) => [one.dtype, one.layout, severalThreads ? threads(one.threads) : ""].filter(Boolean).join(" · ");
 
-// Series that a chart draws as one line, those of the model and those that cross first, the longest of these before others.
+// Groups of series that a chart draws as one line. Groups with weight or a crossover come first, then the longest.
 function groupsOf(op, axis, crosses) {
   const groups = new Map();
   for (const series of data.series.filter((one) => one.op === op && one.variants.length)) {
@@ -33,12 +34,12 @@ function groupsOf(op, axis, crosses) {
     group.weight = group.series.reduce((sum, {weight}) => sum + weight, 0);
     group.rank = (group.weight > 0 || crossing ? 1e6 : 0) + group.points + (crossing ? 0.5 : 0);
   }
-  // Where there are lines, single points are left to the tables.
+  // If there are lines, single points appear in tables only.
   const drawn = all.filter(({kind, points}) => points >= 3 || !all.some((one) => one.kind === kind && one.points >= 3));
   return drawn.sort((a, b) => natural(a.kind, b.kind) || b.rank - a.rank || natural(a.title, b.title));
 }
 
-// Lines of one measure per variant along an axis, with the crossover of two families marked, and below it their log ratio.
+// One measure of each variant along an axis, with the crossover of two families marked, and below it their log ratio.
 function lineSection(op, spec) {
   const host = byId(op);
   const allCurves = data.curves.filter((curve) => curve.op === op);
@@ -53,7 +54,7 @@ function lineSection(op, spec) {
   const kinds = distinct(allGroups.map(({kind}) => kind)).sort((a, b) => weightOf(b) - weightOf(a));
   const curveTitle = (one) => `${one.a} against ${one.b} · ${one.where} · ${one.cache}`;
 
-  let groups = allGroups, curves = allCurves;  // of the kind that is picked
+  let groups = allGroups, curves = allCurves;  // of the selected kind
   const kind = picker("Type and layout", kinds, () => picked());
   const shape = picker("Shape", [], () => selected());
   const cache = segments("Cache", caches, () => selected());
@@ -123,9 +124,9 @@ function lineSection(op, spec) {
       },
     };
   });
-  host.append(caption(`${spec.note} Each variant is drawn at its best tuning for each problem; bars are 95 % intervals of ` +
-                      "the median. The solid line is the crossover of the comparison below with its interval shaded, the " +
-                      "dashed one what the rules use."));
+  host.append(caption(`${spec.note} Each variant is drawn at its best tuning for each problem. Bars are 95 % intervals of the ` +
+                      "median. The solid line is the crossover of the comparison below, with its interval shaded. The dashed " +
+                      "line is the threshold that the rules use."));
   const values = el("details", {}, el("summary", {class: "caption"}, "Values as a table"));
   host.append(values);
   function fillValues(state, datasets) {
@@ -148,7 +149,7 @@ function lineSection(op, spec) {
     const one = curves[curve.get()];
     comparison.hidden = !one;
     verdict.textContent = "";
-    if (!one) return "No two families were timed at three places along this axis, so there is no comparison to draw.";
+    if (!one) return "No two families were timed at three places of this axis, so there is no comparison to draw.";
     return ratioChart(colors, one, curveTitle(one), spec, marked(one, now()), verdict);
   });
   host.append(verdict);
@@ -171,13 +172,13 @@ function lineSection(op, spec) {
 
 function ratioChart(colors, curve, title, spec, found, verdict) {
   const {a, b, points} = curve;
-  const wins = (ratio) => !known(ratio) ? "not known" : `${ratio >= 0 ? a : b} takes ${percent(Math.expm1(Math.abs(ratio)))} longer`;
+  const wins = (ratio) => !known(ratio) ? "unknown" : `${ratio >= 0 ? a : b} takes ${percent(Math.expm1(Math.abs(ratio)))} longer`;
   const spread = known(curve.crossover_low) ? ` (95 %: ${interval(curve.crossover_low, curve.crossover_high)})` : "";
   verdict.textContent = known(curve.crossover)
     ? `Crossover at ${curve.axis} ≈ ${digits(curve.crossover)}${spread}: ${a} below, ${b} above.`
     : points.every(({log_ratio}) => log_ratio > 0) ? `No crossover: ${b} is faster at every point.`
     : points.every(({log_ratio}) => log_ratio < 0) ? `No crossover: ${a} is faster at every point.`
-    : "No crossover: the sign of the ratio does not change once and clearly along this axis.";
+    : "No crossover: the ratio has no single, clear change of sign along this axis.";
   const values = points.flatMap(({log_ratio, low, high}) => [log_ratio, low, high]).filter(known);
   const top = Math.max(...values, Math.log(1.03)) * 1.12, bottom = Math.min(...values, -Math.log(1.03)) * 1.12;
   const line = (key, extra) =>
@@ -254,7 +255,7 @@ const matmul = () => lineSection("matmul", {
   measures: [
     {name: "GFLOP/s", title: "GFLOP/s", value: (series, ns) => series.flops / ns,
      format: (value) => `${digits(value)}${nbsp}GFLOP/s`, tick: digits},
-    {name: "GB/s", title: "GB/s of least traffic", value: (series, ns) => series.bytes / ns,
+    {name: "GB/s", title: "GB/s of the least traffic", value: (series, ns) => series.bytes / ns,
      format: (value) => `${digits(value)}${nbsp}GB/s`, tick: digits},
   ],
 });

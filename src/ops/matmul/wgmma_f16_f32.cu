@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: Apache-2.0
+// Instantiations of cuda_wgmma: f16 operands, f32 output.
+#include "ops/matmul/cuda_wgmma.cuh"
+
+namespace metallic::matmul {
+
+constinit const std::array<WgmmaInstance, 4> kWgmmaF16F32 = wgmma_instances<__half, float>();
+
+}  // namespace metallic::matmul

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+// Options that several subcommands share.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace CLI {
+class App;
+class Option;
+}  // namespace CLI
+
+namespace metallic::cli {
+
+/// --op, --shapes, --model and --dtype.
+struct ProblemOptions {
+  std::vector<std::string> ops;  ///< empty: all
+  std::vector<std::string> shapes;
+  std::string model;
+  std::vector<std::string> dtypes;  ///< empty: f32
+};
+
+/// --budget, --seed, --cache and --peers.
+struct SampleOptions {
+  double budget_s = 60;
+  uint64_t seed = 0;  ///< 0: `draw_seed` sets one from the clock
+  std::vector<std::string> caches;
+  bool peers = false;      ///< time the libraries too
+  bool rooflines = false;  ///< time moving the operands too, after the candidates
+};
+
+void add_problem_options(CLI::App& command, ProblemOptions& options);
+/// --shapes and --dtype only; returns --shapes.
+CLI::Option* add_shape_options(CLI::App& command, ProblemOptions& options);
+
+void add_sample_options(CLI::App& command, SampleOptions& options);
+void add_budget_option(CLI::App& command, SampleOptions& options);
+void add_seed_option(CLI::App& command, SampleOptions& options);
+void add_cache_option(CLI::App& command, SampleOptions& options);
+
+CLI::Option* add_device_option(CLI::App& command, std::string& device);
+CLI::Option* add_out_option(CLI::App& command, std::string& out);
+
+/// Sets a seed from the clock if none was given. Files name the seed that was used.
+void draw_seed(SampleOptions& options);
+
+}  // namespace metallic::cli
