@@ -7,8 +7,8 @@
 #include "device/cuda/memory.h"
 #include "ops/cuda/launch.cuh"
 #include "ops/matmul/shape.h"
-#include "ops/softmax/shape.h"
 #include "ops/operation.h"
+#include "ops/softmax/shape.h"
 
 namespace metallic::cuda {
 namespace {
