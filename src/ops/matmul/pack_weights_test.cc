@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Packed weights are the same numbers in the order that ops/matmul/packed.h gives, with zeros where there is no weight, and a product
-// with them has the bits of one with the plain matrix.
+// Packed weights are the same numbers in the order that ops/matmul/packed.h gives, with zeros where there is no weight, and a
+// product with them has the bits of one with the plain matrix.
 #include "ops/matmul/pack_weights.h"
 
 #include <gtest/gtest.h>
