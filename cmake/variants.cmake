@@ -22,6 +22,7 @@ function(metallic_variants)
   endforeach()
   file(CONFIGURE OUTPUT ${CMAKE_CURRENT_BINARY_DIR}/${op}_variants.cc @ONLY CONTENT [[
 // Generated from the files of @folder@.
+#include <initializer_list>
 #include <span>
 
 #include "ops/variant.h"
@@ -38,9 +39,9 @@ Variant named(std::string_view name, Variant variant) {
 }  // namespace
 
 std::span<const Variant> @op@_variants() {
-  static const Variant table[] = {
+  static const std::initializer_list<Variant> table = {
 @entries@  };
-  return table;
+  return {table.begin(), table.size()};
 }
 }  // namespace metallic
 ]])
