@@ -96,7 +96,7 @@ void weigh(float* HWY_RESTRICT scores, int64_t stride, int64_t keys, V visible, 
 }
 
 // Scales the sums of all earlier keys.
-void rescale(const QueryTile& tile, const FlashScratch& at, float* scratch) {
+HWY_MAYBE_UNUSED void rescale(const QueryTile& tile, const FlashScratch& at, float* scratch) {
   const Lane d;
   for (int64_t i = 0; i < tile.count; ++i) {
     const float factor = scratch[at.factor + i];
