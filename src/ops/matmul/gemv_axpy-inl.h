@@ -31,35 +31,29 @@ namespace metallic::matmul::HWY_NAMESPACE {
 namespace {
 
 /// A block of K for a segment of results: sums[j·stride + i] += Σ over rows k of W of W[k][i]·X[k][j].
-template <typename T>
 struct AxpyBlock {
-  const T* w;                 ///< the first row of the block, at the first element of the segment
   int64_t w_row;              ///< from one row of W to the next
   int64_t rows;               ///< rows of W in the block: its elements of K
   int64_t prefetch_distance;  ///< in elements of W; 0 after the last block
-  const float* x;             ///< the block's columns in the first row of X
   int64_t x_step;             ///< from one row of X to the next
   int64_t width;              ///< elements of the segment
-  float* sums;
-  int64_t stride;  ///< from one column's sums to the next
+  int64_t stride;             ///< from one column's sums to the next
 };
 
-// The micro-kernel: kVecs vectors of the segment from element `i` on, or the first `count` lanes of one, times kColumns columns.
+// The micro-kernel: kVecs vectors of the segment, or the first `count` lanes of one, times kColumns columns.
 template <typename T, int kVecs, int kColumns, bool kPartial>
-HWY_INLINE void axpy_tile(const AxpyBlock<T>& block, int64_t i, size_t count) {
+HWY_INLINE void axpy_tile(const AxpyBlock& block, const T* HWY_RESTRICT w, const float* HWY_RESTRICT x, float* HWY_RESTRICT sums,
+                          size_t count) {
   const Lane d;
   using V = hn::Vec<Lane>;
-  const T* HWY_RESTRICT w = block.w + i;
-  const float* HWY_RESTRICT x = block.x;
-  float* HWY_RESTRICT sums = block.sums + i;
-  const int64_t w_row = block.w_row, x_step = block.x_step, ahead = block.prefetch_distance, stride = block.stride;
+  const int64_t ahead = block.prefetch_distance, stride = block.stride;
   constexpr int64_t kLine = 64 / sizeof(T);
   V sum[kColumns][kVecs];
 #pragma GCC unroll 16
   for (int j = 0; j < kColumns; ++j)
 #pragma GCC unroll 16
     for (int v = 0; v < kVecs; ++v) sum[j][v] = hn::Load(d, sums + j * stride + v * kLanes);
-  for (int64_t left = block.rows; left > 0; --left) {
+  for (int64_t k = 0; k < block.rows; ++k) {
     // Every row of a segment is in another page, which the hardware prefetchers do not foresee.
     const auto vector = [&](int v) HWY_ATTR {
       if (!kPartial && v * kLanes % kLine == 0) prefetch_l2(w + ahead + v * kLanes);
@@ -88,8 +82,8 @@ HWY_INLINE void axpy_tile(const AxpyBlock<T>& block, int64_t i, size_t count) {
         for (int v = 0; v < kVecs; ++v) sum[j][v] = hn::MulAdd(scale, row[v], sum[j][v]);
       }
     }
-    w += w_row;
-    x += x_step;
+    w += block.w_row;
+    x += block.x_step;
   }
 #pragma GCC unroll 16
   for (int j = 0; j < kColumns; ++j)
@@ -98,12 +92,14 @@ HWY_INLINE void axpy_tile(const AxpyBlock<T>& block, int64_t i, size_t count) {
 }
 
 template <typename T, int kColumns>
-void axpy_block(const AxpyBlock<T>& block) {
+void axpy_block(const AxpyBlock& from, const T* w, const float* x, float* sums) {
   constexpr int kVecs = std::clamp(kAccumulators / kColumns, 1, 8);
+  const AxpyBlock block = from;  // in registers: stores to the sums could change what `from` refers to
   int64_t i = 0;
-  for (; i + kVecs * kLanes <= block.width; i += kVecs * kLanes) axpy_tile<T, kVecs, kColumns, false>(block, i, 0);
-  for (; i + kLanes <= block.width; i += kLanes) axpy_tile<T, 1, kColumns, false>(block, i, 0);
-  if (i < block.width) axpy_tile<T, 1, kColumns, true>(block, i, static_cast<size_t>(block.width - i));
+  for (; i + kVecs * kLanes <= block.width; i += kVecs * kLanes)
+    axpy_tile<T, kVecs, kColumns, false>(block, w + i, x, sums + i, 0);
+  for (; i + kLanes <= block.width; i += kLanes) axpy_tile<T, 1, kColumns, false>(block, w + i, x, sums + i, 0);
+  if (i < block.width) axpy_tile<T, 1, kColumns, true>(block, w + i, x, sums + i, static_cast<size_t>(block.width - i));
 }
 
 template <typename T, int... kColumns>
@@ -130,17 +126,14 @@ void axpy_rows(const GemvArgs& p, int64_t begin, int64_t end) {
     const int64_t width = std::min(stride, end - at);
     std::memset(sums, 0, static_cast<size_t>(p.n * stride) * sizeof(float));
     for (int64_t k = 0; k < p.k; k += block) {
-      const int64_t rows = std::min(block, p.k - k), ahead = k + 2 * block <= p.k ? block * p.w_row : 0;
+      const AxpyBlock shared = {.w_row = p.w_row,
+                                .rows = std::min(block, p.k - k),
+                                .prefetch_distance = k + 2 * block <= p.k ? block * p.w_row : 0,
+                                .x_step = p.x_step,
+                                .width = width,
+                                .stride = stride};
       for_column_tiles<kMostTileColumns>(p.n, [&](int64_t j, int64_t columns) {
-        kAxpyBlocks<T>[static_cast<size_t>(columns - 1)]({.w = w + k * p.w_row + at,
-                                                          .w_row = p.w_row,
-                                                          .rows = rows,
-                                                          .prefetch_distance = ahead,
-                                                          .x = p.x + k * p.x_step + j,
-                                                          .x_step = p.x_step,
-                                                          .width = width,
-                                                          .sums = sums + j * stride,
-                                                          .stride = stride});
+        kAxpyBlocks<T>[static_cast<size_t>(columns - 1)](shared, w + k * p.w_row + at, p.x + k * p.x_step + j, sums + j * stride);
       });
     }
     for (int64_t j = 0; j < p.n; ++j)

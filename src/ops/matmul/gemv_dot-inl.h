@@ -43,38 +43,36 @@ struct WidenedDot {
   }
 };
 
-/// A block of K for a register tile: sums[(i·n + j)·lanes] += row i of W · column j of X.
-template <typename Element>
-struct DotTile {
-  const Element* w;           ///< the tile's first row, at the first K of the block
-  int64_t w_row;              ///< from one row of W to the next
-  const float* x;             ///< the tile's first column, in vectors: [vector of K][n][lanes]
-  int64_t n;                  ///< columns of X
+/// What the register tiles of a block of K have in common. A tile adds the products of its rows of W and its columns of X to
+/// sums.
+struct DotBlock {
+  int64_t w_row;              ///< elements from one row of W to the next
+  int64_t n;                  ///< columns of X, which is in vectors: [vector of K][n][lanes]
   int64_t vectors;            ///< whole vectors of K
   size_t tail;                ///< elements of K after them
   int64_t prefetch_distance;  ///< in elements of W; 0: no prefetch
   bool from_zero;             ///< starts the sums, instead of adding to them
-  float* sums;                ///< [row][n][lanes]
 };
 
 // The most columns of a tile of kRows rows; with four rows, 6 on AVX-512 and 2 elsewhere.
 template <int kRows>
 constexpr int kDotColumns = std::min(kMostTileColumns, kRows == 4 && kAccumulators == 12 ? 2 : kAccumulators / kRows);
 
-// The micro-kernel: kRows × kColumns accumulators, with K in their lanes.
+// The micro-kernel: kRows × kColumns accumulators, with K in their lanes, from the tile's first row of W and first column of X.
+// The accumulator of row i and column j is at sums[(i·n + j)·lanes].
 template <typename Dot, int kRows, int kColumns>
-void dot_tile(const DotTile<typename Dot::Element>& tile) {
+void dot_tile(const DotBlock& block, const typename Dot::Element* HWY_RESTRICT w, const float* HWY_RESTRICT x,
+              float* HWY_RESTRICT sums) {
   const Lane d;
   using V = hn::Vec<Lane>;
-  const typename Dot::Element* HWY_RESTRICT w = tile.w;
-  const float* HWY_RESTRICT x = tile.x;
-  float* HWY_RESTRICT sums = tile.sums;
-  const int64_t w_row = tile.w_row, n = tile.n, vectors = tile.vectors, ahead = tile.prefetch_distance;
+  const int64_t w_row = block.w_row, n = block.n, vectors = block.vectors, ahead = block.prefetch_distance;
+  const size_t tail = block.tail;
+  const bool from_zero = block.from_zero;
   V sum[kRows][kColumns];
 #pragma GCC unroll 16
   for (int i = 0; i < kRows; ++i)
 #pragma GCC unroll 16
-    for (int j = 0; j < kColumns; ++j) sum[i][j] = tile.from_zero ? hn::Zero(d) : hn::LoadU(d, sums + (i * n + j) * kLanes);
+    for (int j = 0; j < kColumns; ++j) sum[i][j] = from_zero ? hn::Zero(d) : hn::LoadU(d, sums + (i * n + j) * kLanes);
   constexpr size_t kStepBytes = Dot::kVectorK * sizeof(typename Dot::Element);
   const auto step = [&](auto prefetches) HWY_ATTR {
     const auto row = [&](int i) HWY_ATTR {
@@ -116,13 +114,13 @@ void dot_tile(const DotTile<typename Dot::Element>& tile) {
     for (int64_t v = 0; v < vectors; ++v) step(std::true_type());
   else
     for (int64_t v = 0; v < vectors; ++v) step(std::false_type());
-  if (tile.tail > 0) {
+  if (tail > 0) {
 #pragma GCC unroll 16
     for (int i = 0; i < kRows; ++i) {
       if (ahead != 0) prefetch_l2(w + i * w_row + ahead);
-      const V row = Dot::load(w + i * w_row, tile.tail);
+      const V row = Dot::load(w + i * w_row, tail);
 #pragma GCC unroll 16
-      for (int j = 0; j < kColumns; ++j) sum[i][j] = Dot::multiply_add(row, Dot::load_x(x + j * kLanes, tile.tail), sum[i][j]);
+      for (int j = 0; j < kColumns; ++j) sum[i][j] = Dot::multiply_add(row, Dot::load_x(x + j * kLanes, tail), sum[i][j]);
     }
   }
 #pragma GCC unroll 16
@@ -167,26 +165,19 @@ HWY_INLINE void add_lanes(const float* HWY_RESTRICT sums, int64_t count, float* 
 #endif
 }
 
-// A block of K for `rows` rows and all columns; `block` is the first tile of it.
+// A block of K for `rows` rows and all columns.
 template <typename Dot, int kRows>
-void dot_block(const DotTile<typename Dot::Element>& block, int64_t rows) {
+void dot_block(const DotBlock& block, const typename Dot::Element* w, int64_t rows, const float* x, float* sums) {
   int64_t i = 0;
   // The first column tile brings the weights to the first cache level, and the others find them there.
   for (; i + kRows <= rows; i += kRows)
     for_column_tiles<kDotColumns<kRows>>(block.n, [&](int64_t j, int64_t columns) {
-      DotTile tile = block;
-      tile.w += i * block.w_row;
-      tile.x += j * kLanes;
-      tile.sums += (i * block.n + j) * kLanes;
-      kDotTiles<Dot, kRows>[static_cast<size_t>(columns - 1)](tile);
+      kDotTiles<Dot, kRows>[static_cast<size_t>(columns - 1)](block, w + i * block.w_row, x + j * kLanes,
+                                                              sums + (i * block.n + j) * kLanes);
     });
   if constexpr (kRows > 1)
-    if (i < rows) {
-      DotTile rest = block;
-      rest.w += i * block.w_row;
-      rest.sums += i * block.n * kLanes;
-      dot_block<Dot, kRows == 6 ? 4 : kRows / 2>(rest, rows - i);
-    }
+    if (i < rows)
+      dot_block<Dot, kRows == 6 ? 4 : kRows / 2>(block, w + i * block.w_row, rows - i, x, sums + i * block.n * kLanes);
 }
 
 // Each tile reads X again. If the bytes of the weights are the bottleneck, K is split in blocks whose part of X fits in half of
@@ -218,16 +209,13 @@ void dot_rows(const GemvArgs& p, int64_t begin, int64_t end) {
       const int64_t next = k + block < p.k ? block : row + 2 * chunk <= end ? chunk * p.w_row - k : 0;
       const int64_t ahead = near > 0 ? near : p.prefetch ? next : 0;
       const int64_t depth = std::min(block, p.k - k);
-      dot_block<Dot, kRows>({.w = w + row * p.w_row + k,
-                             .w_row = p.w_row,
-                             .x = p.x + k / Dot::kVectorK * p.n * kLanes,
+      dot_block<Dot, kRows>({.w_row = p.w_row,
                              .n = p.n,
                              .vectors = depth / Dot::kVectorK,
                              .tail = static_cast<size_t>(depth % Dot::kVectorK),
                              .prefetch_distance = ahead,
-                             .from_zero = k == 0,
-                             .sums = sums},
-                            rows);
+                             .from_zero = k == 0},
+                            w + row * p.w_row + k, rows, p.x + k / Dot::kVectorK * p.n * kLanes, sums);
     }
     add_lanes(sums, rows * p.n, totals);
     write(p, totals, row, rows, 0, p.n);
