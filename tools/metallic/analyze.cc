@@ -56,13 +56,11 @@ Result<Exit> report(const ReportOptions& options) {
 void add_analyze(CLI::App& app, Action& action) {
   add_command<AnalyzeOptions>(
       app, action, "analyze", "find thresholds and rules from samples.csv or results.csv",
-      [](CLI::App& command, AnalyzeOptions& options) {
-        command.add_option("file", options.file, "samples.csv or results.csv")->required()->type_name("FILE");
-        command.add_option("--output-dir", options.folder, "folder for profile.json and report.html")
-            ->type_name("DIR")
-            ->capture_default_str();
-        command.add_option("--model", options.model, "model that the profile is for [as in device.json]")->type_name("MODEL");
-        command.add_flag("--json", options.json, "print JSON");
+      [](const Command& command, AnalyzeOptions& options) {
+        command.option("file", options.file, "samples.csv or results.csv").required().type("FILE");
+        command.option("--output-dir", options.folder, "folder for profile.json and report.html").type("DIR").show_default();
+        command.option("--model", options.model, "model that the profile is for [as in device.json]").type("MODEL");
+        command.flag("--json", options.json, "print JSON");
       },
       analyze);
 }
@@ -70,8 +68,8 @@ void add_analyze(CLI::App& app, Action& action) {
 void add_report(CLI::App& app, Action& action) {
   add_command<ReportOptions>(
       app, action, "report", "analyse a tuning folder again and rewrite its report.html",
-      [](CLI::App& command, ReportOptions& options) {
-        command.add_option("folder", options.folder, "folder with samples.csv or results.csv")->required()->type_name("DIR");
+      [](const Command& command, ReportOptions& options) {
+        command.option("folder", options.folder, "folder with samples.csv or results.csv").required().type("DIR");
       },
       report);
 }

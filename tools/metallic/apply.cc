@@ -63,21 +63,22 @@ Result<Exit> run(const Options& options) {
 void add_apply(CLI::App& app, Action& action) {
   add_command<Options>(
       app, action, "apply", "install a profile, roll it back, or write its thresholds as constants",
-      [](CLI::App& command, Options& options) {
-        command.add_option("file", options.file, "profile.json to install; optional with --rollback")->type_name("FILE");
-        auto* dry_run = command.add_flag("--dry-run", options.dry_run, "print the changes without writing anything");
-        auto* force = command.add_flag("--force", options.force,
-                                       "install even if the machine was busy, the results are unpaired, the device is unknown, "
-                                       "or this build lacks a variant");
-        auto* rollback = command.add_flag("--rollback", options.rollback,
-                                          "restore the previously installed profile; a second rollback undoes the first");
-        auto* constants = command
-                              .add_option("--defaults", options.constants,
-                                          "write the thresholds as constants to this C and C++ header instead of installing")
-                              ->type_name("FILE");
+      [](const Command& command, Options& options) {
+        command.option("file", options.file, "profile.json to install; optional with --rollback").type("FILE");
+        const Option dry_run = command.flag("--dry-run", options.dry_run, "print the changes without writing anything");
+        const Option force =
+            command.flag("--force", options.force,
+                         "install even if the machine was busy, the results are unpaired, the device is unknown, "
+                         "or this build lacks a variant");
+        const Option rollback = command.flag("--rollback", options.rollback,
+                                             "restore the previously installed profile; a second rollback undoes the first");
+        const Option constants = command
+                                     .option("--defaults", options.constants,
+                                             "write the thresholds as constants to this C and C++ header instead of installing")
+                                     .type("FILE");
         add_device_option(command, options.device);
-        rollback->excludes(force, constants);
-        constants->excludes(dry_run, force);
+        rollback.excludes(force).excludes(constants);
+        constants.excludes(dry_run).excludes(force);
       },
       run);
 }

@@ -102,39 +102,36 @@ Result<Exit> run(Options options) {
 void add_bench(CLI::App& app, Action& action) {
   add_command<Options>(
       app, action, "bench", "time all candidates in paired random blocks",
-      [](CLI::App& command, Options& options) {
+      [](const Command& command, Options& options) {
         add_problem_options(command, options.problems);
         add_sample_options(command, options.sampling);
-        command.add_option("--format", options.format, "output format")
-            ->check(CLI::IsMember({"table", "md", "csv", "json"}))
-            ->capture_default_str();
+        command.option("--format", options.format, "output format").one_of({"table", "md", "csv", "json"}).show_default();
         add_out_option(command, options.out);
-        CLI::Option* device = add_device_option(command, options.device);
-        CLI::Option* targets =
-            command.add_option("--aims", options.targets,
-                               "score our kernels against the performance targets in a file, e.g. benchmarks/cpu_targets.json");
-        targets->type_name("FILE")->excludes(device);  // only for the CPU
-        command.add_option("--only", options.only, "only targets whose names contain this")->needs(targets)->type_name("TEXT");
-        CLI::Option* layer = command.add_flag("--layer", options.layer.wanted, "time a whole decoder layer of the model");
-        layer->excludes(device);
-        command.add_option("--context", options.layer.context, "with --layer: sequence length when decoding")
-            ->check(CLI::Range(int64_t{1}, int64_t{1} << 24))
-            ->needs(layer)
-            ->capture_default_str()
-            ->type_name("TOKENS");
-        command.add_option("--prompt", options.layer.prompt, "with --layer: tokens of the prefill")
-            ->check(CLI::Range(int64_t{1}, int64_t{1} << 20))
-            ->needs(layer)
-            ->capture_default_str()
-            ->type_name("TOKENS");
-        command.add_flag("--json", options.json, "the same as --format json");
+        const Option device = add_device_option(command, options.device);
+        const Option targets =
+            command.option("--aims", options.targets,
+                           "score our kernels against the performance targets in a file, e.g. benchmarks/cpu_targets.json");
+        targets.type("FILE").excludes(device);  // only for the CPU
+        command.option("--only", options.only, "only targets whose names contain this").needs(targets).type("TEXT");
+        const Option layer = command.flag("--layer", options.layer.wanted, "time a whole decoder layer of the model");
+        layer.excludes(device);
+        command.option("--context", options.layer.context, "with --layer: sequence length when decoding")
+            .between(int64_t{1}, int64_t{1} << 24)
+            .needs(layer)
+            .show_default()
+            .type("TOKENS");
+        command.option("--prompt", options.layer.prompt, "with --layer: tokens of the prefill")
+            .between(int64_t{1}, int64_t{1} << 20)
+            .needs(layer)
+            .show_default()
+            .type("TOKENS");
+        command.flag("--json", options.json, "the same as --format json");
         // Targets name their problems; a layer has those of its model.
         for (const char* option : {"--op", "--shapes", "--cache", "--out"}) {
-          targets->excludes(command.get_option(option));
-          layer->excludes(command.get_option(option));
+          targets.excludes(command.find(option));
+          layer.excludes(command.find(option));
         }
-        for (CLI::Option* option : {command.get_option("--model"), command.get_option("--dtype"), layer})
-          targets->excludes(option);
+        for (const Option option : {command.find("--model"), command.find("--dtype"), layer}) targets.excludes(option);
       },
       run);
 }

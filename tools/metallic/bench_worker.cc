@@ -23,7 +23,7 @@ void add_bench_worker(CLI::App& app, Action& action) {
   struct Options {};
   add_command<Options>(
       app, action, "arms", "internal: bench worker that `metallic gate` starts (protocol: tuner/bench/bench_worker.h)",
-      [](CLI::App&, Options&) {},
+      [](const Command&, Options&) {},
       [](const Options&) -> Result<Exit> {
         METALLIC_TRY(const auto ctx, context(""));
         ContextKernels source(*ctx);

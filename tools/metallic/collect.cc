@@ -42,10 +42,10 @@ Result<Exit> run(const Options& options) {
 void add_collect(CLI::App& app, Action& action) {
   add_command<Options>(
       app, action, "collect", "convert JSON of Google Benchmark to results.csv",
-      [](CLI::App& command, Options& options) {
-        command.add_option("files", options.files, "files from --benchmark_out")->required()->type_name("FILE");
-        command.add_option("--out", options.out, "CSV file to write")->required()->type_name("FILE");
-        command.add_flag("--json", options.json, "print the rows as JSON");
+      [](const Command& command, Options& options) {
+        command.option("files", options.files, "files from --benchmark_out").required().type("FILE");
+        command.option("--out", options.out, "CSV file to write").required().type("FILE");
+        command.flag("--json", options.json, "print the rows as JSON");
       },
       run);
 }

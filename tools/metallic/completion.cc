@@ -3,6 +3,7 @@
 // options.
 #include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 
 #include "base/dtype.h"
@@ -116,15 +117,15 @@ Result<Exit> print_script(const Script& script) {
 void add_completion(CLI::App& app, Action& action) {
   add_command<Script>(
       app, action, "completion", "print a completion script for a shell",
-      [](CLI::App& command, Script& script) {
-        command.add_option("shell", script.shell, "the shell")->required()->check(CLI::IsMember({"bash", "zsh", "fish"}));
+      [](const Command& command, Script& script) {
+        command.option("shell", script.shell, "the shell").required().one_of({"bash", "zsh", "fish"});
       },
       print_script);
   add_command<Words>(
       app, action, "complete", "internal: words that complete the command line",
-      [](CLI::App& command, Words& words) {
-        command.group("");  // hidden
-        command.add_option("words", words, "the words after metallic; the last one is completed");
+      [](const Command& command, Words& words) {
+        command.hide();
+        command.option("words", words, "the words after metallic; the last one is completed");
       },
       [&app](const Words& words) -> Result<Exit> {
         for (const std::string& word : complete(app, words)) fmt::print("{}\n", word);

@@ -96,7 +96,7 @@ Result<Exit> run(const Options& options) {
 void add_devices(CLI::App& app, Action& action) {
   add_command<Options>(
       app, action, "devices", "list the devices of this machine and their profiles",
-      [](CLI::App& command, Options& options) { command.add_flag("--json", options.json, "print JSON"); }, run);
+      [](const Command& command, Options& options) { command.flag("--json", options.json, "print JSON"); }, run);
 }
 
 }  // namespace metallic::cli

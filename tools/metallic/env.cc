@@ -37,7 +37,7 @@ Result<Exit> run(const Options& options) {
 void add_env(CLI::App& app, Action& action) {
   add_command<Options>(
       app, action, "env", "list the environment variables, their allowed values and their settings",
-      [](CLI::App& command, Options& options) { command.add_flag("--json", options.json, "print JSON"); }, run);
+      [](const Command& command, Options& options) { command.flag("--json", options.json, "print JSON"); }, run);
 }
 
 }  // namespace metallic::cli

@@ -66,20 +66,15 @@ Result<Exit> run(const Options& options) {
 void add_explain(CLI::App& app, Action& action) {
   add_command<Options>(
       app, action, "explain", "show which variant runs a problem, and why",
-      [](CLI::App& command, Options& options) {
-        command.add_option("problem", options.words, "[op] label, e.g. softmax rows64_seqk256")
-            ->required()
-            ->expected(1, 2)
-            ->type_name("LABEL");
-        command.add_option("--dtype", options.dtype, "element type: f32, f16 or bf16")->type_name("DTYPE")->capture_default_str();
-        command
-            .add_option("--variant", options.variant,
-                        "force a variant (see metallic list), unless the environment forces another")
-            ->type_name("VARIANT");
-        command.add_option("--model", options.model, "use the profile of this model")->type_name("MODEL");
-        command.add_option("--profile", options.profile, "prefer this profile to the installed one")->type_name("FILE");
+      [](const Command& command, Options& options) {
+        command.option("problem", options.words, "[op] label, e.g. softmax rows64_seqk256").required().count(1, 2).type("LABEL");
+        command.option("--dtype", options.dtype, "element type: f32, f16 or bf16").type("DTYPE").show_default();
+        command.option("--variant", options.variant, "force a variant (see metallic list), unless the environment forces another")
+            .type("VARIANT");
+        command.option("--model", options.model, "use the profile of this model").type("MODEL");
+        command.option("--profile", options.profile, "prefer this profile to the installed one").type("FILE");
         add_device_option(command, options.device);
-        command.add_flag("--json", options.json, "print JSON");
+        command.flag("--json", options.json, "print JSON");
       },
       run);
 }

@@ -201,24 +201,24 @@ Result<Exit> run(Options options) {
 void add_gate(CLI::App& app, Action& action) {
   add_command<Options>(
       app, action, "gate", "decide whether one build is slower than another",
-      [](CLI::App& command, Options& options) {
-        command.add_option("--base", options.base, "build to compare with: its program metallic, or a samples.csv")
-            ->required()
-            ->type_name("FILE");
-        command.add_option("--head", options.head, "build to check: its program metallic, or a samples.csv")->type_name("FILE");
+      [](const Command& command, Options& options) {
+        command.option("--base", options.base, "build to compare with: its program metallic, or a samples.csv")
+            .required()
+            .type("FILE");
+        command.option("--head", options.head, "build to check: its program metallic, or a samples.csv").type("FILE");
         add_shape_options(command, options.problems);
         add_budget_option(command, options.sampling);
         add_seed_option(command, options.sampling);
         add_cache_option(command, options.sampling);
-        command.add_option("--tau", options.tau_percent, "smallest slowdown that counts, in percent")
-            ->check(CLI::Range(0.1, 100.0))
-            ->capture_default_str()
-            ->type_name("PERCENT");
-        command.add_option("--markdown", options.markdown, "write the result to this file as Markdown")->type_name("FILE");
-        command.add_option("--junit", options.junit, "write the result to this file as JUnit XML")->type_name("FILE");
-        command.add_flag("--calibrate", options.calibrate,
-                         "time base against itself, to estimate false alarms and the power to find a slowdown of 5 %");
-        command.add_flag("--json", options.json, "print JSON");
+        command.option("--tau", options.tau_percent, "smallest slowdown that counts, in percent")
+            .between(0.1, 100.0)
+            .show_default()
+            .type("PERCENT");
+        command.option("--markdown", options.markdown, "write the result to this file as Markdown").type("FILE");
+        command.option("--junit", options.junit, "write the result to this file as JUnit XML").type("FILE");
+        command.flag("--calibrate", options.calibrate,
+                     "time base against itself, to estimate false alarms and the power to find a slowdown of 5 %");
+        command.flag("--json", options.json, "print JSON");
       },
       run);
 }

@@ -73,9 +73,9 @@ Result<Exit> models(const ModelOptions& options) {
 void add_list(CLI::App& app, Action& action) {
   add_command<ListOptions>(
       app, action, "list", "list the variants and their tunings",
-      [](CLI::App& command, ListOptions& options) {
-        command.add_option("--op", options.op, "only this operation: softmax, matmul or sdpa")->type_name("OP");
-        command.add_flag("--json", options.json, "print JSON");
+      [](const Command& command, ListOptions& options) {
+        command.option("--op", options.op, "only this operation: softmax, matmul or sdpa").type("OP");
+        command.flag("--json", options.json, "print JSON");
       },
       list);
 }
@@ -83,9 +83,9 @@ void add_list(CLI::App& app, Action& action) {
 void add_models(CLI::App& app, Action& action) {
   add_command<ModelOptions>(
       app, action, "models", "list the built-in models, or the problems of a model in the format of --shapes",
-      [](CLI::App& command, ModelOptions& options) {
-        command.add_option("model", options.model, "name of a model, or path of a config.json")->type_name("MODEL");
-        command.add_flag("--json", options.json, "print JSON");
+      [](const Command& command, ModelOptions& options) {
+        command.option("model", options.model, "name of a model, or path of a config.json").type("MODEL");
+        command.flag("--json", options.json, "print JSON");
       },
       models);
 }

@@ -6,10 +6,7 @@
 #include <string>
 #include <vector>
 
-namespace CLI {
-class App;
-class Option;
-}  // namespace CLI
+#include "tools/metallic/command.h"
 
 namespace metallic::cli {
 
@@ -30,17 +27,17 @@ struct SampleOptions {
   bool rooflines = false;  ///< time moving the operands too, after the candidates
 };
 
-void add_problem_options(CLI::App& command, ProblemOptions& options);
+void add_problem_options(const Command& command, ProblemOptions& options);
 /// --shapes and --dtype only; returns --shapes.
-CLI::Option* add_shape_options(CLI::App& command, ProblemOptions& options);
+Option add_shape_options(const Command& command, ProblemOptions& options);
 
-void add_sample_options(CLI::App& command, SampleOptions& options);
-void add_budget_option(CLI::App& command, SampleOptions& options);
-void add_seed_option(CLI::App& command, SampleOptions& options);
-void add_cache_option(CLI::App& command, SampleOptions& options);
+void add_sample_options(const Command& command, SampleOptions& options);
+void add_budget_option(const Command& command, SampleOptions& options);
+void add_seed_option(const Command& command, SampleOptions& options);
+void add_cache_option(const Command& command, SampleOptions& options);
 
-CLI::Option* add_device_option(CLI::App& command, std::string& device);
-CLI::Option* add_out_option(CLI::App& command, std::string& out);
+Option add_device_option(const Command& command, std::string& device);
+Option add_out_option(const Command& command, std::string& out);
 
 /// Sets a seed from the clock if none was given. Files name the seed that was used.
 void draw_seed(SampleOptions& options);

@@ -182,23 +182,23 @@ Result<Exit> run(Options options) {
 void add_regret(CLI::App& app, Action& action) {
   add_command<Options>(
       app, action, "regret", "compare the chosen kernels with the best ones, measured now or on recorded samples",
-      [](CLI::App& command, Options& options) {
+      [](const Command& command, Options& options) {
         add_problem_options(command, options.problems);
         add_sample_options(command, options.sampling);
         add_device_option(command, options.device);
-        CLI::Option* samples =
-            command.add_option("--samples", options.samples, "use these samples instead of measuring")->type_name("FILE");
-        add_out_option(command, options.out)->excludes(samples);
+        const Option samples =
+            command.option("--samples", options.samples, "use these samples instead of measuring").type("FILE");
+        add_out_option(command, options.out).excludes(samples);
         command
-            .add_option("--profile", options.profile,
-                        "score the rules of this profile; for cases without rules, those of the installed and built-in ones")
-            ->type_name("FILE");
-        command.add_option("--random", options.random, "measure this many random held-out shapes around those of the model")
-            ->check(CLI::Range(1, 10000))
-            ->type_name("COUNT");
-        command.add_flag("--json", options.json, "print JSON");
+            .option("--profile", options.profile,
+                    "score the rules of this profile; for cases without rules, those of the installed and built-in ones")
+            .type("FILE");
+        command.option("--random", options.random, "measure this many random held-out shapes around those of the model")
+            .between(int64_t{1}, int64_t{10000})
+            .type("COUNT");
+        command.flag("--json", options.json, "print JSON");
         for (const char* option : {"--op", "--shapes", "--dtype", "--cache", "--budget", "--random"})
-          samples->excludes(command.get_option(option));
+          samples.excludes(command.find(option));
       },
       run);
 }

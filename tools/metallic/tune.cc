@@ -98,13 +98,13 @@ Result<Exit> run(Options options) {
 void add_tune(CLI::App& app, Action& action) {
   add_command<Options>(
       app, action, "tune", "find the fastest kernels of this machine: measure, analyse, install",
-      [](CLI::App& command, Options& options) {
+      [](const Command& command, Options& options) {
         add_problem_options(command, options.problems);
         add_sample_options(command, options.sampling);
-        command.add_option("--output-dir", options.folder, "folder for samples, profile and report [metallic-tuning/<model>]")
-            ->type_name("DIR");
+        command.option("--output-dir", options.folder, "folder for samples, profile and report [metallic-tuning/<model>]")
+            .type("DIR");
         add_device_option(command, options.device);
-        command.add_flag("--force", options.force, "install even if the machine was busy");
+        command.flag("--force", options.force, "install even if the machine was busy");
       },
       run);
 }

@@ -229,23 +229,21 @@ Result<Exit> run(const Options& options) {
 void add_validate(CLI::App& app, Action& action) {
   add_command<Options>(
       app, action, "validate", "check the results and memory of each variant on this machine",
-      [](CLI::App& command, Options& options) {
-        command.add_option("--op", options.op, "only this operation: softmax, matmul or sdpa")->type_name("OP");
-        command.add_option("--dtype", options.dtypes, "only these element types, e.g. f32,bf16 [all]")
-            ->delimiter(',')
-            ->type_name("DTYPE");
-        auto* shapes =
-            command.add_option("--shapes", options.shapes, "check these labels, or files of labels, instead of the edge cases")
-                ->type_name("LABEL");
-        command.add_option("--model", options.model, "check the shapes of this model instead of the edge cases")
-            ->type_name("MODEL")
-            ->excludes(shapes);
+      [](const Command& command, Options& options) {
+        command.option("--op", options.op, "only this operation: softmax, matmul or sdpa").type("OP");
+        command.option("--dtype", options.dtypes, "only these element types, e.g. f32,bf16 [all]").split_at(',').type("DTYPE");
+        const Option shapes =
+            command.option("--shapes", options.shapes, "check these labels, or files of labels, instead of the edge cases")
+                .type("LABEL");
+        command.option("--model", options.model, "check the shapes of this model instead of the edge cases")
+            .type("MODEL")
+            .excludes(shapes);
         add_device_option(command, options.device);
-        command.add_flag("--quick", options.quick, "check a selection of the edge cases, in seconds");
-        command.add_flag("--peers", options.peers, "check the libraries of this machine too");
-        command.add_option("--write-memory", options.write_memory, "only write the current table of memory to this file")
-            ->type_name("FILE");
-        command.add_flag("--json", options.json, "print JSON");
+        command.flag("--quick", options.quick, "check a selection of the edge cases, in seconds");
+        command.flag("--peers", options.peers, "check the libraries of this machine too");
+        command.option("--write-memory", options.write_memory, "only write the current table of memory to this file")
+            .type("FILE");
+        command.flag("--json", options.json, "print JSON");
       },
       run);
 }
