@@ -47,6 +47,7 @@ function(metallic_folder)
     add_executable(${target}_test ${tests})
     list(TRANSFORM ARG_TESTS_MAY_INCLUDE REPLACE "/" "_")
     target_link_libraries(${target}_test PRIVATE ${target} ${ARG_TESTS_MAY_INCLUDE} GTest::gtest_main GTest::gmock)
+    set_target_properties(${target}_test PROPERTIES UNITY_BUILD OFF)
     # Compiling tests takes longer than running them: -O1 suffices, and all test programs share one set of precompiled headers.
     target_compile_options(${target}_test PRIVATE -O1)
     get_property(first GLOBAL PROPERTY metallic_first_test)

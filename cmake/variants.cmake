@@ -47,6 +47,7 @@ std::span<const Variant> @op@_variants() {
 }  // namespace metallic
 ]])
   target_sources(${target} PRIVATE ${CMAKE_CURRENT_BINARY_DIR}/${op}_variants.cc)
+  set_target_properties(${target} PROPERTIES UNITY_BUILD OFF)  # variants' local names are the same
   # Kernels are optimised in every build. Loops start at fixed places in a cache line, so that code beside them does not change
   # their speed.
   if(NOT METALLIC_SANITIZE)

@@ -19,14 +19,14 @@ std::string held_fixed(const Problem& problem) { return tuner_operation(problem.
 
 namespace {
 
-// Block b is in fold b mod kFolds.
-constexpr size_t kFolds = 16, kNone = kFolds;
+// Block b is in fold b mod kBlockFolds.
+constexpr size_t kBlockFolds = 16, kNone = kBlockFolds;
 
 // Median log time over the blocks that are not in a fold.
 double log_time(const CandidateTimes& candidate, size_t without = kNone) {
   std::vector<double> logs;
   for (size_t block = 0; block < candidate.time.size(); ++block)
-    if (block % kFolds != without) logs.push_back(std::log(candidate.time[block]));
+    if (block % kBlockFolds != without) logs.push_back(std::log(candidate.time[block]));
   return median(std::move(logs));
 }
 
@@ -49,10 +49,10 @@ const CandidateTimes* fastest(const Series& series, std::string_view wanted, siz
 std::vector<double> log_ratios(const Series& series, const CurveFamilies& families) {
   const size_t blocks = series.blocks();
   std::vector<double> ratios(blocks, std::numeric_limits<double>::quiet_NaN());
-  for (size_t fold = 0; fold < std::min(blocks, kFolds); ++fold) {
+  for (size_t fold = 0; fold < std::min(blocks, kBlockFolds); ++fold) {
     const size_t without = blocks > 1 ? fold : kNone;
     const CandidateTimes *a = fastest(series, families.a, without), *b = fastest(series, families.b, without);
-    for (size_t block = fold; a && b && block < blocks; block += kFolds)
+    for (size_t block = fold; a && b && block < blocks; block += kBlockFolds)
       ratios[block] = std::log(a->time[block]) - std::log(b->time[block]);
   }
   std::erase_if(ratios, [](double ratio) { return std::isnan(ratio); });

@@ -17,8 +17,8 @@
 namespace metallic {
 namespace {
 
-constexpr int64_t kMostElements = int64_t{1} << 24;
-constexpr double kMostOperations = 1 << 29;
+constexpr int64_t kMostSampledElements = int64_t{1} << 24;
+constexpr double kMostSampledFlops = 1 << 29;
 
 // Collects new shapes, each once, that are within the cost limits.
 class SampledShapes {
@@ -27,7 +27,7 @@ class SampledShapes {
     for (const WeightedProblem& each : known) seen_.insert(label(each.problem));
   }
   void add(const Problem& problem, const char* role) {
-    if (work(problem).flops > kMostOperations || std::ranges::max(operand_bytes(problem)) > 4 * kMostElements) return;
+    if (work(problem).flops > kMostSampledFlops || std::ranges::max(operand_bytes(problem)) > 4 * kMostSampledElements) return;
     if (seen_.insert(label(problem)).second) found_.push_back({.problem = problem, .weight = 0, .role = role});
   }
   std::vector<WeightedProblem> take() { return std::move(found_); }

@@ -17,9 +17,9 @@
 namespace metallic {
 namespace {
 
-constexpr int64_t kMostElements = int64_t{1} << 26;    // of an operand: 256 MiB in f32, larger than common caches
-constexpr int64_t kMostOperations = int64_t{1} << 32;  // of a call: some tens of milliseconds, so that all fit into 60 s
-constexpr double kDecode = 0.75, kPrefill = 0.25;      // shares of the tokens
+constexpr int64_t kMostElements = int64_t{1} << 26;  // of an operand: 256 MiB in f32, larger than common caches
+constexpr int64_t kMostFlops = int64_t{1} << 32;     // of a call: some tens of milliseconds, so that all fit into 60 s
+constexpr double kDecode = 0.75, kPrefill = 0.25;    // shares of the tokens
 
 // Collects problems. Small models run one problem in several roles: it is kept once, with the sum of their weights.
 class ModelProblems {
@@ -56,7 +56,7 @@ struct Projection {
 int64_t slices(const Projection& p, int64_t tokens) {
   const int64_t weights = p.out * p.in;
   const int64_t least =
-      std::max((weights + kMostElements - 1) / kMostElements, (2 * tokens * weights + kMostOperations - 1) / kMostOperations);
+      std::max((weights + kMostElements - 1) / kMostElements, (2 * tokens * weights + kMostFlops - 1) / kMostFlops);
   for (int64_t parts = least; parts <= std::min(2 * least, p.out); ++parts)
     if (p.out % parts == 0) return parts;
   return least;
