@@ -47,7 +47,7 @@ TEST_F(Program, TunesInstallsAndExplains) {
   fs::remove(path("D/report.html"));
   good({"report", "D"});
   EXPECT_TRUE(fs::exists(path("D/report.html")));
-  good({"tune", "--shapes", "rows4_seqk64", "--budget", "0.05s", "--force"});
+  good({"tune", "--shapes", "rows4_seqk64", "--cache", "warm", "--budget", "0.05s", "--force"});
   EXPECT_TRUE(fs::exists(path("metallic-tuning/any/report.html"))) << "the folder without --output-dir";
 }
 
@@ -90,7 +90,8 @@ TEST_F(Program, AnalyzesSamplesAndResults) {
   EXPECT_TRUE(has(good({"apply", "D/profile.json"}), "installed " + installed().native()));
   EXPECT_FALSE(has(good({"apply", "D/profile.json", "--dry-run"}), "+ ")) << "nothing changes any more";
 
-  const std::string results = good({"bench", "--budget", "0.05", "--shapes", "rows4_seqk64", "--format", "csv"});
+  const std::string results =
+      good({"bench", "--budget", "0.05", "--shapes", "rows4_seqk64", "--cache", "warm", "--format", "csv"});
   write("R/results.csv", results);
   EXPECT_TRUE(has(good({"analyze", "R/results.csv", "--output-dir", "R"}), "unpaired"));
   EXPECT_TRUE(fs::exists(path("R/report.html")));
@@ -143,7 +144,7 @@ TEST_F(Program, TakesTheConfigurationOfAnyModel) {
 }
 
 TEST_F(Program, BenchWritesEveryFormat) {
-  const Words bench = {"bench", "--budget", "0.01", "--shapes", "rows4_seqk64", "0x4x4", "2x8x4_a0.5_b2"};
+  const Words bench = {"bench", "--budget", "0.01", "--shapes", "rows4_seqk64", "0x4x4", "2x8x4_a0.5_b2", "--cache", "warm"};
   const auto with = [&](std::initializer_list<std::string> more) {
     Words words = bench;
     words.insert(words.end(), more);

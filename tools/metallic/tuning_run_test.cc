@@ -17,7 +17,7 @@ namespace {
 class TuningRunTest : public Program {
  protected:
   static Words tune(const std::string& budget = "3s", const std::string& shapes = "rows4_seqk64..8192") {
-    return {"tune", "--shapes", shapes, "--budget", budget, "--output-dir", "D", "--force"};
+    return {"tune", "--shapes", shapes, "--cache", "warm", "--budget", budget, "--output-dir", "D", "--force"};
   }
 
   // Starts it and sends the signal once some blocks are on disk.
@@ -121,7 +121,7 @@ TEST_F(TuningRunTest, ABusyMachineInstallsNothing) {
       while (!stop) {
       }
     });
-  Words words = tune("2s", "rows4+64_seqk64..65536");
+  Words words = tune("2s", "rows4+64_seqk64..8192");
   words.pop_back();
   const ProgramResult ended = run(words);
   stop = true;

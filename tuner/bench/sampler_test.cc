@@ -27,6 +27,12 @@ class NoPlanner final : public Planner {
 
 class SamplerTest : public testing::Test {
  protected:
+  // Little memory bounds what cold operands rotate through, which takes seconds with the caches of some servers.
+  SamplerTest() {
+    device_.cpu().llc_bytes = 1 << 20;
+    device_.memory_bytes = 256 << 20;
+  }
+
   Result<Sampler> create(std::initializer_list<std::string_view> labels, const SamplerOptions& options) {
     std::vector<WeightedProblem> problems;
     for (const auto text : labels) problems.push_back({.problem = *parse_label(text)});

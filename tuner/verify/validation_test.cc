@@ -11,6 +11,7 @@
 #include "device/peers/cpu_libraries.h"
 #include "ops/label.h"
 #include "ops/matmul/shape.h"
+#include "ops/operation.h"
 #include "ops/registry.h"
 #include "ops/sdpa/shape.h"
 #include "ops/softmax/shape.h"
@@ -24,6 +25,10 @@ namespace {
 struct Types {
   Op op;
   DType dtype, out_dtype;
+
+  friend std::ostream& operator<<(std::ostream& out, const Types& types) {
+    return out << types.op->name << ' ' << name(types.dtype) << " to " << name(types.out_dtype);
+  }
 };
 
 class Variants : public testing::TestWithParam<Types> {};
