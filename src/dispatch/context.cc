@@ -40,7 +40,7 @@ bool names_library(const Profile& profile) {
 
 }  // namespace
 
-// Plans the parts of a composed variant and keeps what was decided about each. What a call forces is meant for the whole.
+// Plans the parts of a composed variant and stores their decisions. A variant that a call forces applies only to the whole.
 class Context::PartsPlanner final : public Planner {
  public:
   PartsPlanner(Context& context, const CallOptions& options) : context_(context), options_(options) { options_.variant.clear(); }
@@ -62,6 +62,8 @@ Context::~Context() = default;
 Result<std::unique_ptr<Context>> Context::create(ContextOptions options) {
   std::unique_ptr<Context> context(new Context(std::move(options)));
   const ContextOptions& wanted = context->options_;
+  const bool of_process = !wanted.environment;
+  if (of_process) context->options_.environment = process_environment();
   METALLIC_TRY(context->environment_, read_environment(wanted.environment));
   METALLIC_TRY(context->device_, device_info(wanted));
   METALLIC_CHECK(check_names(context->environment_, context->device_));
@@ -69,8 +71,10 @@ Result<std::unique_ptr<Context>> Context::create(ContextOptions options) {
   if (wanted.threads < 0 || wanted.threads > 1024)
     return fail(Code::invalid_argument, "threads is {}: use 1 to 1024, or 0 for one per core", wanted.threads);
   context->log_ = std::make_unique<Logger>(context->environment_.log_level, wanted.log);
-  for (const std::string& unknown : unknown_variables())
-    context->log_->warn(fmt::format("environment variable {} is not known: metallic env lists those that are", unknown));
+  if (of_process) {
+    for (const std::string& unknown : unknown_variables())
+      context->log_->warn(fmt::format("environment variable {} is not known: metallic env lists those that are", unknown));
+  }
   if (context->device_.is_cuda()) {
     METALLIC_TRY(context->own_executor_, cuda::make_stream(context->device_, wanted.stream));
     context->executor_ = context->own_executor_.get();
@@ -100,11 +104,11 @@ void Context::load_profiles() {
     auto profile = load_profile(path, device_);
     if (!profile) {
       if (must_exist || profile.error().code != Code::not_found)
-        log_->warn(profile.error().message + ": this profile is passed over");
+        log_->warn(profile.error().message + ": this profile is ignored");
       return;
     }
     for (const std::string& stale : stale_entries(*profile))
-      log_->warn(fmt::format("{}: {}: this rule is passed over", path.native(), stale));
+      log_->warn(fmt::format("{}: {}: this rule is ignored", path.native(), stale));
     if (names_library(*profile)) use_libraries();
     for (const std::string& stale : drop_stale_libraries(*profile, device_))
       log_->warn(fmt::format("{}: {}", path.native(), stale));
@@ -199,7 +203,7 @@ Result<const Plan*> Context::cached_plan(const Problem& problem) {
 void Context::report_refused(const Decision& decision) const {
   for (const Refusal& refused : decision.refused)
     if (const auto level = refused.unexpected ? LogLevel::warning : LogLevel::trace; log_->logs(level))
-      log_->log(level, fmt::format("{} is passed over for {}", refused.what, label(decision.problem)));
+      log_->log(level, fmt::format("{} is ignored for {}", refused.what, label(decision.problem)));
   for (const Decision& part : decision.parts) report_refused(part);
 }
 
@@ -218,7 +222,7 @@ std::string to_string(const Decision& decision) {
   std::string text = fmt::format("{} {} {} threads={} -> {} [{}: {}]", name(p.op()), label(p), name(p.dtype), p.threads,
                                  to_string(*decision.variant, decision.tuning), name(decision.source), decision.rule);
   if (decision.margin) text += fmt::format(" margin {:.1f} %", *decision.margin * 100);
-  // Briefly, so that the line is not cut; explain has the rest.
+  // Brief, so that the line is not cut; explain has the rest.
   for (const Decision& part : decision.parts)
     text += fmt::format("; {} {} -> {} [{}]", name(part.problem.op()), label(part.problem), to_string(*part.variant, part.tuning),
                         name(part.source));

@@ -19,46 +19,46 @@ namespace metallic {
 class RunLog;
 
 struct ContextOptions {
-  std::string device = "cpu";    ///< its id, see metallic devices
-  void* stream = nullptr;        ///< of a GPU: the caller's queue, which must outlive the context; null: one of its own
-  std::string model;             ///< whose profile to use; empty: the one applied last
-  std::string profile;           ///< a profile of the caller's, or empty
-  int threads = 0;               ///< CPU threads; 0: METALLIC_NUM_THREADS, or one per core. Ignored with an executor
-  Executor* executor = nullptr;  ///< the caller's; must outlive the context. Of the CPU
-  bool patient = false;          ///< threads of ours are waited for however long others keep the cores: for measuring
+  std::string device = "cpu";    ///< its id, as `metallic devices` prints it
+  void* stream = nullptr;        ///< for a GPU: the caller's stream, which must outlive the context; null: its own
+  std::string model;             ///< the model whose profile to use; empty: the profile applied last
+  std::string profile;           ///< path of the caller's profile, or empty
+  int threads = 0;               ///< CPU threads; 0: METALLIC_NUM_THREADS, else one per core. Ignored with an executor
+  Executor* executor = nullptr;  ///< the caller's, for the CPU only; must outlive the context
+  bool patient = false;          ///< always wait for our threads, however long others occupy the cores: for measuring
   CallOptions call;              ///< defaults of every call
-  bool libraries = false;        ///< load them; else only where a profile, the environment or `call` names a library's variant
-  Lookup environment = process_environment();
-  std::optional<DeviceInfo> device_info;  ///< for tests: in place of this machine's
-  Logger::Sink log;                       ///< where messages go; unset: to stderr
+  bool libraries = false;        ///< always load them; else only if a profile, the environment or `call` names one's variant
+  Lookup environment;            ///< reads variables; unset: the process environment
+  std::optional<DeviceInfo> device_info;  ///< for tests: replaces this machine's
+  Logger::Sink log;                       ///< receives messages; unset: they go to stderr
 };
 
 class Context final : public Planner {
  public:
-  /// Reads the environment and the profiles. A profile that cannot be used is passed over with one warning; a wrong
-  /// environment variable is an error.
+  /// Reads the environment and the profiles. A profile that cannot be used is ignored with one warning; a wrong environment
+  /// variable is an error.
   static Result<std::unique_ptr<Context>> create(ContextOptions options);
   ~Context() override;
 
-  /// What runs a problem with the context's thread count and options. The rules are compiled at the first problem of each type
-  /// and layout; from then on it takes no lock, and no memory where no rule is refused.
+  /// The choice for a problem, with the context's thread count and options. The first problem of each type and layout compiles
+  /// the rules. From then on it takes no lock, and allocates nothing if no rule is refused.
   Result<Choice> choose(const Problem& problem) const;
 
-  /// The same with its record of why, for whatever options.
+  /// The same with the record of why, for any options.
   Result<Decision> decide(Problem problem, const CallOptions& options) const;
   Result<Decision> decide(const Problem& problem) const { return decide(problem, options_.call); }
 
-  /// A new plan, owned by the caller, independent of the context but for its executor.
+  /// A new plan, owned by the caller. It depends on the context only for its executor.
   Result<Plan> plan(const Problem& problem, const CallOptions& options);
   Result<Plan> plan(const Problem& problem) { return plan(problem, options_.call); }
   Result<Plan> plan_part(const Problem& part) override;
 
-  /// The plan of a problem, made at its first use and kept as long as the context; safe from several threads, and no lock is
-  /// taken where it is there. The problem's thread count is the context's.
+  /// The plan of a problem, made at its first use and kept as long as the context. Safe from several threads; takes no lock if
+  /// the plan exists. The context's thread count replaces the problem's.
   Result<const Plan*> cached_plan(const Problem& problem);
 
-  /// Measures what starting and joining the executor's threads takes, in place of what a profile or nobody knows: for a tune,
-  /// whose profile keeps it. Before any plan is made.
+  /// Measures how long it takes to start and join the executor's threads, and replaces the value from a profile, if any. For a
+  /// tuning run, whose profile stores the value. Call it before any plan is made.
   void measure_join();
 
   const DeviceInfo& device() const { return device_; }
@@ -87,14 +87,14 @@ class Context final : public Planner {
   std::vector<ProfileLevel> profiles_;
   std::unique_ptr<Executor> own_executor_;
   Executor* executor_ = nullptr;
-  int threads_ = 1;  // the executor's, which do not change
+  int threads_ = 1;  // the executor's number, constant
   std::unique_ptr<Logger> log_;
-  std::shared_ptr<RunLog> run_log_;    // null where runs are not logged; what it watches shares it
-  std::unique_ptr<RuleTables> rules_;  // of the context's own threads and options
+  std::shared_ptr<RunLog> run_log_;    // null if runs are not logged; shared with the kernels it watches
+  std::unique_ptr<RuleTables> rules_;  // for the context's own thread count and options
   PlanCache plans_;
 };
 
-/// Facts of the device of that id: "cpu", or of a GPU. Errors: there is none, and which there are.
+/// Device info for an id: "cpu", or a GPU's. If there is no such device, the error lists those that exist.
 Result<DeviceInfo> find_device(std::string_view id);
 
 /// A decision on one line, as the debug log prints it.
