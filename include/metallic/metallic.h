@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Metallic's C interface: a context, plans for problems, runs of plans, and why each kernel was chosen.
+/* Metallic's C interface: create a context and plans for problems, run the plans, and read why each kernel was chosen.
  *
- * Every struct but metallic_strides begins with struct_size, which the caller sets to sizeof of what it was compiled with;
- * members that a newer header adds are 0 for older callers. Every call returns a metallic_status; metallic_last_error() gives the
- * line that says what was wrong, per thread. Nothing throws. Handles may be used from several threads at once, but for their
- * destruction.
+ * Every struct except metallic_strides begins with struct_size. The caller sets it to the sizeof of the struct it was compiled
+ * with; members that a newer header adds are 0 for older callers. Every call returns a metallic_status; metallic_last_error()
+ * returns one line that says what was wrong, per thread. Nothing throws. Several threads may use a handle at once, except to
+ * destroy it.
  */
 #ifndef METALLIC_METALLIC_H
 #define METALLIC_METALLIC_H
@@ -18,7 +18,7 @@
 #define METALLIC_API
 #endif
 
-/* The version of this header; a library with the same MAJOR and no smaller MINOR has all that it declares. */
+/* The version of this header. A library with the same MAJOR and an equal or larger MINOR has everything that it declares. */
 #define METALLIC_VERSION_MAJOR 0
 #define METALLIC_VERSION_MINOR 4
 #define METALLIC_VERSION_PATCH 0
@@ -27,12 +27,12 @@
 extern "C" {
 #endif
 
-/* The version of the library that is running, e.g. "0.1.0"; static storage. */
+/* The version of the running library, e.g. "0.1.0"; static storage. */
 METALLIC_API const char* metallic_version(void);
 
 typedef enum metallic_status {
   METALLIC_OK = 0,
-  METALLIC_INVALID_ARGUMENT = 1, /* a value passed, or read from the environment, is wrong */
+  METALLIC_INVALID_ARGUMENT = 1, /* an argument or an environment variable is wrong */
   METALLIC_NOT_FOUND = 2,
   METALLIC_UNSUPPORTED = 3,
   METALLIC_OUT_OF_MEMORY = 4,
@@ -43,49 +43,48 @@ typedef enum metallic_status {
 /* The code's name, e.g. "invalid_argument"; static storage. */
 METALLIC_API const char* metallic_status_name(metallic_status status);
 
-/* What the last failed call of this thread found wrong, one line; "" if none has failed. Valid until the next call. */
+/* Why the last failed call of this thread failed, in one line; "" if none has failed. Valid until its next call. */
 METALLIC_API const char* metallic_last_error(void);
 
-/* Where a plan's tasks run. parallel calls task(context, i) once for each i in [0, count), on any threads, and returns
- * when all have returned. Runs from several threads call it from several threads. */
+/* Runs the tasks of plans. parallel calls task(context, i) once for each i in [0, count), on any threads, and returns when all
+ * calls have returned. Threads that run plans at the same time call it at the same time. */
 typedef struct metallic_executor {
   size_t struct_size;
-  void* user;  /* handed to parallel; outlives the context and its plans */
-  int threads; /* how many tasks can run at once, 1 to 1024; plans are made for this number */
+  void* user;  /* passed to parallel; must outlive the context and its plans */
+  int threads; /* number of tasks that can run at once, 1 to 1024; plans are made for it */
   void (*parallel)(void* user, size_t count, void (*task)(void* context, size_t index), void* context);
 } metallic_executor;
 
 typedef struct metallic_context metallic_context;
 
-/* What results may depend on besides their input. */
+/* What a result may depend on besides its input. */
 typedef enum metallic_numerics {
-  METALLIC_NUMERICS_DEFAULT = 0, /* METALLIC_DETERMINISM, or fast */
+  METALLIC_NUMERICS_DEFAULT = 0, /* the variable METALLIC_DETERMINISM, else METALLIC_FAST */
   METALLIC_FAST = 1,             /* whatever is fastest */
   METALLIC_RUN_TO_RUN = 2,       /* the same bits for the same plan and input */
-  METALLIC_BATCH_INVARIANT = 3   /* the same bits for a row whatever rows, batch, n or threads there are beside it */
+  METALLIC_BATCH_INVARIANT = 3   /* the same bits for a row, independent of rows, batch, n and threads */
 } metallic_numerics;
 
 typedef struct metallic_context_options {
   size_t struct_size;
-  const char* model;   /* whose tuned profile to use, or NULL: the one applied last */
-  const char* profile; /* a file of the caller's, preferred to the tuned profile, or NULL; a faulty one costs a warning */
-  int threads;         /* 1 to 1024, or 0: METALLIC_NUM_THREADS, or one per core; an executor has its own number */
+  const char* model;   /* the model whose tuned profile to use, or NULL: the profile applied last */
+  const char* profile; /* the caller's profile file, preferred to the tuned one, or NULL; an invalid file costs a warning */
+  int threads;         /* 1 to 1024, or 0: METALLIC_NUM_THREADS, else one per core; an executor has its own number */
   metallic_numerics numerics;
-  const metallic_executor* executor;                               /* or NULL: a thread pool of the library's; copied */
+  const metallic_executor* executor;                               /* or NULL: the library's thread pool; copied */
   void (*log)(void* user, const char* level, const char* message); /* or NULL: stderr; called from any thread */
   void* log_user;
-  /* Since 0.3. The device's id, as metallic devices prints it: "cpu" or NULL, or "cuda:0" for a GPU, without an executor.
-   * Operands and workspaces then lie in its memory, and runs are launched on a stream: they return before they have ended. */
+  /* Since 0.3. The device id, as `metallic devices` prints it: "cpu" or NULL, or "cuda:0" for a GPU, which takes no executor.
+   * Operands and workspaces are then in GPU memory. Runs are launched on a stream and return before they finish. */
   const char* device;
-  void* stream; /* of a GPU, a cudaStream_t that outlives the context and its plans; or NULL: one of the library's */
+  void* stream; /* for a GPU: a cudaStream_t that outlives the context and its plans, or NULL: the library's own */
 } metallic_context_options;
 
-/* Reads environment, device and profiles once. options may be NULL. METALLIC_INVALID_ARGUMENT: an option or a variable of the
- * environment has no meaning; METALLIC_IO: a file that METALLIC_TRACE or METALLIC_RECORD names cannot be used. *context is
- * then NULL. */
+/* Reads environment, device and profiles once. options may be NULL. On an error, *context is NULL. METALLIC_INVALID_ARGUMENT: an
+ * option or environment variable is invalid. METALLIC_IO: a file named by METALLIC_TRACE or METALLIC_RECORD is unusable. */
 METALLIC_API metallic_status metallic_context_create(const metallic_context_options* options, metallic_context** context);
-/* Plans keep what they need of their context, its threads too, and may be destroyed after it. NULL is allowed. What
- * METALLIC_GPU_PROFILER, METALLIC_TRACE and METALLIC_RECORD ask for is written when the context and all its plans are gone. */
+/* Plans keep what they need of their context, including its threads, and may be destroyed after it. NULL is allowed. The output
+ * of METALLIC_GPU_PROFILER, METALLIC_TRACE and METALLIC_RECORD is written when the context and all its plans are destroyed. */
 METALLIC_API void metallic_context_destroy(metallic_context* context);
 
 typedef enum metallic_op { METALLIC_SOFTMAX = 0, METALLIC_MATMUL = 1, METALLIC_SDPA = 2 } metallic_op;
@@ -93,14 +92,14 @@ typedef enum metallic_op { METALLIC_SOFTMAX = 0, METALLIC_MATMUL = 1, METALLIC_S
 /* How elements are stored; arithmetic is done in f32. As dtype, 0 is f32; as out_dtype, 0 is the same as dtype. */
 typedef enum metallic_dtype { METALLIC_DTYPE_DEFAULT = 0, METALLIC_F32 = 1, METALLIC_F16 = 2, METALLIC_BF16 = 3 } metallic_dtype;
 
-/* Where the elements of a tensor [batch, heads, rows, head_dim] lie: elements from one to the next; 0 is the contiguous
- * distance, over the padding of what lies inside. head_dim is contiguous always. A cache [batch, capacity, heads, head_dim] has
- * batch = capacity * heads * head_dim, head = head_dim, row = heads * head_dim; capacity may exceed seq_k. */
+/* Strides of a tensor [batch, heads, rows, head_dim], in elements. 0 is the contiguous stride, which includes the padding of the
+ * inner dimensions. head_dim is always contiguous. A cache [batch, capacity, heads, head_dim] has batch = capacity * heads *
+ * head_dim, head = head_dim, row = heads * head_dim; capacity may exceed seq_k. */
 typedef struct metallic_strides {
   int64_t batch, head, row;
 } metallic_strides;
 
-/* One operation on tensors of known shape; row-major, strides in elements. A stride of 0 stands for the contiguous one.
+/* One operation on tensors of known shape. Tensors are row-major, strides are in elements, and a stride of 0 means contiguous.
  *
  * softmax  out[b,q,:] = softmax(scale * in[b,q,:]) over seq_k keys; with causal, key j is visible to query i iff
  *          j <= i + offset (offset is seq_k - seq_q for a cache of earlier keys).
@@ -108,13 +107,13 @@ typedef struct metallic_strides {
  *          transpose_b. beta = 0 writes C without reading it.
  * sdpa     out[b,h] = softmax(scale * Q[b,h] * K[b,g]^T) * V[b,g] with g = h / (heads / kv_heads); Q and out are
  *          [batch, heads, seq_q, head_dim], K and V [batch, kv_heads, seq_k, head_dim]; causal as in softmax. A query
- *          that sees no key gets zeros. Keys that no query sees are not read; a NaN or infinity in V at a key that only some
- *          queries see may reach the others. */
+ *          that sees no key gets zeros. Keys that no query sees are not read. A NaN or infinity in V at a key that only some
+ *          queries see may propagate to the others. */
 typedef struct metallic_problem {
   size_t struct_size;
   metallic_op op;
   metallic_dtype dtype;     /* of the inputs */
-  metallic_dtype out_dtype; /* of the output: the same, or either of the two is f32 */
+  metallic_dtype out_dtype; /* of the output: equal to dtype, or one of the two is f32 */
   int64_t batch;            /* 0 counts as 1 */
   /* softmax and sdpa */
   float scale; /* 0: 1 in a softmax, 1 / sqrt(head_dim) in an sdpa */
@@ -126,57 +125,56 @@ typedef struct metallic_problem {
   /* matmul */
   int64_t m, k, n;
   int transpose_a, transpose_b;
-  float alpha, beta;                                      /* as given: alpha is 1 for a plain product, and 0 computes none */
+  float alpha, beta;                                      /* as given: alpha is 1 for a plain product; 0 computes no product */
   int64_t lda, ldb, ldc;                                  /* from one stored row to the next */
   int64_t batch_stride_a, batch_stride_b, batch_stride_c; /* from one matrix to the next */
   /* sdpa */
   int64_t heads, kv_heads, head_dim; /* kv_heads 0: as many as heads */
   metallic_strides q_strides, k_strides, v_strides, out_strides;
-  /* matmul, since 0.2: B is what metallic_pack wrote; transpose_b, ldb and batch_stride_b are not looked at, batch is 1 */
+  /* matmul, since 0.2: B is the output of metallic_pack; transpose_b, ldb and batch_stride_b are ignored, batch is 1 */
   int packed;
 } metallic_problem;
 
 /* Fills a problem with the shape of a label, e.g. "rows64_seqk512", "batch1_seqq64_seqk512_causal", "4096x4096x8_tb",
- * "batch1_h32kv8_seqq1_seqk4096_d128_causal"; everything but struct_size, which must be set before,
- * is overwritten: set types and strides afterwards. METALLIC_INVALID_ARGUMENT where the label is none; the error names the
- * column. */
+ * "batch1_h32kv8_seqq1_seqk4096_d128_causal". Overwrites everything except struct_size, which must be set before; set types and
+ * strides afterwards. METALLIC_INVALID_ARGUMENT: not a label; the error names the column. */
 METALLIC_API metallic_status metallic_problem_from_label(const char* label, metallic_problem* problem);
 
-/* Weights that stay may be packed once for all runs: in the order in which kernels read them, so that no run packs them again. A
- * product of 32 rows or more then takes 0.55 to 0.85 of the time, one of fewer rows 0.85 to 1.2 of it. The order depends on the
- * type alone, not on the machine or the other sizes, and has a name that changes if it ever does: whoever keeps packed weights in
- * a file keeps that too. */
+/* Constant weights may be packed once for all runs, in the order in which kernels read them; no run then packs them again. A
+ * product of 32 rows or more then takes 0.55 to 0.85 of the time, one of fewer rows 0.85 to 1.2 of it. The order depends only on
+ * the type, not on the machine or the other sizes. Its name changes if the order ever does: store the name with packed weights in
+ * a file. */
 
-/* The name of the order, e.g. "panels32.f32"; static storage. NULL where dtype has no meaning. */
+/* The name of the order, e.g. "panels32.f32"; static storage. NULL if dtype is invalid. */
 METALLIC_API const char* metallic_packed_layout(metallic_dtype dtype);
 
-/* Bytes of packed weights; of a matmul's problem k, n and dtype are looked at. METALLIC_INVALID_ARGUMENT: no matmul, packed
- * already, or a batch other than 1. */
+/* Bytes of packed weights; depends on k, n and dtype of a matmul. METALLIC_INVALID_ARGUMENT: not a matmul, already packed, or a
+ * batch other than 1. */
 METALLIC_API metallic_status metallic_packed_bytes(const metallic_problem* problem, size_t* bytes);
 
-/* Packs b, the B of a matmul as the problem describes it (m and what concerns A and C is not looked at), on the context's
- * threads. For plans set the problem's `packed` afterwards. `packed` has metallic_packed_bytes bytes, best aligned to 64; its
- * padding is written too, and runs rely on it. */
+/* Packs b, the B of a matmul as the problem describes it, on the context's threads; ignores m and the members for A and C. For
+ * plans, set the problem's `packed` afterwards. `packed` has metallic_packed_bytes bytes, best aligned to 64. Its padding is
+ * written too, and runs rely on it. */
 METALLIC_API metallic_status metallic_pack(metallic_context* context, const metallic_problem* problem, const void* b,
                                            void* packed);
 
 typedef struct metallic_plan metallic_plan;
 
 /* Chooses the kernel and prepares it. May allocate and take locks. *plan is NULL unless the status is METALLIC_OK:
- * METALLIC_INVALID_ARGUMENT  a member of the problem has no meaning
- * METALLIC_OUT_OF_MEMORY     operands need more bytes than there are addresses
- * METALLIC_UNSUPPORTED       no kernel computes this */
+ * METALLIC_INVALID_ARGUMENT  a member of the problem is invalid
+ * METALLIC_OUT_OF_MEMORY     operands need more bytes than the address space has
+ * METALLIC_UNSUPPORTED       no kernel computes this problem */
 METALLIC_API metallic_status metallic_plan_create(metallic_context* context, const metallic_problem* problem,
                                                   metallic_plan** plan);
-/* NULL is allowed; no run may be under way. */
+/* NULL is allowed. No run may be in progress. */
 METALLIC_API void metallic_plan_destroy(metallic_plan* plan);
 
-/* Bytes of scratch memory a run needs, exact; it must be aligned to 64. */
+/* Exact bytes of scratch memory that a run needs; the memory must be aligned to 64. */
 METALLIC_API metallic_status metallic_plan_workspace(const metallic_plan* plan, size_t* bytes);
 
-/* Operands of a run, aligned as their elements are. softmax: a is the input, out the output, which may be the input if types
- * and strides are equal. matmul: a is A, b is B, out is C. sdpa: a, b and c are Q, K and V. Operands that the operation does not
- * have, or that have no elements, are not looked at. */
+/* Operands of a run, aligned like their elements. softmax: a is the input and out the output; they may be the same if types and
+ * strides are equal. matmul: a is A, b is B, out is C. sdpa: a, b and c are Q, K and V. Operands that the operation lacks, or
+ * that have no elements, are ignored. */
 typedef struct metallic_tensors {
   size_t struct_size;
   const void* a;
@@ -185,14 +183,15 @@ typedef struct metallic_tensors {
   void* out;
 } metallic_tensors;
 
-/* Computes. Allocates nothing and takes no lock, but for those of the thread pool where no executor was injected; may run in
- * several threads with different workspaces. workspace_bytes may exceed what is needed; what the workspace holds before does not
- * matter. On a GPU it is launched on the context's stream, which may be captured in a graph. METALLIC_INVALID_ARGUMENT: a needed
- * operand or the workspace is NULL, too small, unaligned, or out is an input. */
+/* Computes the problem. Allocates nothing. Takes no lock, except those of the thread pool if no executor was injected. May run on
+ * several threads with different workspaces. workspace_bytes may exceed what is needed; prior contents of the workspace do not
+ * matter. On a GPU, launches on the context's stream, which may be captured in a graph. METALLIC_INVALID_ARGUMENT: a needed
+ * operand or the workspace is NULL, the workspace is too small or unaligned, or out is an input and the run cannot be in place.
+ */
 METALLIC_API metallic_status metallic_plan_run(const metallic_plan* plan, const metallic_tensors* tensors, void* workspace,
                                                size_t workspace_bytes);
 
-/* Waits for all that the context launched on its GPU; returns at once on a CPU. METALLIC_INTERNAL: a run failed there. */
+/* Waits for everything that the context launched on its GPU; returns at once on a CPU. METALLIC_INTERNAL: a run failed there. */
 METALLIC_API metallic_status metallic_context_synchronize(metallic_context* context);
 
 /* The decision as JSON, as `metallic explain --json` prints it; owned by the plan. */

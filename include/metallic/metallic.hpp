@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Metallic from C++ (17 or later): the C interface with owners, builders and exceptions; header-only.
+// Metallic from C++ (17 or later): the C interface with RAII handles, builders and exceptions; header-only.
 //
 //   mtl::Context context;
 //   mtl::Plan plan = context.plan(mtl::matmul(128, 4096, 4096).transpose_b());
-//   plan.run(a, b, c);                    // as often as wanted
+//   plan.run(a, b, c);                    // any number of times
 //   std::cout << plan.explain();          // why this kernel
 #ifndef METALLIC_METALLIC_HPP
 #define METALLIC_METALLIC_HPP
@@ -20,7 +20,7 @@
 
 namespace mtl {
 
-/// What every call here throws: the status for programs, the line for people.
+/// Thrown by every call that fails: a status for programs, a one-line message for people.
 class Error : public std::runtime_error {
  public:
   Error(metallic_status status, const char* message) : std::runtime_error(message), status_(status) {}
@@ -34,13 +34,13 @@ inline void check(metallic_status status) {
   if (status != METALLIC_OK) throw Error(status, metallic_last_error());
 }
 
-/// What all shapes have in common; each change gives a changed copy.
+/// The common part of all shapes. Each setter returns a changed copy.
 template <typename Shape>
 class ShapeOf {
  public:
-  /// How the tensors are stored; without, f32.
+  /// How all tensors are stored; f32 by default.
   Shape dtype(metallic_dtype all) const { return dtype(all, all); }
-  /// Inputs and output; they are the same, or one of them is f32.
+  /// How inputs and output are stored: both the same, or one of them f32.
   Shape dtype(metallic_dtype in, metallic_dtype out) const {
     return with([=](metallic_problem& p) {
       p.dtype = in;
@@ -63,7 +63,7 @@ class ShapeOf {
   metallic_problem problem_{};
 };
 
-/// The shape of a softmax; strides in elements, 0 for the contiguous one.
+/// The shape of a softmax. Strides are in elements; 0 means contiguous.
 class Softmax : public ShapeOf<Softmax> {
  public:
   Softmax(int64_t batch, int64_t seq_q, int64_t seq_k) : ShapeOf(METALLIC_SOFTMAX) {
@@ -71,7 +71,7 @@ class Softmax : public ShapeOf<Softmax> {
     problem_.seq_q = seq_q;
     problem_.seq_k = seq_k;
   }
-  /// Query i sees the keys j ≤ i + offset; without one, the last query sees all.
+  /// Query i sees the keys j ≤ i + offset. Without an offset, the last query sees all keys.
   Softmax causal() const { return causal(problem_.seq_k - problem_.seq_q); }
   Softmax causal(int64_t offset) const {
     return with([=](metallic_problem& p) {
@@ -91,7 +91,7 @@ class Softmax : public ShapeOf<Softmax> {
   }
 };
 
-/// The shape of C[m,n] = alpha·op(A)[m,k]·op(B)[k,n] + beta·C; strides in elements, 0 for the contiguous one.
+/// The shape of C[m,n] = alpha·op(A)[m,k]·op(B)[k,n] + beta·C. Strides are in elements; 0 means contiguous.
 class Matmul : public ShapeOf<Matmul> {
  public:
   Matmul(int64_t m, int64_t k, int64_t n) : ShapeOf(METALLIC_MATMUL) {
@@ -108,7 +108,7 @@ class Matmul : public ShapeOf<Matmul> {
   Matmul transpose_b() const {
     return with([](metallic_problem& p) { p.transpose_b = 1; });
   }
-  /// B is PackedWeights' data, however it lay before.
+  /// B is the data of PackedWeights, whatever its layout was before packing.
   Matmul packed() const {
     return with([](metallic_problem& p) { p.packed = 1; });
   }
@@ -137,8 +137,8 @@ class Matmul : public ShapeOf<Matmul> {
   }
 };
 
-/// The shape of scaled dot-product attention over Q [batch, heads, seq_q, head_dim] and K, V [batch, kv_heads, seq_k,
-/// head_dim]; strides in elements, 0 for the contiguous one.
+/// The shape of scaled dot-product attention over Q [batch, heads, seq_q, head_dim] and K, V [batch, kv_heads, seq_k, head_dim].
+/// Strides are in elements; 0 means contiguous.
 class Sdpa : public ShapeOf<Sdpa> {
  public:
   Sdpa(int64_t batch, int64_t heads, int64_t kv_heads, int64_t seq_q, int64_t seq_k, int64_t head_dim) : ShapeOf(METALLIC_SDPA) {
@@ -149,7 +149,7 @@ class Sdpa : public ShapeOf<Sdpa> {
     problem_.seq_k = seq_k;
     problem_.head_dim = head_dim;
   }
-  /// Query i sees the keys j ≤ i + offset; without one, the last query sees all.
+  /// Query i sees the keys j ≤ i + offset. Without an offset, the last query sees all keys.
   Sdpa causal() const { return causal(problem_.seq_k - problem_.seq_q); }
   Sdpa causal(int64_t offset) const {
     return with([=](metallic_problem& p) {
@@ -157,7 +157,7 @@ class Sdpa : public ShapeOf<Sdpa> {
       p.offset = offset;
     });
   }
-  /// The factor of the scores, > 0; without, 1/√head_dim.
+  /// The factor of the scores, > 0; 1/√head_dim by default.
   Sdpa scale(float factor) const {
     return with([=](metallic_problem& p) { p.scale = factor; });
   }
@@ -186,11 +186,11 @@ inline metallic_problem problem(const std::string& label) {
   return filled;
 }
 
-/// Scratch memory, aligned as runs need it. One for each thread that runs a plan.
+/// Scratch memory with the alignment that runs need. Each thread that runs a plan needs its own.
 class Workspace {
  public:
   explicit Workspace(size_t bytes) : bytes_(bytes), data_(bytes > 0 ? ::operator new(bytes, kAlignment) : nullptr, Free{true}) {}
-  /// The caller's memory, which outlives this: a GPU's for plans that run there.
+  /// Wraps the caller's memory, which must outlive this object; for plans on a GPU, it is GPU memory.
   Workspace(void* memory, size_t bytes) : bytes_(bytes), data_(memory, Free{false}) {}
   void* data() const noexcept { return data_.get(); }
   size_t bytes() const noexcept { return bytes_; }
@@ -217,16 +217,16 @@ class Plan {
   }
   Workspace workspace() const { return Workspace(workspace_bytes()); }
 
-  /// With the plan's own workspace, which the first run allocates: from one thread at a time. Pointers are to elements of the
-  /// problem's types; a softmax's out may be in. On a GPU plans have none of their own: those that need one throw.
+  /// Runs with the plan's own workspace, which the first run allocates; use one thread at a time. Pointers are to elements of the
+  /// problem's types; a softmax's out may be in. Plans on a GPU have no workspace of their own: a plan that needs one throws.
   void run(const void* in, void* out) { run(in, out, own_workspace()); }
   /// matmul
   void run(const void* a, const void* b, void* c) { run(a, b, c, own_workspace()); }
   /// sdpa
   void run(const void* q, const void* k, const void* v, void* out) { run(q, k, v, out, own_workspace()); }
 
-  /// The same with the caller's workspace, which may be larger than needed: safe from several threads with one each, allocates
-  /// nothing.
+  /// The same with the caller's workspace, which may be larger than needed. Allocates nothing. Safe from several threads, each
+  /// with its own workspace.
   void run(const void* in, void* out, const Workspace& workspace) const { run(in, nullptr, nullptr, out, workspace); }
   void run(const void* a, const void* b, void* c, const Workspace& workspace) const { run(a, b, nullptr, c, workspace); }
   void run(const void* a, const void* b, const void* c, void* out, const Workspace& workspace) const {
@@ -234,7 +234,7 @@ class Plan {
     check(metallic_plan_run(plan_.get(), &tensors, workspace.data(), workspace.bytes()));
   }
 
-  /// The decision as JSON; lives as long as the plan.
+  /// The decision as JSON; valid as long as the plan.
   std::string_view explain() const {
     const char* json = nullptr;
     check(metallic_plan_explain(plan_.get(), &json));
@@ -249,7 +249,7 @@ class Plan {
     void operator()(metallic_plan* plan) const noexcept { metallic_plan_destroy(plan); }
   };
   Plan(metallic_plan* plan, bool on_gpu) : plan_(plan), on_gpu_(on_gpu) {}
-  // Made by the first run that needs it: plans that are run with the caller's have none.
+  // Allocated by the first run that needs it: a plan that only runs with the caller's workspaces has none.
   const Workspace& own_workspace() {
     if (on_gpu_ && workspace_bytes() > 0)
       throw Error(METALLIC_INVALID_ARGUMENT, "the plan needs a workspace: run it with one in the GPU's memory");
@@ -261,26 +261,26 @@ class Plan {
   Workspace workspace_{0};
 };
 
-/// Where tasks run, if not on the library's threads.
+/// Runs tasks in place of the library's threads.
 class Executor {
  public:
   using Task = void (*)(void* context, size_t index);
   virtual ~Executor() = default;
-  /// How many tasks can run at once; constant.
+  /// The number of tasks that can run at once; constant.
   virtual int threads() const = 0;
-  /// Calls task(context, i) once for each i in [0, count), on any threads, and returns when all have returned.
+  /// Calls task(context, i) once for each i in [0, count), on any threads, and returns when all calls have returned.
   virtual void parallel(size_t count, Task task, void* context) = 0;
 };
 
 struct Options {
-  std::string model;       ///< whose tuned profile to use; empty: the one applied last
-  std::string profile;     ///< a profile of the caller's, or empty
-  std::string device;      ///< "cuda:0" for a GPU, whose runs are launched on a stream; empty: the CPU
-  void* stream = nullptr;  ///< of a GPU, outlives the context and its plans; null: one of the library's
-  int threads = 0;         ///< 0: METALLIC_NUM_THREADS, or one per core
+  std::string model;       ///< the model whose tuned profile to use; empty: the profile applied last
+  std::string profile;     ///< the caller's profile file, or empty
+  std::string device;      ///< "cuda:0" for a GPU, which launches runs on a stream; empty: the CPU
+  void* stream = nullptr;  ///< for a GPU: must outlive the context and its plans; null: the library's own
+  int threads = 0;         ///< 0: METALLIC_NUM_THREADS, else one per core
   metallic_numerics numerics = METALLIC_NUMERICS_DEFAULT;
-  Executor* executor = nullptr;  ///< outlives the context and its plans
-  /// Where messages go, by level and text; unset: to stderr. Called from any thread.
+  Executor* executor = nullptr;  ///< must outlive the context and its plans
+  /// Receives messages, by level and text; unset: they go to stderr. Called from any thread.
   std::function<void(std::string_view level, std::string_view message)> log;
 };
 
@@ -323,7 +323,7 @@ class Context {
     return Plan(made, on_gpu_);
   }
 
-  /// Waits for all that was launched on the context's GPU.
+  /// Waits for everything that was launched on the context's GPU.
   void synchronize() const { check(metallic_context_synchronize(context_.get())); }
 
   metallic_context* get() const noexcept { return context_.get(); }
@@ -333,7 +333,7 @@ class Context {
   struct Destroy {
     void operator()(metallic_context* context) const noexcept { metallic_context_destroy(context); }
   };
-  std::unique_ptr<Log> log_;  // at an address that moves do not change; outlives the context
+  std::unique_ptr<Log> log_;  // on the heap, so that a move keeps its address; outlives the context
   std::unique_ptr<metallic_context, Destroy> context_;
   bool on_gpu_;
 };
@@ -341,7 +341,7 @@ class Context {
 /// The B of a matmul in the order in which kernels read it: packed once for all runs of plans whose shape is `packed()`.
 class PackedWeights {
  public:
-  /// `problem` says how b lies, which is not needed afterwards; its m may be any.
+  /// `problem` describes how b is stored; its m is ignored. b is not needed afterwards.
   PackedWeights(const Context& context, const metallic_problem& problem, const void* b) : memory_(bytes_of(problem)) {
     check(metallic_pack(context.get(), &problem, b, memory_.data()));
   }

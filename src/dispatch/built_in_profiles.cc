@@ -14,7 +14,7 @@ std::vector<std::pair<std::string_view, std::string_view>> built_in_profile_text
 std::span<const BuiltInProfile> built_in_profiles() {
   static const std::vector<BuiltInProfile> profiles = [] {
     std::vector<BuiltInProfile> parsed;
-    // That each one parses is tested; one that did not would be no reason to refuse a context.
+    // A test checks that each one parses. If one did not, that would be no reason to refuse a context.
     for (const auto& [name, text] : built_in_profile_texts())
       if (auto profile = parse_profile(text, name)) parsed.push_back({std::string(name), std::move(*profile)});
     return parsed;

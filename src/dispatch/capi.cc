@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The C interface: handles around a context and its plans, errors as statuses, and no exception past the boundary.
+// The C interface: handles around a context and its plans, errors as statuses. No exception crosses the boundary.
 #include <algorithm>
 #include <array>
 #include <cstring>
@@ -26,7 +26,7 @@
 namespace metallic {
 namespace {
 
-// Runs the tasks of a plan where the caller wants them.
+// Runs the tasks of a plan with the caller's function.
 class CallbackExecutor final : public Executor {
  public:
   explicit CallbackExecutor(const metallic_executor& callback) : callback_(callback) {}
@@ -37,9 +37,9 @@ class CallbackExecutor final : public Executor {
   metallic_executor callback_;
 };
 
-// What a context and its plans own together: a plan can be run after its context's handle is gone.
+// Owned jointly by a context and its plans: a plan can run after its context's handle is destroyed.
 struct Shared {
-  std::unique_ptr<CallbackExecutor> executor;  // absent where the context has its own; outlives the context below
+  std::unique_ptr<CallbackExecutor> executor;  // null if the context has its own; outlives the context below
   std::unique_ptr<Context> context;
 };
 
@@ -68,7 +68,7 @@ static_assert(static_cast<int>(Code::out_of_memory) == METALLIC_OUT_OF_MEMORY);
 static_assert(static_cast<int>(Code::io) == METALLIC_IO);
 static_assert(static_cast<int>(Code::internal) == METALLIC_INTERNAL);
 
-// An array rather than a string: to say that memory is short must not take memory.
+// An array rather than a string: reporting "out of memory" must not allocate.
 thread_local std::array<char, 1024> last_error{};
 
 metallic_status remember(Code code, std::string_view message) {
@@ -78,7 +78,7 @@ metallic_status remember(Code code, std::string_view message) {
   return static_cast<metallic_status>(code);
 }
 
-// Every entry's frame: its Status becomes a metallic_status, and so does whatever it throws.
+// Wraps every entry point: converts its Status, or whatever it throws, to a metallic_status.
 template <typename Body>
 metallic_status at_boundary(const Body& body) noexcept {
   try {
@@ -86,7 +86,7 @@ metallic_status at_boundary(const Body& body) noexcept {
     return status ? METALLIC_OK : remember(status.error().code, status.error().message);
   } catch (const std::bad_alloc&) {
     return remember(Code::out_of_memory, "out of memory");
-  } catch (const std::length_error&) {  // a container asked for more than there can be
+  } catch (const std::length_error&) {  // a container would exceed its maximum size
     return remember(Code::out_of_memory, "out of memory");
   } catch (const std::exception& error) {
     return remember(Code::internal, error.what());
@@ -100,7 +100,7 @@ Status need(const void* pointer, std::string_view what) {
   return {};
 }
 
-// A struct's name, and where the last member of its first version ends. No header ever had a smaller one, so a smaller
+// A struct's name, and the end of the last member of its first version. No header ever had a smaller one, so a smaller
 // struct_size is a mistake, such as the size of a pointer.
 template <typename T>
 struct FirstVersion;
@@ -125,7 +125,7 @@ Result<size_t> struct_size(const T* given, std::string_view what) {
   return given->struct_size;
 }
 
-// The caller's struct as this version knows it: members that the caller's lacks are 0.
+// The caller's struct as this version knows it: members that the caller's version lacks are 0.
 template <typename T>
 Result<T> known_part(const T* given, std::string_view what) {
   METALLIC_TRY(const size_t size, struct_size(given, what));
@@ -134,7 +134,7 @@ Result<T> known_part(const T* given, std::string_view what) {
   return known;
 }
 
-// An enumerator as C stores it; any number may stand there, which C++ must not read as the enum.
+// An enumerator as C stores it. C may store any number, which C++ must not read as the enum.
 template <typename Enum>
 int stored(const Enum& value) {
   int number = 0;
@@ -185,7 +185,7 @@ Result<metallic_problem> from_problem(const Problem& problem) {
   if (!problem.op()->to_c)
     return fail(Code::unsupported, "label {} is of {}, which the C interface does not have", label(problem), name(problem.op()));
   const metallic_problem filled = problem.op()->to_c(problem);
-  // A batch of 0 means none there: it must not change what is asked for.
+  // In C, a batch of 0 counts as 1: that must not change the problem.
   if (filled.batch == 0 && problem.op()->from_c(filled).shape != problem.shape)
     return fail(Code::invalid_argument, "label {} has batch 0, which here counts as 1: use 1 or more", label(problem));
   return filled;
@@ -270,7 +270,7 @@ Status run(const metallic_plan* plan, const metallic_tensors* given, void* works
   METALLIC_CHECK(check_operand(tensors.out, plan->operand_bytes[kOut], "tensors->out"));
   METALLIC_CHECK(check_overlap(*plan, tensors));
   METALLIC_CHECK(check_workspace(*plan, workspace, workspace_bytes));
-  if (plan->operand_bytes[kOut] == 0) return {};  // nothing to write, perhaps at a NULL that memset must not see
+  if (plan->operand_bytes[kOut] == 0) return {};  // nothing to write; out may be NULL, which memset must not get
   const Args args{.in = {tensors.a, tensors.b, tensors.c}, .out = tensors.out};
   const Code code = plan->plan.kernel->run(args, static_cast<std::byte*>(workspace), plan->shared->context->executor());
   if (code != Code::ok) return fail(code, "{} failed: {}", plan->plan.decision.variant->name, name(code));
@@ -286,7 +286,7 @@ extern "C" {
 
 const char* metallic_version(void) { return METALLIC_VERSION; }
 
-// Names are literals, so their data ends in a NUL.
+// Names are literals, so their data ends with a NUL.
 const char* metallic_status_name(metallic_status status) { return name(static_cast<Code>(stored(status))).data(); }
 
 const char* metallic_last_error(void) { return last_error.data(); }
@@ -325,7 +325,7 @@ metallic_status metallic_problem_from_label(const char* label, metallic_problem*
 
 const char* metallic_packed_layout(metallic_dtype dtype) {
   const auto known = to_dtype(dtype, DType::f32, "dtype");
-  return known ? packed_layout(*known).data() : nullptr;  // a literal, so that it ends in a NUL
+  return known ? packed_layout(*known).data() : nullptr;  // a literal, so it ends with a NUL
 }
 
 metallic_status metallic_packed_bytes(const metallic_problem* problem, size_t* bytes) {
@@ -363,7 +363,7 @@ metallic_status metallic_plan_create(metallic_context* context, const metallic_p
     Context& planner = *context->shared->context;
     METALLIC_TRY(Plan made, planner.plan(wanted));
     const size_t workspace = made.kernel->workspace();
-    // A profile's path may hold bytes that are no UTF-8, which must not cost the caller the plan.
+    // A profile's path may contain invalid UTF-8, which must not make this call fail.
     std::string explanation = to_json(made.decision, planner.device()).dump(2, ' ', false, Json::error_handler_t::replace);
     *plan = new metallic_plan{context->shared, std::move(made), operand_bytes(wanted), workspace, std::move(explanation)};
     return {};

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A decision as JSON: what `metallic explain --json` and metallic_plan_explain give.
+// A decision as JSON, as `metallic explain --json` prints it and metallic_plan_explain returns it.
 #pragma once
 
 #include "base/json.h"

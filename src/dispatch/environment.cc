@@ -64,7 +64,7 @@ Status read_threads(std::string_view value, std::string_view name, Environment& 
   return {};
 }
 
-// "auto, vec, block": what a variable that forces a variant takes besides variants' full names.
+// "auto, vec, block": what a variable that forces a variant accepts, besides full names of variants.
 EnvironmentVariable variant_variable(Op op) {
   return {op->variant_variable, short_words(op) + ", or a variant's full name", op->variant_variable_help,
           [op](std::string_view value, std::string_view, Environment& environment) -> Status {

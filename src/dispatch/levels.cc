@@ -11,7 +11,7 @@
 namespace metallic {
 namespace {
 
-// The built-in rules with the limits that the environment overrides, if it overrides any of the operation.
+// The built-in rules with the limits from the environment, if it overrides any of the operation.
 std::vector<Level> limit_levels(const RuleKey& key, const SelectionInputs& in) {
   std::string set;
   for (const LimitVariable& limit : key.op->limits)
@@ -23,8 +23,8 @@ std::vector<Level> limit_levels(const RuleKey& key, const SelectionInputs& in) {
 
 double times_apart(int a, int b) { return static_cast<double>(std::max(a, b)) / std::min(a, b); }
 
-// The first list of a profile with this key. That of another machine of the family stands for any number of threads: the
-// list of the nearest one, by ratio, is taken.
+// The first list of a profile with this key. A list from another machine of the family counts for any number of threads: the list
+// with the nearest number, by ratio, is used.
 const RuleList* find_list(const ProfileLevel& level, const RuleKey& key) {
   const RuleList* nearest = nullptr;
   for (const RuleList& list : level.profile.lists) {
@@ -36,7 +36,7 @@ const RuleList* find_list(const ProfileLevel& level, const RuleKey& key) {
   return nearest;
 }
 
-// All levels from the highest precedence down, without the forced ones.
+// All levels from the highest precedence down, except the forced ones.
 std::vector<Level> unforced_levels(const RuleKey& key, const SelectionInputs& in) {
   std::vector<Level> levels = limit_levels(key, in);
   RuleKey fastest = key;
@@ -44,7 +44,7 @@ std::vector<Level> unforced_levels(const RuleKey& key, const SelectionInputs& in
   std::vector<std::pair<double, Level>> family;
   for (const ProfileLevel& level : in.profiles) {
     const RuleList* list = find_list(level, key);
-    // No list of its own: the fastest candidates in order, of which admission leaves what the numerics allow.
+    // No list for these numerics: use the fastest candidates in order; admission then rejects what the numerics do not allow.
     if (!list) list = find_list(level, fastest);
     if (!list) continue;
     Level found{.source = level.source, .origin = level.path, .rules = list->rules};
@@ -55,21 +55,21 @@ std::vector<Level> unforced_levels(const RuleKey& key, const SelectionInputs& in
       levels.push_back(std::move(found));
     }
   }
-  // Of several machines of the family, the one with the nearest number of threads comes first.
+  // Among machines of the family, the one with the nearest number of threads comes first.
   std::ranges::stable_sort(family, {}, &std::pair<double, Level>::first);
   for (auto& [distance, level] : family) levels.push_back(std::move(level));
   levels.push_back({.source = Source::defaults, .origin = "built-in", .rules = key.op->default_rules(key, in.device, {})});
   return levels;
 }
 
-// What runs where all others reject. The built-in rules know nothing of numerics: where what they name is refused for its
-// order, what fixes the order runs before the reference does, with whichever of its tunings has that order.
+// What runs if all others reject. The built-in rules ignore numerics. If the variant they name is refused for its order, the
+// variant that defines the order runs before the reference does, with whichever of its tunings has that order.
 Level last_level(const RuleKey& key, std::string_view backend) {
   Level level{.source = Source::defaults, .origin = "built-in: all others reject"};
   if (key.numerics == Numerics::batch_invariant)
     for (const CanonicalOrder& each : key.op->canonical_orders(backend))
       level.rules.push_back({.use = std::string(each.variant)});
-  if (backend == "cpu") level.rules.push_back({.use = "cpu_reference"});  // a GPU's variants take all there is
+  if (backend == "cpu") level.rules.push_back({.use = "cpu_reference"});  // a GPU's variants accept every problem
   return level;
 }
 
@@ -91,7 +91,7 @@ Result<std::vector<Level>> rule_levels(const RuleKey& key, const SelectionInputs
     }
     levels.push_back(std::move(level));
   }
-  // A forced variant of the call stands between the environment and the profiles.
+  // A variant that the call forces ranks between the environment and the profiles.
   const auto after_environment = std::ranges::find_if(rules, [](const Level& l) { return l.source != Source::environment; });
   levels.insert(levels.end(), rules.begin(), after_environment);
   if (!in.options.variant.empty()) {

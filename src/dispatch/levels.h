@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Levels: whose rules count for problems of one key, from the highest precedence down.
+// Levels: the sources of rules for problems of one key, from the highest precedence down.
 #pragma once
 
 #include <optional>
@@ -19,18 +19,18 @@
 
 namespace metallic {
 
-/// What a single call asks for.
+/// The options of a single call.
 struct CallOptions {
   std::string variant;               ///< a variant's full name to force, or empty
-  std::optional<Numerics> numerics;  ///< in place of the environment's
+  std::optional<Numerics> numerics;  ///< overrides the environment's
   bool operator==(const CallOptions&) const = default;
 };
 
-/// A profile and where it came from, for the record. Those of source `family` are other machines': their lists count for any
-/// number of threads, the nearest first.
+/// A profile and where it came from, for the record. Profiles of source `family` are from other machines. Their lists count for
+/// any number of threads; the list with the nearest number comes first.
 struct ProfileLevel {
   Source source;
-  std::string path;  ///< or which built-in profile it is
+  std::string path;  ///< or a description of the built-in profile
   Profile profile;
 };
 
@@ -38,26 +38,26 @@ struct SelectionInputs {
   const DeviceInfo& device;
   const Environment& environment;
   const CallOptions& options;
-  /// In order of precedence: caller's, user's, then built-in ones.
+  /// In order of precedence: the caller's, the user's, then the built-in ones.
   std::span<const ProfileLevel> profiles;
 
   Numerics numerics() const { return options.numerics.value_or(environment.numerics); }
 };
 
-/// Refuses names in the environment and the options that are no variant of the device, with the allowed ones.
+/// Rejects names in the environment that are no variant of the device; the error lists the allowed ones.
 Status check_names(const Environment& environment, const DeviceInfo& device);
 Result<std::string> resolve_variant(Op op, std::string_view text, const DeviceInfo& device, std::string_view where);
 
-/// Rules of one level, and how its record names it.
+/// The rules of one level, and its name in the record.
 struct Level {
   Source source;
   std::string origin;  ///< "METALLIC_SOFTMAX_VARIANT=block", a profile's path, "built-in"
   std::vector<Rule> rules;
-  std::string family{};  ///< where not empty, only variants of this family count ("mlx" asks for the GEMM family)
+  std::string family{};  ///< if not empty, only variants of this family count ("mlx" selects the GEMM family)
   bool forced = false;   ///< names one variant regardless of the problem
 };
 
-/// All levels of a key: environment › options › profiles › built-in rules › what runs where all others reject.
+/// All levels of a key: environment › options › profiles › built-in rules › what runs if all others reject.
 Result<std::vector<Level>> rule_levels(const RuleKey& key, const SelectionInputs& in);
 
 }  // namespace metallic

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The plan cache: one plan for each problem, found without a lock and kept until the cache ends.
+// The plan cache: one plan for each problem, found without a lock and kept until the cache is destroyed.
 #pragma once
 
 #include <atomic>
@@ -13,7 +13,7 @@
 
 namespace metallic {
 
-/// Problems are told apart by all but their thread count, which is one for the whole cache.
+/// Problems are compared by everything except their thread count, which is the same for the whole cache.
 class PlanCache {
  public:
   PlanCache();
@@ -21,10 +21,11 @@ class PlanCache {
   PlanCache& operator=(const PlanCache&) = delete;
   ~PlanCache();
 
-  /// The plan of a problem, or null. Takes no lock; from any thread, while others insert too.
+  /// The plan of a problem, or null. Takes no lock; safe from any thread, even while others insert.
   const Plan* find(const Problem& problem) const;
 
-  /// Keeps a plan under its problem, and gives the one that is found from now on: what another thread kept meanwhile, or it.
+  /// Stores a plan for its problem. Returns the plan that is found from now on: this one, or the one that another thread stored
+  /// first.
   const Plan& insert(const Problem& problem, Plan plan);
 
  private:
@@ -33,8 +34,8 @@ class PlanCache {
     Problem problem;
     Plan plan;
   };
-  // Open addressing, at most half full, so that a search ends at an empty slot. A table never moves or forgets a node; a larger
-  // one replaces it, and it is kept for the readers that are still in it: all of them together are smaller than the last.
+  // Open addressing, at most half full, so that a search ends at an empty slot. A table never moves or forgets a node. When a
+  // larger table replaces it, the old one is kept for its current readers; all old ones together are smaller than the newest.
   struct Table {
     explicit Table(size_t size) : slots(size) {}
     std::vector<std::atomic<const Node*>> slots;  // a power of two
@@ -45,7 +46,7 @@ class PlanCache {
   static void place(Table& table, const Node* node);
 
   std::atomic<const Table*> table_;
-  std::mutex mutex_;  // of those who insert
+  std::mutex mutex_;  // held by insert
   std::vector<std::unique_ptr<Table>> tables_;
   std::vector<std::unique_ptr<const Node>> nodes_;
 };

@@ -17,8 +17,8 @@ tl::unexpected<Error> no_home() {
   return fail(Code::invalid_argument, "neither XDG_DATA_HOME nor HOME is set: set one to say where profiles live");
 }
 
-// Where an installed profile's predecessor is kept. An empty file there stands for no predecessor, so that a rollback of a
-// model's first profile removes it.
+// Where the predecessor of an installed profile is stored. An empty file means no predecessor, so that a rollback of a model's
+// first profile removes it.
 std::filesystem::path previous_of(const std::filesystem::path& installed) {
   return installed.parent_path() / "previous" / installed.filename();
 }
@@ -29,7 +29,7 @@ Result<std::string> read_or_empty(const std::filesystem::path& path) {
   return text;
 }
 
-// Keeps what these paths hold, and forgets the rest of an earlier generation.
+// Saves the contents of these paths, and deletes the other files that an earlier install saved.
 Status keep_previous(const std::vector<std::filesystem::path>& paths) {
   for (const auto& path : paths) {
     METALLIC_TRY(const std::string text, read_or_empty(path));
@@ -46,7 +46,7 @@ Status keep_previous(const std::vector<std::filesystem::path>& paths) {
 
 std::optional<std::filesystem::path> profile_path(const DeviceInfo& device, std::string_view model, const Lookup& environment) {
   const auto folder = [&]() -> std::optional<std::filesystem::path> {
-    // The XDG specification: relative paths are to be ignored.
+    // The XDG specification says to ignore relative paths.
     if (const auto data = environment("XDG_DATA_HOME"); data && data->starts_with('/')) return std::filesystem::path(*data);
     if (const auto home = environment("HOME"); home && !home->empty()) return std::filesystem::path(*home) / ".local/share";
     return std::nullopt;
@@ -111,7 +111,7 @@ std::vector<std::string> drop_stale_libraries(Profile& profile, const DeviceInfo
   };
   std::vector<std::string> stale;
   for (const auto& [name, rules] : dropped)
-    stale.push_back(fmt::format("measured with {} {}, this machine has {}: {} rule{} passed over", name,
+    stale.push_back(fmt::format("measured with {} {}, this machine has {}: {} rule{} ignored", name,
                                 version(profile.device.libraries, name), version(device.libraries, name), rules,
                                 rules == 1 ? " is" : "s are"));
   return stale;
@@ -120,16 +120,16 @@ std::vector<std::string> drop_stale_libraries(Profile& profile, const DeviceInfo
 Profile joined_with_installed(Profile profile, const std::filesystem::path& path, const DeviceInfo& device) {
   auto installed = load_profile(path, device);
   if (!installed) return profile;
-  // Rules of a library stay while the new profile does not know another version of it.
+  // Rules of a library stay unless the new profile has another version of it.
   DeviceInfo now = device;
   now.libraries = profile.device.libraries;
   for (const Library& library : installed->device.libraries)
     if (!find_library(now.libraries, library.name)) now.libraries.push_back(library);
   drop_stale_libraries(*installed, now);
-  // Nor do rules that this build does not know, which every context would warn about.
+  // Drop rules that this build does not know: every context would warn about them.
   for (RuleList& list : installed->lists)
     std::erase_if(list.rules, [&](const Rule& rule) { return staleness(list.key.op, rule).has_value(); });
-  // What a list and a threshold are for, but for the numerics: a threshold has none.
+  // Compares all of the key except the numerics, which a threshold lacks.
   const auto same = [](const RuleKey& key, const Threshold& threshold) {
     return key.op == threshold.op && key.dtype == threshold.dtype && key.threads == threshold.threads &&
            key.layout == threshold.layout;
@@ -154,7 +154,7 @@ Status install_profile(const Profile& profile, const DeviceInfo& device, const L
   std::vector<std::string> texts;
   for (const auto& path : paths) {
     texts.push_back(to_json(joined_with_installed(profile, path, device)));
-    METALLIC_CHECK(parse_profile(texts.back(), path.native()));  // within the bounds of a profile
+    METALLIC_CHECK(parse_profile(texts.back(), path.native()));  // it must stay within the limits of a profile
   }
   METALLIC_CHECK(keep_previous(paths));
   for (size_t i = 0; i < paths.size(); ++i) METALLIC_CHECK(write_file(paths[i], texts[i]));
@@ -185,7 +185,7 @@ Result<std::vector<Replaced>> replaced_profiles(const DeviceInfo& device, const 
 
 Status rollback_profiles(const DeviceInfo& device, const Lookup& environment) {
   METALLIC_TRY(const auto replaced, replaced_profiles(device, environment));
-  // What is installed now is kept first: whatever fails on the way, it is in one of the two places.
+  // First save what is installed now: if a later step fails, each profile is still in one of the two places.
   std::vector<std::string> before;
   for (const Replaced& one : replaced) {
     METALLIC_TRY(std::string text, read_file(previous_of(one.path), Profile::kMostBytes));

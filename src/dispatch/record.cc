@@ -70,7 +70,7 @@ Result<Record> parse_record(std::string_view text, std::string_view where) {
     const auto dtype = parse_dtype(dtype_text);
     if (!dtype)
       return fail(Code::invalid_argument, "{} line {}: type {}: use {}", where, number, in_quotes(dtype_text), kDTypeNames);
-    take_word(rest), take_word(rest);  // "#", and the operation, which the label says too
+    take_word(rest), take_word(rest);  // "#" and the operation, which the label also gives
     rest.remove_prefix(std::min(rest.size(), rest.find_first_not_of(' ')));
     add(record, {{{std::string(label_text), *dtype, std::string(rest)}, runs}});
   }

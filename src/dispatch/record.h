@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The record: the problems that an application ran and how often, as a list that `--shapes` takes with counts as weights.
+// The record: the problems that an application ran and how often, as a list that `--shapes` reads, with counts as weights.
 #pragma once
 
 #include <compare>
@@ -13,7 +13,7 @@
 
 namespace metallic {
 
-/// A problem as a line of text has it; `rest` is what its label and type leave out, e.g. "in_stride=1024 out=f32".
+/// A problem as a line of text; `rest` holds what its label and type omit, e.g. "in_stride=1024 out=f32".
 struct RecordKey {
   std::string label;
   DType dtype = DType::f32;
@@ -24,17 +24,17 @@ RecordKey record_key(const Problem& problem);
 
 using Record = std::map<RecordKey, uint64_t>;  ///< runs of each problem
 
-/// A record's file is read up to this size, by `--shapes` too.
+/// The maximum size of a record file, for `--shapes` too.
 inline constexpr size_t kMostRecordBytes = 1 << 20;
 
-/// `label count dtype  # op rest`, most runs first. What `--shapes` would not take any more (over 10,000 lines or 1 MiB) is
-/// left out and counted in a comment.
+/// Lines of `label count dtype  # op rest`, most runs first. What `--shapes` would not accept (over 10,000 lines or 1 MiB) is
+/// omitted and counted in a comment.
 std::string to_text(const Record& record);
 
-/// Refuses a text that `to_text` did not write, so that a wrong name does not cost somebody a file.
+/// Rejects a text that `to_text` did not write, so that a wrong file name does not overwrite another file.
 Result<Record> parse_record(std::string_view text, std::string_view where);
 
-/// Adds the counts of `from`; they stay at 2^64 − 1 where they would pass it.
+/// Adds the counts of `from`; sums saturate at 2^64 − 1.
 void add(Record& to, const Record& from);
 
 }  // namespace metallic

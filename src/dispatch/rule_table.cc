@@ -12,7 +12,7 @@
 namespace metallic {
 namespace {
 
-// What an entry says besides its bounds.
+// The entry of a rule, without its position.
 RuleTable::Entry look_up(Op op, const Rule& rule, const DeviceInfo& device) {
   RuleTable::Entry entry;
   entry.variant = find_variant(op, rule.use);
@@ -31,7 +31,7 @@ RuleTable::Entry look_up(Op op, const Rule& rule, const DeviceInfo& device) {
   return entry;
 }
 
-// Axes that the operation lacks hold for none of its problems.
+// A condition on an axis that the operation lacks holds for none of its problems.
 bool can_match(const Rule& rule, Op op) {
   return std::ranges::all_of(rule.when,
                              [&](const Range& range) { return std::ranges::find(op->axes, range.axis) != op->axes.end(); });
@@ -73,7 +73,7 @@ void RuleTable::cut() {
         if (range.low) cells.begins.push_back(*range.low);
         if (range.high && *range.high < std::numeric_limits<int64_t>::max()) cells.begins.push_back(*range.high + 1);
       }
-    if (cells.begins.size() == 1) continue;  // nothing asks for it
+    if (cells.begins.size() == 1) continue;  // no rule tests it
     std::ranges::sort(cells.begins);
     cells.begins.erase(std::ranges::unique(cells.begins).begin(), cells.begins.end());
     cells.holds.resize(cells.begins.size() * words);
@@ -96,7 +96,7 @@ RuleTables::~RuleTables() {
 Result<const RuleTable*> RuleTables::compile(const Problem& problem, std::atomic<const RuleTable*>& slot) const {
   METALLIC_TRY(RuleTable compiled, RuleTable::compile(rule_key(problem, in_.numerics()), in_));
   auto made = std::make_unique<const RuleTable>(std::move(compiled));
-  // Of two threads that compile the same, one keeps its table and the other takes that.
+  // If two threads compile the same table, both use the one stored first.
   const RuleTable* first = nullptr;
   if (!slot.compare_exchange_strong(first, made.get(), std::memory_order_acq_rel, std::memory_order_acquire)) return first;
   return made.release();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A rule table: the levels of one key with every name looked up, so that finding the rules of a shape compares integers only.
+// A rule table: the levels of one key with all names resolved, so that finding the rules of a shape compares only integers.
 #pragma once
 
 #include <array>
@@ -23,22 +23,23 @@ class RuleTable {
  public:
   /// A rule that this key's problems can match.
   struct Entry {
-    const Variant* variant = nullptr;  ///< null where this build has none of that name
-    const Tuning* tuning = nullptr;    ///< one of the variant's; null: the variant's preference
+    const Variant* variant = nullptr;  ///< null if this build has none of that name
+    const Tuning* tuning = nullptr;    ///< one of the variant's; null: its default tuning
     std::string stale;                 ///< why no problem can follow the rule here, or empty
-    uint32_t level = 0, rule = 0;      ///< where it stands, for the record
+    uint32_t level = 0, rule = 0;      ///< its position, for the record
   };
 
-  /// An error where the environment or the options force a name that no variant has.
+  /// An error if the environment or the options force a name that no variant has.
   static Result<RuleTable> compile(const RuleKey& key, const SelectionInputs& in);
 
   const RuleKey& key() const { return key_; }
   const Level& level(const Entry& entry) const { return levels_[entry.level]; }
   const Rule& rule(const Entry& entry) const { return levels_[entry.level].rules[entry.rule]; }
 
-  /// Calls visit(entry) for each entry that the problem, one of the table's key, matches, in order of precedence, until it gives
-  /// true; the entry that did, or null. Each axis is cut at all ends of ranges, and a cell knows the entries that hold in it: the
-  /// same few searches wherever the match stands. One entry after the other takes 1 ns each, and tuning writes lists of 20 to 36.
+  /// Calls visit(entry) in order of precedence for each entry that matches the problem, until it returns true. Returns that
+  /// entry, or null. The problem must be of the table's key. Each axis is cut at all ends of ranges, and each cell stores the
+  /// entries that hold in it. The cost is thus the same few searches, wherever the match is. Testing the entries one by one takes
+  /// 1 ns each, and tuning writes lists of 20 to 36.
   template <typename Visit>
   const Entry* find(const Problem& problem, const Visit& visit) const {
     const auto at = axis_values(problem);
@@ -51,7 +52,7 @@ class RuleTable {
       for (const uint64_t** axis = holds.data(); axis != last; ++axis) matching &= (*axis)[word];
       for (; matching != 0; matching &= matching - 1) {
         const size_t i = word * 64 + static_cast<size_t>(std::countr_zero(matching));
-        if (i >= entries_.size()) break;  // no axis is asked for, so that nothing cleared what lies behind the last one
+        if (i >= entries_.size()) break;  // without axes, nothing cleared the bits after the last entry
         if (visit(entries_[i])) return &entries_[i];
       }
     }
@@ -59,14 +60,14 @@ class RuleTable {
   }
 
  private:
-  // What an axis says: the values at which something changes, the least number first, and for each cell between two of them a bit
-  // for every entry that holds there.
+  // One axis: the values at which some condition changes, starting with the smallest int64_t. For each cell between two of them,
+  // `holds` has a bit for every entry that holds there.
   struct AxisCells {
     size_t axis;
     std::vector<int64_t> begins;
     std::vector<uint64_t> holds;
 
-    size_t cell(int64_t value) const {  // without a branch that could be mispredicted
+    size_t cell(int64_t value) const {  // no branch that could be mispredicted
       const int64_t* at = begins.data();
       for (size_t count = begins.size(); count > 1;) {
         const size_t half = count / 2;
@@ -85,10 +86,10 @@ class RuleTable {
   std::vector<AxisCells> axes_;
 };
 
-/// The tables of all problems that have the same number of threads, each compiled at its first use and kept.
+/// The tables of all problems with the same number of threads, each compiled at its first use and kept.
 class RuleTables {
  public:
-  /// What the inputs refer to outlives the tables and does not change.
+  /// Everything that the inputs refer to must outlive the tables and not change.
   explicit RuleTables(const SelectionInputs& in) : in_(in) {}
   RuleTables(const RuleTables&) = delete;
   RuleTables& operator=(const RuleTables&) = delete;

@@ -18,8 +18,8 @@ namespace metallic {
 namespace {
 
 constexpr size_t kMostEntries = 1 << 16;
-constexpr size_t kMostEvents = 1 << 18;  // 8 MiB; a forward pass of an 8B model is some 300
-constexpr size_t kMostRows = 100;        // of the summary
+constexpr size_t kMostEvents = 1 << 18;  // 8 MiB; a forward pass of an 8B model has about 300
+constexpr size_t kMostRows = 100;        // in the summary
 
 int this_thread() {
   thread_local const int id = gettid();
@@ -28,7 +28,7 @@ int this_thread() {
 
 double us(uint64_t time_ns) { return static_cast<double>(time_ns) / 1e3; }
 
-// Where the caller may have changed its folder since.
+// The caller may change its working directory before the file is written.
 std::string absolute(const std::optional<std::string>& path) {
   std::error_code failed;
   if (!path) return {};
@@ -43,7 +43,7 @@ Result<Record> read_record(const std::filesystem::path& path) {
   return parse_record(text, in_quotes(path.native()));
 }
 
-// The library's own lines: at the time they are written, the caller's function for messages may be gone.
+// Prints to stderr: the caller's log function may be gone by now.
 void say(std::string_view text) {
   std::fwrite(text.data(), 1, text.size(), stderr);
   std::fflush(stderr);
@@ -117,10 +117,10 @@ RunLog::~RunLog() {
   try {
     if (stopwatch_) stopwatch_->finish();
     if (profiler_) say(summary());
-    // Without runs the files of earlier contexts stay as they are.
+    // Without runs, the files of earlier contexts stay unchanged.
     if (claimed_ > 0) warn(write_file(trace_file_, trace()), "METALLIC_TRACE");
     if (!record_file_.empty()) warn(write_record(), "METALLIC_RECORD");
-  } catch (const std::exception& error) {  // memory is short
+  } catch (const std::exception& error) {  // out of memory
     std::fputs("metallic warning: the run log is lost: ", stderr);
     std::fputs(error.what(), stderr);
     std::fputs("\n", stderr);
@@ -162,7 +162,7 @@ void RunLog::called(Entry& entry, Clock::time_point begin, Clock::time_point end
 }
 
 void RunLog::ran(void* log, const void* what, int64_t begin_ns, int64_t time_ns) {
-  // A run is begun with a pointer to its entry, which is not const where it is kept.
+  // WatchedKernel passed the pointer to its entry, which is not a const object.
   Entry& entry = *static_cast<Entry*>(const_cast<void*>(what));
   entry.second.on_device.add(static_cast<uint64_t>(time_ns));
   static_cast<RunLog*>(log)->add_event({&entry, begin_ns, time_ns, kDevice});
@@ -210,7 +210,7 @@ std::string RunLog::summary() const {
 std::string RunLog::trace() const {
   const uint64_t claimed = claimed_, kept = std::min<uint64_t>(claimed, events_.size());
   const int process = getpid();
-  std::map<const Entry*, std::string> described;  // each once: there are many events of few entries
+  std::map<const Entry*, std::string> described;  // each entry once: many events share few entries
   std::string text = "{\"displayTimeUnit\": \"ns\",\n";
   text += fmt::format("\"otherData\": {{\"dropped_events\": {}, \"unwatched_plans\": {}}},\n\"traceEvents\": [", claimed - kept,
                       unwatched_);
@@ -241,7 +241,7 @@ Status RunLog::write_record() const {
   for (const auto& [key, series] : entries_)
     if (series.runs > 0) add(ran, {{key.problem, series.runs}});
   if (ran.empty()) return {};
-  // Contexts of one process that end at the same time add to the same file one after the other.
+  // Contexts of one process that end at the same time add to the same file one at a time.
   static std::mutex writing;
   const std::lock_guard lock(writing);
   METALLIC_TRY(Record whole, read_record(record_file_));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The run log: how often plans run and how long that takes, as METALLIC_GPU_PROFILER, METALLIC_TRACE and METALLIC_RECORD ask.
+// The run log: how often plans run and how long that takes, for METALLIC_GPU_PROFILER, METALLIC_TRACE and METALLIC_RECORD.
 #pragma once
 
 #include <atomic>
@@ -19,12 +19,12 @@
 
 namespace metallic {
 
-/// Shared by a context and the kernels it watches; when the last of them goes, the summary is printed on stderr and the files
-/// are written.
+/// Shared by a context and the kernels that it watches. When the last of them is destroyed, it prints the summary on stderr and
+/// writes the files.
 class RunLog {
  public:
-  /// Null where the environment asks for none of the three. Runs on a stream are timed by its device, and so is how long
-  /// launching them takes. Refuses a file that cannot be written, and to add a record to a file that is none.
+  /// Null if the environment sets none of the three. The device times runs on a stream; their launches are timed too. Rejects a
+  /// file that cannot be written, and a METALLIC_RECORD file that exists but is no record.
   static Result<std::shared_ptr<RunLog>> create(const Environment& environment, const DeviceInfo& device, Executor& executor);
 
   RunLog(const Environment& environment, const DeviceInfo& device);
@@ -42,7 +42,7 @@ class RunLog {
     void add(uint64_t ns);
     double mean_us() const;
   };
-  // The runs of all plans with equal problem and candidate.
+  // The runs of all plans with the same problem and candidate.
   struct Series {
     std::string op, variant, tuning;
     std::atomic<uint64_t> runs{0};
@@ -57,7 +57,7 @@ class RunLog {
   struct Event {
     const Entry* entry;
     int64_t begin_ns, time_ns;
-    int thread;  // kDevice: what ran there
+    int thread;  // kDevice: ran on the device
   };
   static constexpr int kDevice = 0;
 
@@ -73,15 +73,15 @@ class RunLog {
   const bool profiler_, timed_;
   const std::string device_;
   const std::string trace_file_, record_file_;
-  std::mutex mutex_;               // of what follows, while plans are made; runs take no lock
-  std::map<Key, Series> entries_;  // entries stay where they are
-  uint64_t unwatched_ = 0;         // plans that found entries_ full
-  std::vector<Event> events_;      // all there from the beginning; runs claim them by index
+  std::mutex mutex_;               // guards entries_ and unwatched_ while plans are made; runs take no lock
+  std::map<Key, Series> entries_;  // entries never move
+  uint64_t unwatched_ = 0;         // plans made while entries_ was full
+  std::vector<Event> events_;      // full size from the start; runs claim them by index
   std::atomic<uint64_t> claimed_{0};
-  std::unique_ptr<cuda::EventTimer> stopwatch_;  // null where runs are not launched on a stream, or not timed
+  std::unique_ptr<cuda::EventTimer> stopwatch_;  // null if runs are not launched on a stream, or not timed
 };
 
-/// A kernel that counts, and where asked for times, the runs of `kernel`. Its runs allocate nothing and take no lock.
+/// A kernel that counts the runs of `kernel` and, if requested, times them. Its runs allocate nothing and take no lock.
 std::unique_ptr<const Kernel> watch(const std::shared_ptr<RunLog>& log, const Decision& decision,
                                     std::unique_ptr<const Kernel> kernel);
 

@@ -30,7 +30,7 @@ class Admission {
 
   struct Reason {
     std::string text;
-    bool of_numerics;  // the variant could run it
+    bool of_numerics;  // the variant could run it, but the numerics refuse it
   };
 
   std::optional<Reason> refusal(const Variant& variant, const Tuning& tuning) const {
@@ -44,8 +44,8 @@ class Admission {
     return std::nullopt;
   }
 
-  // Of an entry's points the one that runs, or null: then `pass_over` is told the entry and the first reason. A forced variant
-  // and one without a tuning take the variant's preference, or the first point that is not rejected.
+  // The tuning of an entry that runs, or null. If null, `pass_over` gets the entry and the first reason. A forced variant, or a
+  // rule without a tuning, uses the variant's default tuning, or else the first tuning that is not rejected.
   template <typename PassOver>
   const Tuning* admit(const RuleTable::Entry& entry, const PassOver& pass_over) const {
     if (!entry.stale.empty()) {
@@ -79,11 +79,11 @@ class Admission {
   const DeviceInfo& device_;
   Numerics numerics_;
   std::optional<std::string> wanted_;
-  std::string wanted_name_;  // only beside wanted_
+  std::string wanted_name_;  // only with wanted_
 };
 
-// The one evaluation behind a choice and a decision: the first matching rule that runs, and with which tuning; null where none
-// does. `pass_over` is told of each that does not, and why.
+// Shared by choose and decide: the first matching rule that runs, and its tuning; null if none runs. `pass_over` gets each rule
+// that does not run, and the reason.
 template <typename PassOver>
 std::pair<const RuleTable::Entry*, const Tuning*> first_admitted(const Problem& problem, const RuleTable& rules,
                                                                  const Admission& admission, const PassOver& pass_over) {
@@ -130,8 +130,8 @@ Result<Decision> decide(const Problem& problem, const RuleTable& rules, const De
       first_admitted(problem, rules, admission, [&](const RuleTable::Entry& passed, const Admission::Reason& reason) {
         const Rule& rule = rules.rule(passed);
         const Level& level = rules.level(passed);
-        // Built-in rules pass variants over by design, also those that a tune keeps where nothing was measured, and so do
-        // numerics that were asked for.
+        // Built-in rules pass over variants by design. So do built-in rules that a tuning run kept because nothing was measured,
+        // and numerics that the user requested.
         const bool kept = rule.evidence.samples == 0 && rule.evidence != Evidence();
         const bool of_user = (level.source == Source::caller || level.source == Source::user) && !kept;
         decision.refused.push_back(
@@ -148,7 +148,7 @@ Result<Decision> decide(const Problem& problem, const RuleTable& rules, const De
   decision.source = level.source;
   decision.rule =
       level.forced ? fmt::format("forced by {}", level.origin) : fmt::format("{} ({})", to_string(rule), level.origin);
-  // What another machine measured says which variant to try first, not by how much it wins here.
+  // Another machine's measurements say which variant to try first, not by how much it wins here.
   const bool measured_here = level.source != Source::environment && level.source != Source::family;
   decision.margin = measured_here ? rule.evidence.margin : std::nullopt;
   record_candidates(admission, device, level.forced, decision);

@@ -8,24 +8,24 @@
 
 namespace metallic {
 
-/// What runs a problem, without the record of why.
+/// What runs a problem, without the reasons.
 struct Choice {
   const Variant* variant = nullptr;
   const Tuning* tuning = nullptr;  ///< one of the variant's points
   Source source = Source::defaults;
 };
 
-/// The first rule of the table that a variant accepts. The problem is a valid one of the table's key, the device are those that
-/// the table was compiled with. Allocates nothing where no rule is refused, but for the names of orders of summation that
+/// The first rule of the table that a variant accepts. The problem must be valid and of the table's key; the device must be the
+/// one that the table was compiled for. Allocates nothing if no rule is refused, except the names of reduction orders that
 /// batch_invariant compares.
 Result<Choice> choose(const Problem& problem, const RuleTable& rules, const DeviceInfo& device);
 
-/// The same choice, with the rule that made it, what was passed over, and why every other candidate does not run.
+/// The same choice, with the rule that made it, the ignored rules, and why every other candidate does not run.
 Result<Decision> decide(const Problem& problem, const RuleTable& rules, const DeviceInfo& device);
 
-/// Compiles the rules of the problem's key and decides. Always decides for a valid problem: the reference accepts what all
-/// others reject. Precedence: environment › options › profiles › built-in rules; the first level with rules for the problem's
-/// key supplies them all, and where none of its rules can run, the next level does.
+/// Compiles the rules of the problem's key and decides. Always decides for a valid problem: the reference accepts what all others
+/// reject. Precedence: environment › options › profiles › built-in rules. The first level with rules for the problem's key
+/// supplies them all; if none of its rules can run, the next level does.
 Result<Decision> select(const Problem& problem, const SelectionInputs& inputs);
 
 }  // namespace metallic

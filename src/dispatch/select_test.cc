@@ -280,9 +280,9 @@ TEST(Select, RulesOfALibrarysOtherVersionAreStale) {
   };
   EXPECT_TRUE(dropped(measured.device.libraries, 4).empty());
   EXPECT_EQ(dropped({{"openblas", "0.3.21"}, {"blis", "0.8.1"}}, 2),
-            std::vector<std::string>{R"(measured with blis "0.9.0", this machine has "0.8.1": 2 rules are passed over)"});
+            std::vector<std::string>{R"(measured with blis "0.9.0", this machine has "0.8.1": 2 rules are ignored)"});
   EXPECT_EQ(dropped({{"blis", "0.9.0"}}, 3),
-            std::vector<std::string>{R"(measured with openblas "0.3.21", this machine has none: 1 rule is passed over)"});
+            std::vector<std::string>{R"(measured with openblas "0.3.21", this machine has none: 1 rule is ignored)"});
   EXPECT_EQ(dropped({}, 1).size(), 2u);
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A decision: which variant runs a problem, which rule said so, and why every other candidate does not.
+// A decision: which variant runs a problem, which rule chose it, and why every other candidate does not run.
 #pragma once
 
 #include <optional>
@@ -24,10 +24,10 @@ struct Candidate {
   std::string rejected;  ///< one line; empty for the candidate that was chosen
 };
 
-/// A level or an override that was passed over.
+/// A level or an override that was ignored.
 struct Refusal {
-  std::string what;         ///< and why: one line
-  bool unexpected = false;  ///< somebody asked for it or measured it to be best, and does not get it
+  std::string what;         ///< with the reason, one line
+  bool unexpected = false;  ///< the user forced it, or the profile measured it fastest
 };
 
 struct Decision {
@@ -35,11 +35,11 @@ struct Decision {
   const Variant* variant = nullptr;
   Tuning tuning;
   Source source = Source::defaults;
-  std::string rule;              ///< as people read it, with the name of the variable or the file it stands in
+  std::string rule;              ///< for people, with the name of its variable or file
   std::optional<double> margin;  ///< measured advantage over the best other variant, a fraction; absent if never measured
   std::vector<Candidate> candidates;
   std::vector<Refusal> refused;
-  std::vector<Decision> parts;  ///< of operations that a composed variant asked the planner for
+  std::vector<Decision> parts;  ///< for the operations that a composed variant requests from the planner
 };
 
 }  // namespace metallic

@@ -17,7 +17,7 @@ using hwy::float16_t;
 
 inline float to_float(float x) { return x; }
 /// Without F16C, the compiler's own conversion is a call that takes ten times as long. Shifted into place, normal and denormal
-/// numbers are 2¹¹² times too small; infinities and NaN get their exponent.
+/// numbers are 2¹¹² times too small; the factor corrects that. Infinities and NaN get their exponent.
 inline float to_float(float16_t x) {
   const uint32_t magnitude = x.bits & 0x7fffu, sign = (x.bits & 0x8000u) << 16;
   const float finite = std::bit_cast<float>(magnitude << 13) * 0x1p112f;
@@ -26,7 +26,7 @@ inline float to_float(float16_t x) {
 }
 inline float to_float(bfloat16_t x) { return std::bit_cast<float>(static_cast<uint32_t>(x.bits) << 16); }
 
-/// Rounds to nearest, ties to even; numbers too large become infinite. Highway's conversion to bfloat16_t truncates instead.
+/// Rounds to nearest, ties to even; overflow gives infinity. Highway's conversion to bfloat16_t truncates instead.
 template <typename T>
 T from_double(double x) {
   return static_cast<T>(x);
@@ -42,7 +42,7 @@ inline bfloat16_t from_double<bfloat16_t>(double x) {
   return {static_cast<uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16)};
 }
 
-/// Calls function(T{}) with the type in which `dtype` is stored.
+/// Calls function(T{}) with the storage type of `dtype`.
 template <typename Function>
 decltype(auto) with_type(DType dtype, const Function& function) {
   switch (dtype) {
@@ -52,7 +52,7 @@ decltype(auto) with_type(DType dtype, const Function& function) {
   }
 }
 
-/// Calls function(In{}, Out{}) with the types of input and output. In a valid Problem they are equal, or one of them is f32.
+/// Calls function(In{}, Out{}) with the storage types of input and output. In a valid Problem they are equal, or one is f32.
 template <typename Function>
 decltype(auto) with_types(DType dtype, DType out_dtype, const Function& function) {
   return with_type(dtype, [&]<typename In>(In in) -> decltype(auto) {

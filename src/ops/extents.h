@@ -10,7 +10,7 @@
 
 namespace metallic {
 
-/// Stands for more than 62 bits of bytes.
+/// Means a size that exceeds 62 bits of bytes.
 inline constexpr int64_t kTooManyBytes = INT64_MAX;
 inline constexpr int64_t kMostBytes = int64_t{1} << 62;
 
@@ -19,7 +19,7 @@ struct Extent {
   int64_t count, stride;
 };
 
-/// Bytes from the first element to the last of rows of `columns` elements; kTooManyBytes beyond kMostBytes.
+/// Bytes from the first element to the last of rows of `columns` elements; kTooManyBytes if above kMostBytes.
 int64_t span_bytes(std::initializer_list<Extent> extents, int64_t columns, DType dtype);
 
 /// rows · columns, or INT64_MAX if the product overflows, so that `validate` sees it.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A hash of a few numbers that costs a multiplication each.
+// A hash of a few numbers that costs one multiplication per number.
 #pragma once
 
 #include <bit>
@@ -7,7 +7,7 @@
 
 namespace metallic {
 
-/// The sum of the values, each times an odd number of its own: unlike rounds of mixing, the products do not wait for one another.
+/// Sums the values, each multiplied by its own odd number. Unlike rounds of mixing, the products do not wait for one another.
 template <typename... Values>
 uint64_t hash_of(Values... values) {
   uint64_t factor = 0x9e3779b97f4a7c15u, sum = 0;

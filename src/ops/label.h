@@ -15,15 +15,14 @@
 
 namespace metallic {
 
-/// The label of a problem. What has none is left out: types, strides other than the contiguous ones, a scale other than the
-/// usual one.
+/// The label of a problem. It omits types, strides other than the contiguous ones, and a scale other than the default.
 std::string label(const Problem& problem);
 
-/// The problem of a label; the label decides the operation. Errors name the column (from 1) and what is expected there.
+/// Parses a label, which also determines the operation. Errors name the column (from 1) and what is expected there.
 Result<Problem> parse_label(std::string_view text);
 
-/// The problems of a label whose numbers may be ranges: `64..8192` (powers of two), `64..8192:64` (step),
-/// `64+96+128` (list). Several ranges multiply, the last varying fastest. At most 10,000 problems.
+/// The problems of a label whose numbers may be ranges: `64..8192` (powers of two), `64..8192:64` (step), `64+96+128` (list).
+/// Several ranges give all combinations; the last varies fastest. At most 10,000 problems.
 Result<std::vector<Problem>> parse_labels(std::string_view text);
 
 }  // namespace metallic

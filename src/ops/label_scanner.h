@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Scans a label once, from left to right; an operation's labels are scanned by its scan_label.
+// Scans a label once, from left to right. An operation's scan_label scans its labels.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +13,7 @@
 
 namespace metallic {
 
-/// A label's problems before its ranges are multiplied out: the values of each number, and the problem of one value for each.
+/// A label before its ranges are expanded: the values of each number, and a function that makes a problem from one value of each.
 struct LabelPattern {
   std::vector<std::vector<int64_t>> numbers;
   std::function<Problem(const std::vector<int64_t>&)> make;
@@ -23,10 +23,10 @@ class LabelScanner {
  public:
   explicit LabelScanner(std::string_view text) : text_(text) {}
 
-  /// Steps over a word if it comes next.
+  /// Skips a word if it comes next.
   bool accept(std::string_view word);
 
-  /// Steps over a word that a digit, a sign or a point follows, such as `_offset4`.
+  /// Skips a word if it comes next and a digit, a sign or a point follows, such as `_offset4`.
   bool accept_before_number(std::string_view word);
 
   Status expect(std::string_view word);
@@ -46,7 +46,7 @@ class LabelScanner {
   size_t at_ = 0;
 };
 
-/// The most problems that one label may name.
+/// The maximum number of problems that one label may name.
 inline constexpr size_t kMostLabelProblems = 10'000;
 
 }  // namespace metallic

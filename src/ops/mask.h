@@ -10,10 +10,10 @@
 
 namespace metallic {
 
-/// How many keys query `row` sees under a causal mask: the first that many.
+/// How many keys query `row` sees under a causal mask: always the first ones.
 int64_t visible_keys(int64_t row, int64_t seq_q, int64_t seq_k, bool causal, int64_t offset);
 
-/// Visible (query, key) pairs of one head.
+/// The number of visible (query, key) pairs of one head.
 double visible_pairs(int64_t seq_q, int64_t seq_k, bool causal, int64_t offset);
 
 /// The end of a label: `[_causal][_offset{O}]`.

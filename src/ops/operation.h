@@ -19,13 +19,13 @@
 
 namespace metallic {
 
-/// A short name that the variable forcing a variant takes: `vec` for `<backend>_vec`, or any rule of a family.
+/// A short name that the environment variable for the variant accepts: `vec` for `<backend>_vec`, or any rule of a family.
 struct ShortName {
   std::string_view word;
   std::string_view family{};  ///< if not empty, the word allows every variant of this family instead of naming one
 };
 
-/// A limit of the built-in rules, which a variable of the environment overrides.
+/// A limit of the built-in rules, which an environment variable can override.
 struct LimitVariable {
   std::string_view variable;
   std::string_view help;
@@ -42,57 +42,57 @@ int64_t value_of(const LimitVariable& limit, const Limits& overrides, const Devi
 /// The default value of an operation's threshold, or 0 if it has none of that name.
 int64_t default_limit(Op op, std::string_view threshold, const DeviceInfo& device, DType dtype);
 
-/// The variants and tunings that every batch-invariant plan must agree with: the first of them that takes a problem and has a
-/// reduction order. Whether it does, and its order, depend on K, types and strides alone.
+/// The variants and tunings whose reduction order every batch-invariant plan must match. The first that accepts a problem and has
+/// a reduction order counts. Whether it does, and its order, depend only on K, types and strides.
 struct CanonicalOrder {
   std::string_view variant, tuning;
-  bool (*applies)(const Problem&) = nullptr;  ///< null: to all problems
+  bool (*applies)(const Problem&) = nullptr;  ///< null: applies to all problems
 };
 
-/// Orders are below this.
+/// Operation::order is below this.
 inline constexpr size_t kMostOperations = 16;
 
 struct Operation {
   /// Its folder's name, and its name everywhere.
   std::string_view name;
 
-  /// Its number: that of `metallic_op` if C callers have it, and its place in lists. Unique, below kMostOperations.
+  /// Its number: its `metallic_op` if C callers have it, and its position in lists. Unique, below kMostOperations.
   int order;
 
-  // Problems. Each function is given problems of this operation only.
+  // Problems. Each function receives only problems of this operation.
   bool (*equal)(const Shape&, const Shape&);
   std::span<const std::string_view> layouts;  ///< at most kMostLayouts
   size_t (*layout)(const Problem&);           ///< the position of its layout in `layouts`
-  std::span<const Axis> axes;                 ///< that its problems have a value on
+  std::span<const Axis> axes;                 ///< on which its problems have a value
   AxisValues (*axis_values)(const Problem&);
   Status (*validate)(const Problem&);
-  /// Whether no operand can exceed 62 bits of bytes, told without multiplying: this is on the path of every choice, and the exact
+  /// True only if no operand can exceed 62 bits of bytes. Computed without multiplying: every choice calls it, and the exact
   /// count takes 10 to 15 ns.
   bool (*surely_addressable)(const Problem&);
   OperandBytes (*operand_bytes)(const Problem&);  ///< kTooManyBytes for an operand beyond 62 bits
   Work (*work)(const Problem&);
-  uint64_t (*hash)(const Problem&);          ///< of shape and type; strides may be left to the comparison
+  uint64_t (*hash)(const Problem&);          ///< of shape and type; may omit strides, which `equal` compares
   bool (*reads_output)(const Problem&);      ///< whether a run reads what the output holds
   Status (*check_in_place)(const Problem&);  ///< whether in[0] may be the output
-  std::string (*unusual)(const Problem&);    ///< strides and scalars that the label leaves out, as `name=value`; or empty
-  bool writes_as_much_as_it_reads;           ///< the roofline is that of copying rather than reading
+  std::string (*unusual)(const Problem&);    ///< strides and scalars that the label omits, as `name=value`; or empty
+  bool writes_as_much_as_it_reads;           ///< its roofline is copy bandwidth, not read bandwidth
 
   // Labels.
   std::string (*label)(const Problem&);
-  /// Whether a text is meant as a label of this operation. Null for one operation, whose labels are all others.
+  /// Whether a text is meant as a label of this operation. Null for exactly one operation, which gets all other labels.
   bool (*owns_label)(std::string_view);
   Result<LabelPattern> (*scan_label)(LabelScanner&);
   std::string_view label_examples;
 
-  // The C interface; null if C callers do not have the operation.
+  // The C interface; null if C callers lack the operation.
   Problem (*from_c)(const metallic_problem&);
-  metallic_problem (*to_c)(const Problem&);  ///< the inverse for a label's problem, whose strides stay 0
+  metallic_problem (*to_c)(const Problem&);  ///< the inverse, for a label's problem; strides stay 0
 
   // Selection.
   std::span<const Variant> (*variants)();  ///< generated from its folder's files
-  std::string_view variant_variable;       ///< of the environment: forces a variant
+  std::string_view variant_variable;       ///< the environment variable that forces a variant
   std::string_view variant_variable_help;
-  std::span<const ShortName> short_names;  ///< that the variable takes besides full names
+  std::span<const ShortName> short_names;  ///< that the variable accepts besides full names
   std::span<const LimitVariable> limits;   ///< of the built-in rules
   std::vector<Rule> (*default_rules)(const RuleKey&, const DeviceInfo&, const Limits&);
   std::span<const CanonicalOrder> (*canonical_orders)(std::string_view backend);

@@ -23,7 +23,7 @@ constexpr UnitRange task_range(int64_t units, int64_t tasks, int64_t index) {
   return {begin, begin + base + (index < rest ? 1 : 0)};
 }
 
-/// Splits `units` into `tasks` contiguous ranges of about equal work: the begin of each range, then the end of the last.
+/// Splits `units` into `tasks` contiguous ranges of about equal work. Returns the begin of each range, then the end of the last.
 /// `work_before(unit)` is the work of all units before that one.
 template <typename WorkBefore>
 std::vector<int64_t> ranges_by_work(int64_t units, int64_t tasks, const WorkBefore& work_before) {
@@ -44,9 +44,9 @@ std::vector<int64_t> ranges_by_work(int64_t units, int64_t tasks, const WorkBefo
   return begins;
 }
 
-/// How many tasks are worth starting: one per thread, but at most one per unit. A single task if all threads together save less
-/// than three times the cost of starting and joining them. The factor covers joins that take three times as long as measured,
-/// which happens on a busy virtual machine. `work` divided by `per_ns` is the time of one thread in ns.
+/// The number of tasks to start: one per thread, but at most one per unit. It is 1 if all threads together save less than three
+/// times the cost of starting and joining them. The factor covers joins that take three times as long as measured, which happens
+/// on a busy virtual machine. `work` divided by `per_ns` is the time of one thread in ns.
 inline int64_t task_count(int threads, int64_t units, double work, double per_ns, const DeviceInfo& device) {
   const double saved_ns = work / per_ns * (1 - 1.0 / std::max(threads, 1));
   return saved_ns < 3 * std::max(device.cpu().join_ns, 100.0) ? 1 : std::clamp<int64_t>(units, 1, threads);

@@ -11,7 +11,7 @@
 
 namespace metallic {
 
-/// A problem, the decision how to run it, and the kernel that does. Made once, run often, from any thread.
+/// A problem, the decision how to run it, and its kernel. Made once, run often, from any thread.
 struct Plan {
   Decision decision;
   std::unique_ptr<const Kernel> kernel;
@@ -21,7 +21,7 @@ class Planner {
  public:
   virtual ~Planner() = default;
 
-  /// A plan for exactly this problem: with one thread it runs on an InlineExecutor, inside a task of the whole.
+  /// A plan for exactly this problem. If its thread count is 1, it runs on an InlineExecutor, inside a task of the whole problem.
   virtual Result<Plan> plan_part(const Problem& part) = 0;
 };
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A problem: everything about one call of an operation that a kernel may be chosen by, as a plain printable struct.
+// A problem: everything about one call of an operation that can affect the choice of a kernel, as a plain printable struct.
 #pragma once
 
 #include <array>
@@ -17,8 +17,8 @@ namespace metallic {
 
 struct Problem {
   Shape shape;
-  DType dtype = DType::f32;      ///< of the inputs; rules go by it
-  DType out_dtype = DType::f32;  ///< of the output: the same, or one of the two is f32
+  DType dtype = DType::f32;      ///< of the inputs; rules match this type
+  DType out_dtype = DType::f32;  ///< of the output: equal to dtype, or one of the two is f32
   int threads = 1;               ///< of the executor that will run it
 
   Op op() const { return shape.op(); }
@@ -36,25 +36,25 @@ struct Problem {
   bool operator==(const Problem&) const = default;
 };
 
-/// The same problem on tensors that are all of one type.
+/// The same problem with all tensors of one type.
 Problem with_dtype(Problem problem, DType dtype);
 
-/// Refuses what the operation refuses (see its shape.h), a mix of f16 and bf16, and operands whose bytes do not fit in 62 bits.
+/// Rejects what the operation rejects (see its shape.h), a mix of f16 and bf16, and operands whose bytes do not fit in 62 bits.
 Status validate(const Problem& problem);
 
-/// The layout of a problem as rules see it, one of its operation's: softmax and sdpa `contiguous|strided`, with `_causal`;
-/// matmul `nn|nt|tn|tt`, or `np|tp` if B is packed, with `_strided`.
+/// The layout of a problem as rules see it, one of its operation's layouts. softmax and sdpa: `contiguous|strided`, with
+/// `_causal`; matmul: `nn|nt|tn|tt`, or `np|tp` if B is packed, with `_strided`.
 std::string layout(const Problem& problem);
 
-/// The position of that layout among its operation's, below kMostLayouts: an index into tables.
+/// The position of that layout in its operation's list, below kMostLayouts: an index into tables.
 inline constexpr size_t kMostLayouts = 12;
 size_t layout_index(const Problem& problem);
 
 /// The work of a call, for throughput and the roofline.
 struct Work {
-  double operations;  ///< the tuning guide's count: softmax rows·seq_k·3, matmul M·K·N·2; sdpa that of its two matmuls
+  double operations;  ///< the tuning guide's count: softmax rows·seq_k·3, matmul M·K·N·2, sdpa the sum of its two matmuls
   double flops;       ///< floating-point operations without masked keys; an exp counts as one
-  double bytes;       ///< least traffic: each visible input read once, each output written once
+  double bytes;       ///< minimum traffic: each visible input read once, each output written once
 };
 Work work(const Problem& problem);
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The registry: all operations, and the variants of each, from tables that are generated from the folders under src/ops.
+// The registry: all operations and their variants, from tables generated from the folders under src/ops.
 #pragma once
 
 #include <span>
@@ -23,7 +23,7 @@ std::span<const Variant> variants(Op op);
 /// The variant of that full name, or null.
 const Variant* find_variant(Op op, std::string_view name);
 
-/// Whether that is the full name of a variant that calls a library, of whatever operation.
+/// Whether this is the full name of a variant, of any operation, that calls a library.
 bool calls_library(std::string_view name);
 
 }  // namespace metallic

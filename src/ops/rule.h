@@ -20,11 +20,11 @@ struct Range {
   bool operator==(const Range&) const = default;
 };
 
-/// The measurements that a rule rests on. Regrets are fractions: 0.01 is one percent.
+/// The measurements that support a rule. Regrets are fractions: 0.01 is one percent.
 struct Evidence {
-  /// Mean cross-fitted regret over the shapes that the rule covers, from which it was made too: not held out.
+  /// Mean cross-fitted regret over the shapes that the rule covers and was made from: they are not held out.
   std::optional<double> regret;
-  std::optional<double> default_regret;  ///< the same of the built-in rules
+  std::optional<double> default_regret;  ///< the same for the built-in rules
   std::optional<double> margin;          ///< mean advantage over the best other variant
   int64_t samples = 0;                   ///< number of timings
   std::string note;                      ///< one line for people
@@ -57,7 +57,7 @@ inline constexpr std::string_view kNumericsNames = "fast, run_to_run or batch_in
 std::string_view name(Numerics numerics);
 std::optional<Numerics> parse_numerics(std::string_view text);
 
-/// What a rule list applies to. In one level of precedence, the first list with an equal key supplies all rules.
+/// What a rule list applies to. Within one level of precedence, the first list with an equal key supplies all rules.
 struct RuleKey {
   Op op;
   DType dtype = DType::f32;

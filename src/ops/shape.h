@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Shapes: the dimensions, strides and scalars of one call of some operation, held by value.
+// Shapes: the dimensions, strides and scalars of one call of any operation, stored by value.
 #pragma once
 
 #include <array>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Names the members of a shape that differ from the contiguous one's, as recorded problems list them behind their label.
+// Lists the members of a shape that differ from the contiguous shape; recorded problems print them after their label.
 #pragma once
 
 #include <fmt/format.h>

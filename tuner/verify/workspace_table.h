@@ -39,7 +39,7 @@ std::string to_csv(const std::vector<MemoryRow>& rows);
 Result<std::vector<MemoryRow>> measure_memory(Executor& executor);
 
 /// What is wrong: rows that need more than the table says, and rows that it lacks, a line each. Targets that only one
-/// of the two has are passed over.
+/// of the two has are ignored.
 std::vector<std::string> memory_growth(const std::vector<MemoryRow>& measured, const std::vector<MemoryRow>& committed);
 
 }  // namespace metallic::validation

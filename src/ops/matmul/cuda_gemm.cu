@@ -4,6 +4,7 @@
 // on M and N, so neither do a row's bits.
 #include <algorithm>
 
+#include "base/math.h"
 #include "ops/cuda/device.h"
 #include "ops/cuda/instances.h"
 #include "ops/cuda/launch.cuh"

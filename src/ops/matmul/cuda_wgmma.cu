@@ -3,6 +3,7 @@
 // cp.async. K is summed in rising order, by each block of a split-K cluster.
 #include <algorithm>
 
+#include "base/math.h"
 #include "ops/cuda/device.h"
 #include "ops/cuda/instances.h"
 #include "ops/cuda/launch.cuh"

@@ -6,6 +6,7 @@
 
 #include <array>
 
+#include "base/math.h"
 #include "ops/extents.h"
 #include "ops/hash.h"
 #include "ops/matmul/default_rules.h"
@@ -58,8 +59,6 @@ bool surely_addressable(const Problem& problem) {
   // Three products of two sizes stay below 2⁶⁰ elements.
   return all_below<29>(s.batch, s.m, s.k, s.n, s.lda, s.ldb, s.ldc, s.batch_stride_a, s.batch_stride_b, s.batch_stride_c);
 }
-
-constexpr int64_t ceil_div(int64_t a, int64_t b) { return a / b + (a % b != 0); }
 
 OperandBytes operand_bytes(const Problem& problem) {
   const MatmulShape& s = shape(problem);

@@ -14,8 +14,6 @@ namespace metallic::matmul {
 
 inline constexpr int kMaxSplitK = 8;  ///< blocks of a cluster: the largest portable size
 
-inline int64_t ceil_div(int64_t x, int64_t y) { return (x + y - 1) / y; }
-
 /// Why `split` blocks do not share `k_steps` steps of K, or nothing; `tiles`: tiles of C.
 inline std::optional<std::string> refuses_split_k(int64_t split, int64_t k_steps, int64_t tiles, const DeviceInfo& device) {
   if (split == 1) return std::nullopt;
