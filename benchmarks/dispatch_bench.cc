@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The cost of dispatch: a cached plan, a choice by a profile, and loading a profile, each next to an empty call of the same form.
+// The cost of dispatch: a plan that the context has, a plan for a new shape, a choice by a profile, and loading a profile; the
+// first and the third next to an empty call of the same form.
 #include <unistd.h>
 
 #include <algorithm>
@@ -11,7 +12,9 @@
 #include "benchmarks/kernel_benchmark.h"
 #include "dispatch/built_in_profiles.h"
 #include "dispatch/profile_store.h"
+#include "metallic/metallic.h"
 #include "ops/label.h"
+#include "ops/operation.h"
 #include "ops/softmax/shape.h"
 
 namespace metallic::benchmarks {
@@ -69,17 +72,17 @@ ContextOptions with_profile(std::string path, const Context& context) {
       .profile = std::move(path), .executor = &context.executor(), .environment = [](std::string_view) { return std::nullopt; }};
 }
 
-[[gnu::noinline]] Result<const Plan*> no_plan(const Context& context, const Problem& problem) {
-  benchmark::DoNotOptimize(&context);
-  benchmark::DoNotOptimize(&problem);
-  return nullptr;
+[[gnu::noinline]] metallic_status no_plan(metallic_context* context, const metallic_problem* problem, metallic_plan** plan) {
+  benchmark::DoNotOptimize(context);
+  benchmark::DoNotOptimize(problem);
+  *plan = nullptr;
+  return METALLIC_OK;
 }
 [[gnu::noinline]] Result<Choice> no_choice(const Context& context, const Problem& problem) {
   benchmark::DoNotOptimize(&context);
   benchmark::DoNotOptimize(&problem);
   return Choice();
 }
-Result<const Plan*> cached_plan(Context& context, const Problem& problem) { return context.cached_plan(problem); }
 Result<Choice> choose(const Context& context, const Problem& problem) { return context.choose(problem); }
 
 // Calls for several problems in turn: with a single shape all branches are predicted.
@@ -102,6 +105,45 @@ std::vector<Problem> shuffled(const std::vector<Problem>& some) {
   std::vector<Problem> many;
   for (int i = 0; i < 1024; ++i) many.push_back(some[random() % some.size()]);
   return many;
+}
+
+// The same through the C interface, as an engine calls it.
+using CContext = std::shared_ptr<metallic_context>;
+CContext make_c_context(const std::string& profile, const Context& context) {
+  metallic_context_options options{};
+  options.struct_size = sizeof(options);
+  options.profile = profile.c_str();
+  options.threads = context.threads();
+  metallic_context* made = nullptr;
+  if (metallic_context_create(&options, &made) != METALLIC_OK) throw std::runtime_error(metallic_last_error());
+  return {made, metallic_context_destroy};
+}
+
+metallic_problem as_c(const Problem& problem) {
+  metallic_problem filled = problem.op()->to_c(problem);
+  filled.struct_size = sizeof(filled);
+  return filled;
+}
+
+template <typename Find>
+void add_plans(const std::string& name, CContext context, const std::vector<Problem>& problems, const Find& find) {
+  std::vector<metallic_problem> as_given;
+  for (const Problem& problem : problems) as_given.push_back(as_c(problem));
+  benchmark::RegisterBenchmark(name.c_str(), [=](benchmark::State& state) {
+    metallic_plan* plan = nullptr;
+    const auto call = [&](const metallic_problem& problem) {
+      const metallic_status status = find(context.get(), &problem, &plan);
+      metallic_plan_release(plan);
+      return status;
+    };
+    for (const metallic_problem& problem : as_given)
+      if (call(problem) != METALLIC_OK) return fail_benchmark(state, metallic_last_error());
+    size_t next = 0;
+    for (auto _ : state) {
+      benchmark::DoNotOptimize(call(as_given[next]));
+      if (++next == as_given.size()) next = 0;
+    }
+  });
 }
 
 void add_loading(const std::string& path, const Context& context) {
@@ -131,6 +173,7 @@ void register_all(Context& context) {
   static const TemporaryFolder folder;
   const std::string path = folder.write("typical.json", as_own(typical(context), context));
   const auto tuned = make_context(with_profile(path, context));
+  const CContext c_context = make_c_context(path, context);
   const auto long_list = make_context(with_profile(folder.write("long.json", as_own(with_sixty_rules(), context)), context));
   const std::vector<Problem> of_each_op[] = {
       problems({"rows1+4+64+2048_seqk64..16384", "batch4_seqq64_seqk256+1024_causal"}),
@@ -140,14 +183,15 @@ void register_all(Context& context) {
     const Problem &first = some.front(), &last = some.back();
     for (const Problem& problem : {first, last}) {
       const std::string of = fmt::format("{}/{}", name(problem.dtype), label(problem));
-      add_calls("dispatch/noop_plan/" + of, tuned, {problem}, no_plan);
-      add_calls("dispatch/cached_plan/" + of, tuned, {problem}, cached_plan);
+      add_plans("dispatch/noop_plan/" + of, c_context, {problem}, no_plan);
+      add_plans("dispatch/kept_plan/" + of, c_context, {problem}, metallic_plan_acquire);
+      add_plans("dispatch/new_plan/" + of, c_context, {problem}, metallic_plan_create);
       add_calls("dispatch/noop_choice/" + of, tuned, {problem}, no_choice);
       add_calls("dispatch/choice/" + of, tuned, {problem}, choose);
     }
     const std::string mixed = fmt::format("f32/{}_mixed", name(first.op()));
-    add_calls("dispatch/noop_plan/" + mixed, tuned, shuffled(some), no_plan);
-    add_calls("dispatch/cached_plan/" + mixed, tuned, shuffled(some), cached_plan);
+    add_plans("dispatch/noop_plan/" + mixed, c_context, shuffled(some), no_plan);
+    add_plans("dispatch/kept_plan/" + mixed, c_context, shuffled(some), metallic_plan_acquire);
     add_calls("dispatch/noop_choice/" + mixed, tuned, shuffled(some), no_choice);
     add_calls("dispatch/choice/" + mixed, tuned, shuffled(some), choose);
   }

@@ -120,7 +120,7 @@ TEST_F(Programs, DispatchTimesPlansChoicesAndLoading) {
   }
   for (const char* of : {"f32/rows1_seqk64", "f32/softmax_mixed", "f32/4096x4096x1", "f32/matmul_mixed",
                          "f32/batch1_h32kv8_seqq1_seqk512_d128_causal", "f32/sdpa_mixed"}) {
-    for (const char* what : {"noop_plan", "cached_plan", "noop_choice", "choice"})
+    for (const char* what : {"noop_plan", "kept_plan", "noop_choice", "choice"})
       EXPECT_GT(times[fmt::format("dispatch/{}/{}", what, of)], 0) << what << ' ' << of;
     EXPECT_GT(times[fmt::format("dispatch/choice/{}", of)], times[fmt::format("dispatch/noop_choice/{}", of)]) << of;
   }

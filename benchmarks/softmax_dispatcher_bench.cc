@@ -33,12 +33,12 @@ void add_auto(Context& context, const Problem& problem) {
   });
 }
 
-// Looks up a cached plan and runs nothing.
+// Chooses a kernel and runs nothing.
 void add_noop(Context& context, const Problem& problem) {
   const std::string name = fmt::format("{}/noop/{}/{}", kGroup, metallic::name(problem.dtype), label(problem));
   benchmark::RegisterBenchmark(name.c_str(), [&context, problem](benchmark::State& state) {
-    if (const auto plan = context.cached_plan(problem); !plan) return fail_benchmark(state, plan.error().message);
-    for (auto _ : state) benchmark::DoNotOptimize(context.cached_plan(problem));
+    if (const auto choice = context.choose(problem); !choice) return fail_benchmark(state, choice.error().message);
+    for (auto _ : state) benchmark::DoNotOptimize(context.choose(problem));
     state.counters["threads_used"] = 1;
   })->UseRealTime();
 }

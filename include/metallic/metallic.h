@@ -99,7 +99,15 @@ typedef struct metallic_strides {
   int64_t batch, head, row;
 } metallic_strides;
 
+/* Members of a problem whose 0 means 0 rather than the default. Values other than 0 always count. */
+enum {
+  METALLIC_GIVEN_ALPHA = 1,  /* alpha = 0 computes no product */
+  METALLIC_GIVEN_SCALE = 2,  /* scale = 0, which no operation accepts: for callers whose scale is computed */
+  METALLIC_GIVEN_STRIDES = 4 /* all strides are as given; a batch stride of 0 shares one matrix among the batch */
+};
+
 /* One operation on tensors of known shape. Tensors are row-major, strides are in elements, and a stride of 0 means contiguous.
+ * All members but the sizes may be 0: a plain product has alpha = 1 and beta = 0 then.
  *
  * softmax  out[b,q,:] = softmax(scale * in[b,q,:]) over seq_k keys; with causal, key j is visible to query i iff
  *          j <= i + offset (offset is seq_k - seq_q for a cache of earlier keys).
@@ -125,7 +133,7 @@ typedef struct metallic_problem {
   /* matmul */
   int64_t m, k, n;
   int transpose_a, transpose_b;
-  float alpha, beta;                                      /* as given: alpha is 1 for a plain product; 0 computes no product */
+  float alpha, beta;                                      /* alpha 0: 1 */
   int64_t lda, ldb, ldc;                                  /* from one stored row to the next */
   int64_t batch_stride_a, batch_stride_b, batch_stride_c; /* from one matrix to the next */
   /* sdpa */
@@ -133,6 +141,7 @@ typedef struct metallic_problem {
   metallic_strides q_strides, k_strides, v_strides, out_strides;
   /* matmul, since 0.2: B is the output of metallic_pack; transpose_b, ldb and batch_stride_b are ignored, batch is 1 */
   int packed;
+  unsigned given; /* since 0.5: a sum of METALLIC_GIVEN_… */
 } metallic_problem;
 
 /* Fills a problem with the shape of a label, e.g. "rows64_seqk512", "batch1_seqq64_seqk512_causal", "4096x4096x8_tb",
@@ -166,8 +175,44 @@ typedef struct metallic_plan metallic_plan;
  * METALLIC_UNSUPPORTED       no kernel computes this problem */
 METALLIC_API metallic_status metallic_plan_create(metallic_context* context, const metallic_problem* problem,
                                                   metallic_plan** plan);
-/* NULL is allowed. No run may be in progress. */
+/* NULL is allowed. No run may be in progress. A plan that was acquired is released. */
 METALLIC_API void metallic_plan_destroy(metallic_plan* plan);
+
+/* Since 0.5. The context's own plan for a problem, made at its first use and found again in some tens of nanoseconds, without a
+ * lock or an allocation. Any number of callers and threads may hold it; each releases it once, before the context is destroyed.
+ * The context keeps about a thousand plans and replaces those that are not held. Errors: those of metallic_plan_create. */
+METALLIC_API metallic_status metallic_plan_acquire(metallic_context* context, const metallic_problem* problem,
+                                                   metallic_plan** plan);
+/* NULL is allowed. No run of this holder may be in progress. A plan that was created is destroyed. */
+METALLIC_API void metallic_plan_release(metallic_plan* plan);
+
+/* Since 0.5. What a plan runs, e.g. "cpu_gemv@rows=4;unroll=2": variant and tuning, as METALLIC_MATMUL_VARIANT and
+ * metallic_plan_options take it. Owned by the plan. */
+METALLIC_API metallic_status metallic_plan_candidate(const metallic_plan* plan, const char** candidate);
+
+typedef struct metallic_plan_options {
+  size_t struct_size;
+  /* The variant to run, with or without "@tuning", unless the environment forces another; or NULL. If it cannot run the problem,
+   * the plan falls back to the next best and the log says why. */
+  const char* candidate;
+  metallic_numerics numerics;
+} metallic_plan_options;
+
+/* Since 0.5. metallic_plan_create with options for this plan. */
+METALLIC_API metallic_status metallic_plan_create_with(metallic_context* context, const metallic_problem* problem,
+                                                       const metallic_plan_options* options, metallic_plan** plan);
+
+/* One way to run a problem. Texts are valid during the call that passes them. */
+typedef struct metallic_candidate {
+  size_t struct_size;
+  const char* candidate; /* variant and tuning, as metallic_plan_candidate returns it */
+  const char* rejected;  /* why the problem does not run this way; NULL for the chosen candidate */
+  int possible;          /* whether it could be forced */
+} metallic_candidate;
+
+/* Since 0.5. Calls each(user, candidate) for every candidate of a problem, the chosen one included. */
+METALLIC_API metallic_status metallic_candidates(metallic_context* context, const metallic_problem* problem,
+                                                 void (*each)(void* user, const metallic_candidate* candidate), void* user);
 
 /* Exact bytes of scratch memory that a run needs; the memory must be aligned to 64. */
 METALLIC_API metallic_status metallic_plan_workspace(const metallic_plan* plan, size_t* bytes);
@@ -186,15 +231,30 @@ typedef struct metallic_tensors {
 /* Computes the problem. Allocates nothing. Takes no lock, except those of the thread pool if no executor was injected. May run on
  * several threads with different workspaces. workspace_bytes may exceed what is needed; prior contents of the workspace do not
  * matter. On a GPU, launches on the context's stream, which may be captured in a graph. METALLIC_INVALID_ARGUMENT: a needed
- * operand or the workspace is NULL, the workspace is too small or unaligned, or out is an input and the run cannot be in place.
- */
+ * operand is NULL, the workspace is too small or unaligned, or out is an input and the run cannot be in place.
+ *
+ * Since 0.5, workspace may be NULL with workspace_bytes = 0: the library's own is used, one for each calling thread, or on a GPU
+ * for each stream. Only a run that needs more than all before it allocates; on a GPU that cannot happen while the stream is
+ * captured. */
 METALLIC_API metallic_status metallic_plan_run(const metallic_plan* plan, const metallic_tensors* tensors, void* workspace,
                                                size_t workspace_bytes);
+
+typedef struct metallic_run_options {
+  size_t struct_size;
+  void* workspace;
+  size_t workspace_bytes;
+  void* stream;                      /* of the context's GPU, a cudaStream_t; or NULL: the context's */
+  const metallic_executor* executor; /* or NULL: the context's. Its number of threads may differ from the plan's */
+} metallic_run_options;
+
+/* Since 0.5. metallic_plan_run somewhere else: on another stream of the same GPU, or another executor. options may be NULL. */
+METALLIC_API metallic_status metallic_plan_run_with(const metallic_plan* plan, const metallic_tensors* tensors,
+                                                    const metallic_run_options* options);
 
 /* Waits for everything that the context launched on its GPU; returns at once on a CPU. METALLIC_INTERNAL: a run failed there. */
 METALLIC_API metallic_status metallic_context_synchronize(metallic_context* context);
 
-/* The decision as JSON, as `metallic explain --json` prints it; owned by the plan. */
+/* The decision as JSON, as `metallic explain --json` prints it; owned by the plan, which makes it at the first call. */
 METALLIC_API metallic_status metallic_plan_explain(const metallic_plan* plan, const char** json);
 
 #ifdef __cplusplus

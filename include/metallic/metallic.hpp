@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Metallic from C++ (17 or later): the C interface with RAII handles, builders and exceptions; header-only.
 //
-//   mtl::Context context;
-//   mtl::Plan plan = context.plan(mtl::matmul(128, 4096, 4096).transpose_b());
+//   metallic::Context context;
+//   const auto plan = context.plan(metallic::matmul(128, 4096, 4096).transpose_b());
 //   plan.run(a, b, c);                    // any number of times
 //   std::cout << plan.explain();          // why this kernel
 #ifndef METALLIC_METALLIC_HPP
@@ -18,7 +18,8 @@
 #include <string_view>
 #include <utility>
 
-namespace mtl {
+/// Programs write metallic::Context.
+namespace metallic::api {
 
 /// Thrown by every call that fails: a status for programs, a one-line message for people.
 class Error : public std::runtime_error {
@@ -81,7 +82,10 @@ class Softmax : public ShapeOf<Softmax> {
   }
   /// softmax(factor·in), factor > 0.
   Softmax scale(float factor) const {
-    return with([=](metallic_problem& p) { p.scale = factor; });
+    return with([=](metallic_problem& p) {
+      p.scale = factor;
+      p.given |= METALLIC_GIVEN_SCALE;
+    });
   }
   Softmax strides(int64_t in, int64_t out) const {
     return with([=](metallic_problem& p) {
@@ -98,7 +102,6 @@ class Matmul : public ShapeOf<Matmul> {
     problem_.m = m;
     problem_.k = k;
     problem_.n = n;
-    problem_.alpha = 1;
   }
   /// A is stored [k,m].
   Matmul transpose_a() const {
@@ -116,6 +119,7 @@ class Matmul : public ShapeOf<Matmul> {
     return with([=](metallic_problem& p) {
       p.alpha = alpha;
       p.beta = beta;
+      p.given |= METALLIC_GIVEN_ALPHA;
     });
   }
   Matmul batch(int64_t count) const {
@@ -159,7 +163,10 @@ class Sdpa : public ShapeOf<Sdpa> {
   }
   /// The factor of the scores, > 0; 1/√head_dim by default.
   Sdpa scale(float factor) const {
-    return with([=](metallic_problem& p) { p.scale = factor; });
+    return with([=](metallic_problem& p) {
+      p.scale = factor;
+      p.given |= METALLIC_GIVEN_SCALE;
+    });
   }
   Sdpa strides(metallic_strides q, metallic_strides k, metallic_strides v, metallic_strides out) const {
     return with([=](metallic_problem& p) {
@@ -207,7 +214,7 @@ class Workspace {
   std::unique_ptr<void, Free> data_;
 };
 
-/// A problem and the kernel chosen for it.
+/// A problem and the kernel chosen for it, created or acquired. All runs are safe from several threads.
 class Plan {
  public:
   size_t workspace_bytes() const {
@@ -217,21 +224,31 @@ class Plan {
   }
   Workspace workspace() const { return Workspace(workspace_bytes()); }
 
-  /// Runs with the plan's own workspace, which the first run allocates; use one thread at a time. Pointers are to elements of the
-  /// problem's types; a softmax's out may be in. Plans on a GPU have no workspace of their own: a plan that needs one throws.
-  void run(const void* in, void* out) { run(in, out, own_workspace()); }
+  /// softmax. Pointers are to elements of the problem's types; out may be in. Scratch memory is the library's, one for each
+  /// thread, or on a GPU for each stream; only a run that needs more than all before it allocates.
+  void run(const void* in, void* out) const { run_tensors(in, nullptr, nullptr, out, nullptr, 0); }
   /// matmul
-  void run(const void* a, const void* b, void* c) { run(a, b, c, own_workspace()); }
+  void run(const void* a, const void* b, void* c) const { run_tensors(a, b, nullptr, c, nullptr, 0); }
   /// sdpa
-  void run(const void* q, const void* k, const void* v, void* out) { run(q, k, v, out, own_workspace()); }
+  void run(const void* q, const void* k, const void* v, void* out) const { run_tensors(q, k, v, out, nullptr, 0); }
 
-  /// The same with the caller's workspace, which may be larger than needed. Allocates nothing. Safe from several threads, each
-  /// with its own workspace.
-  void run(const void* in, void* out, const Workspace& workspace) const { run(in, nullptr, nullptr, out, workspace); }
-  void run(const void* a, const void* b, void* c, const Workspace& workspace) const { run(a, b, nullptr, c, workspace); }
-  void run(const void* a, const void* b, const void* c, void* out, const Workspace& workspace) const {
-    const metallic_tensors tensors = {sizeof(metallic_tensors), a, b, c, out};
-    check(metallic_plan_run(plan_.get(), &tensors, workspace.data(), workspace.bytes()));
+  /// The same with the caller's workspace, which may be larger than needed. Allocates nothing. Threads that run at the same time
+  /// each need their own.
+  void run(const void* in, void* out, const Workspace& workspace) const {
+    run_tensors(in, nullptr, nullptr, out, workspace.data(), workspace.bytes());
+  }
+  void run(const void* a, const void* b, void* c, const Workspace& workspace) const {
+    run_tensors(a, b, nullptr, c, workspace.data(), workspace.bytes());
+  }
+  void run(const void* q, const void* k, const void* v, void* out, const Workspace& workspace) const {
+    run_tensors(q, k, v, out, workspace.data(), workspace.bytes());
+  }
+
+  /// The variant and tuning that run, e.g. "cpu_vec@unroll=4"; valid as long as the plan.
+  std::string_view candidate() const {
+    const char* text = nullptr;
+    check(metallic_plan_candidate(plan_.get(), &text));
+    return text;
   }
 
   /// The decision as JSON; valid as long as the plan.
@@ -245,20 +262,46 @@ class Plan {
 
  private:
   friend class Context;
-  struct Destroy {
-    void operator()(metallic_plan* plan) const noexcept { metallic_plan_destroy(plan); }
+  struct Release {
+    void operator()(metallic_plan* plan) const noexcept { metallic_plan_release(plan); }
   };
-  Plan(metallic_plan* plan, bool on_gpu) : plan_(plan), on_gpu_(on_gpu) {}
-  // Allocated by the first run that needs it: a plan that only runs with the caller's workspaces has none.
-  const Workspace& own_workspace() {
-    if (on_gpu_ && workspace_bytes() > 0)
-      throw Error(METALLIC_INVALID_ARGUMENT, "the plan needs a workspace: run it with one in the GPU's memory");
-    if (workspace_.bytes() == 0) workspace_ = workspace();
-    return workspace_;
+  explicit Plan(metallic_plan* plan) : plan_(plan) {}
+  void run_tensors(const void* a, const void* b, const void* c, void* out, void* workspace, size_t bytes) const {
+    const metallic_tensors tensors = {sizeof(metallic_tensors), a, b, c, out};
+    check(metallic_plan_run(plan_.get(), &tensors, workspace, bytes));
   }
-  std::unique_ptr<metallic_plan, Destroy> plan_;
-  bool on_gpu_;
-  Workspace workspace_{0};
+  std::unique_ptr<metallic_plan, Release> plan_;
+};
+
+/// A plan that takes the operands of its operation and no others.
+class SoftmaxPlan : public Plan {
+ public:
+  void run(const void* in, void* out) const { Plan::run(in, out); }
+  void run(const void* in, void* out, const Workspace& workspace) const { Plan::run(in, out, workspace); }
+
+ private:
+  friend class Context;
+  explicit SoftmaxPlan(Plan plan) : Plan(std::move(plan)) {}
+};
+class MatmulPlan : public Plan {
+ public:
+  void run(const void* a, const void* b, void* c) const { Plan::run(a, b, c); }
+  void run(const void* a, const void* b, void* c, const Workspace& workspace) const { Plan::run(a, b, c, workspace); }
+
+ private:
+  friend class Context;
+  explicit MatmulPlan(Plan plan) : Plan(std::move(plan)) {}
+};
+class SdpaPlan : public Plan {
+ public:
+  void run(const void* q, const void* k, const void* v, void* out) const { Plan::run(q, k, v, out); }
+  void run(const void* q, const void* k, const void* v, void* out, const Workspace& workspace) const {
+    Plan::run(q, k, v, out, workspace);
+  }
+
+ private:
+  friend class Context;
+  explicit SdpaPlan(Plan plan) : Plan(std::move(plan)) {}
 };
 
 /// Runs tasks in place of the library's threads.
@@ -287,8 +330,7 @@ struct Options {
 /// Environment, device and profiles, read once.
 class Context {
  public:
-  explicit Context(const Options& options = {})
-      : log_(std::make_unique<Log>(options.log)), on_gpu_(!options.device.empty() && options.device != "cpu") {
+  explicit Context(const Options& options = {}) : log_(std::make_unique<Log>(options.log)) {
     metallic_context_options given{};
     given.struct_size = sizeof(given);
     given.model = options.model.empty() ? nullptr : options.model.c_str();
@@ -317,11 +359,17 @@ class Context {
   }
 
   /// Chooses and prepares a kernel. Safe from several threads. The plan may outlive the context.
-  Plan plan(const metallic_problem& problem) const {
-    metallic_plan* made = nullptr;
-    check(metallic_plan_create(context_.get(), &problem, &made));
-    return Plan(made, on_gpu_);
-  }
+  Plan plan(const metallic_problem& problem) const { return make(metallic_plan_create, problem); }
+  SoftmaxPlan plan(const Softmax& shape) const { return SoftmaxPlan(make(metallic_plan_create, shape)); }
+  MatmulPlan plan(const Matmul& shape) const { return MatmulPlan(make(metallic_plan_create, shape)); }
+  SdpaPlan plan(const Sdpa& shape) const { return SdpaPlan(make(metallic_plan_create, shape)); }
+
+  /// The context's own plan, made at its first use and found again in some tens of nanoseconds. Return it, by ending its life,
+  /// before the context ends.
+  Plan acquire(const metallic_problem& problem) const { return make(metallic_plan_acquire, problem); }
+  SoftmaxPlan acquire(const Softmax& shape) const { return SoftmaxPlan(make(metallic_plan_acquire, shape)); }
+  MatmulPlan acquire(const Matmul& shape) const { return MatmulPlan(make(metallic_plan_acquire, shape)); }
+  SdpaPlan acquire(const Sdpa& shape) const { return SdpaPlan(make(metallic_plan_acquire, shape)); }
 
   /// Waits for everything that was launched on the context's GPU.
   void synchronize() const { check(metallic_context_synchronize(context_.get())); }
@@ -329,13 +377,18 @@ class Context {
   metallic_context* get() const noexcept { return context_.get(); }
 
  private:
+  using Make = metallic_status (*)(metallic_context*, const metallic_problem*, metallic_plan**);
+  Plan make(Make call, const metallic_problem& problem) const {
+    metallic_plan* made = nullptr;
+    check(call(context_.get(), &problem, &made));
+    return Plan(made);
+  }
   using Log = std::function<void(std::string_view, std::string_view)>;
   struct Destroy {
     void operator()(metallic_context* context) const noexcept { metallic_context_destroy(context); }
   };
   std::unique_ptr<Log> log_;  // on the heap, so that a move keeps its address; outlives the context
   std::unique_ptr<metallic_context, Destroy> context_;
-  bool on_gpu_;
 };
 
 /// The B of a matmul in the order in which kernels read it: packed once for all runs of plans whose shape is `packed()`.
@@ -357,6 +410,14 @@ class PackedWeights {
   Workspace memory_;
 };
 
-}  // namespace mtl
+}  // namespace metallic::api
+
+#ifndef METALLIC_IN_TREE  // set by tests that include internal headers too, which have classes of the same names
+namespace metallic {
+using namespace api;
+}  // namespace metallic
+#endif
+
+namespace mtl = metallic::api;  // its name before 0.5
 
 #endif

@@ -36,7 +36,7 @@ class Executor {
 };
 
 /// Runs every task on the calling thread.
-class InlineExecutor final : public Executor {
+class InlineExecutor : public Executor {
  public:
   int threads() const override { return 1; }
   void run(size_t count, Task task, void* context) override {

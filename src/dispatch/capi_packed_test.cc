@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Packed weights through the C interface and the C++ header: the same results as with the plain matrix, a stable name, refusals.
+#define METALLIC_IN_TREE
 #include <metallic/metallic.hpp>
 
 #include "ops/label.h"

@@ -38,18 +38,26 @@ bool names_library(const Profile& profile) {
   });
 }
 
+// What a call forces is meant for the whole problem.
+CallOptions of_parts(CallOptions options) {
+  options.variant.clear();
+  return options;
+}
+
 }  // namespace
 
 // Plans the parts of a composed variant and stores their decisions. A variant that a call forces applies only to the whole.
 class Context::PartsPlanner final : public Planner {
  public:
-  PartsPlanner(Context& context, const CallOptions& options) : context_(context), options_(options) { options_.variant.clear(); }
+  PartsPlanner(Context& context, const CallOptions& options) : context_(context), options_(of_parts(options)) {}
   Result<Plan> plan_part(const Problem& part) override {
     METALLIC_TRY(Plan made, context_.make(part, options_));
-    decisions.push_back(made.decision);
+    problems.push_back(part);
+    unexpected |= made.choice.unexpected;
     return made;
   }
-  std::vector<Decision> decisions;
+  std::vector<Problem> problems;
+  bool unexpected = false;  // a choice among them
 
  private:
   Context& context_;
@@ -92,6 +100,7 @@ Result<std::unique_ptr<Context>> Context::create(ContextOptions options) {
   context->load_profiles();
   context->use_measured_join();
   context->rules_ = std::make_unique<RuleTables>(context->selection(wanted.call));
+  context->inline_rules_ = std::make_unique<RuleTables>(context->selection(wanted.call));
   return context;
 }
 
@@ -157,11 +166,28 @@ Result<Choice> Context::choose(const Problem& problem) const {
   return metallic::choose(problem, *rules, device_);
 }
 
+RuleTables* Context::tables(const Problem& problem, const CallOptions& options) const {
+  if (options != options_.call) return nullptr;
+  return problem.threads == threads_ ? rules_.get() : problem.threads == 1 ? inline_rules_.get() : nullptr;
+}
+
 Result<Decision> Context::decision(const Problem& problem, const CallOptions& options) const {
-  if (problem.threads != threads() || options != options_.call) return select(problem, selection(options));
+  RuleTables* const known = tables(problem, options);
+  if (!known) return select(problem, selection(options));
   METALLIC_CHECK(validate(problem));
-  METALLIC_TRY(const RuleTable* rules, rules_->of(problem));
+  METALLIC_TRY(const RuleTable* rules, known->of(problem));
   return metallic::decide(problem, *rules, device_);
+}
+
+Result<Choice> Context::choice(const Problem& problem, const CallOptions& options) const {
+  METALLIC_CHECK(validate(problem));
+  if (RuleTables* const known = tables(problem, options)) {
+    METALLIC_TRY(const RuleTable* rules, known->of(problem));
+    return metallic::choose(problem, *rules, device_);
+  }
+  const SelectionInputs inputs = selection(options);
+  METALLIC_TRY(const RuleTable rules, RuleTable::compile(rule_key(problem, inputs.numerics()), inputs));
+  return metallic::choose(problem, rules, device_);
 }
 
 Result<Decision> Context::decide(Problem problem, const CallOptions& options) const {
@@ -169,47 +195,51 @@ Result<Decision> Context::decide(Problem problem, const CallOptions& options) co
   return decision(problem, options);
 }
 
+Result<Decision> Context::explain(const Plan& plan, const CallOptions& options) const {
+  METALLIC_TRY(Decision whole, decision(plan.problem, options));
+  for (const Problem& part : plan.parts) {
+    METALLIC_TRY(Decision of_part, decision(part, of_parts(options)));
+    whole.parts.push_back(std::move(of_part));
+  }
+  return whole;
+}
+
 Result<Plan> Context::plan(const Problem& problem, const CallOptions& options) {
   Problem whole = problem;
   whole.threads = threads();
   METALLIC_TRY(Plan made, make(whole, options));
-  report(made.decision);
-  if (run_log_) made.kernel = watch(run_log_, made.decision, std::move(made.kernel));
-  return made;
+  METALLIC_CHECK(report(made, options));
+  return run_log_ ? watch(run_log_, std::move(made)) : std::move(made);
 }
 
 Result<Plan> Context::plan_part(const Problem& part) {
-  CallOptions options = options_.call;
-  options.variant.clear();
+  const CallOptions options = of_parts(options_.call);
   METALLIC_TRY(Plan made, make(part, options));
-  report(made.decision);
+  METALLIC_CHECK(report(made, options));
   return made;
 }
 
 Result<Plan> Context::make(const Problem& problem, const CallOptions& options) {
-  METALLIC_TRY(Decision made, decision(problem, options));
+  METALLIC_TRY(Choice chosen, choice(problem, options));
   PartsPlanner parts(*this, options);
-  METALLIC_TRY(auto kernel, made.variant->prepare(made.problem, made.tuning, device_, parts));
-  made.parts = std::move(parts.decisions);
-  return Plan{std::move(made), std::move(kernel)};
-}
-
-Result<const Plan*> Context::cached_plan(const Problem& problem) {
-  if (const Plan* const kept = plans_.find(problem)) return kept;
-  METALLIC_TRY(Plan made, plan(problem));
-  return &plans_.insert(problem, std::move(made));
+  METALLIC_TRY(auto kernel, chosen.variant->prepare(problem, *chosen.tuning, device_, parts));
+  chosen.unexpected |= parts.unexpected;
+  return Plan{problem, chosen, std::move(kernel), std::move(parts.problems)};
 }
 
 void Context::report_refused(const Decision& decision) const {
   for (const Refusal& refused : decision.refused)
     if (const auto level = refused.unexpected ? LogLevel::warning : LogLevel::trace; log_->logs(level))
-      log_->log(level, fmt::format("{} is ignored for {}", refused.what, label(decision.problem)));
+      log_->log(level, fmt::format("ignored for {}: {}", label(decision.problem), refused.what));
   for (const Decision& part : decision.parts) report_refused(part);
 }
 
-void Context::report(const Decision& decision) const {
+Status Context::report(const Plan& plan, const CallOptions& options) const {
+  if (!plan.choice.unexpected && !log_->logs(LogLevel::debug)) return {};
+  METALLIC_TRY(const Decision decision, explain(plan, options));
   report_refused(decision);
   if (log_->logs(LogLevel::debug)) log_->log(LogLevel::debug, to_string(decision));
+  return {};
 }
 
 Result<DeviceInfo> find_device(std::string_view id) {

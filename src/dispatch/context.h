@@ -10,7 +10,6 @@
 
 #include "base/log.h"
 #include "dispatch/environment.h"
-#include "dispatch/plan_cache.h"
 #include "dispatch/select.h"
 #include "ops/planner.h"
 
@@ -53,16 +52,19 @@ class Context final : public Planner {
   Result<Plan> plan(const Problem& problem) { return plan(problem, options_.call); }
   Result<Plan> plan_part(const Problem& part) override;
 
-  /// The plan of a problem, made at its first use and kept as long as the context. Safe from several threads; takes no lock if
-  /// the plan exists. The context's thread count replaces the problem's.
-  Result<const Plan*> cached_plan(const Problem& problem);
+  /// Why a plan made with these options runs what it runs, its parts included.
+  Result<Decision> explain(const Plan& plan, const CallOptions& options) const;
+  Result<Decision> explain(const Plan& plan) const { return explain(plan, options_.call); }
 
   /// Measures how long it takes to start and join the executor's threads, and replaces the value from a profile, if any. For a
   /// tuning run, whose profile stores the value. Call it before any plan is made.
   void measure_join();
 
+  void warn(std::string text) const { log_->warn(std::move(text)); }
+
   const DeviceInfo& device() const { return device_; }
   const Environment& environment() const { return environment_; }
+  const CallOptions& call_options() const { return options_.call; }
   const Lookup& lookup() const { return options_.environment; }
   std::span<const ProfileLevel> profiles() const { return profiles_; }
   Executor& executor() const { return *executor_; }
@@ -76,10 +78,12 @@ class Context final : public Planner {
   void load_profiles();
   void use_measured_join();
   SelectionInputs selection(const CallOptions& options) const;
+  RuleTables* tables(const Problem& problem, const CallOptions& options) const;
+  Result<Choice> choice(const Problem& problem, const CallOptions& options) const;
   Result<Decision> decision(const Problem& problem, const CallOptions& options) const;
   Result<Plan> make(const Problem& problem, const CallOptions& options);
   void report_refused(const Decision& decision) const;
-  void report(const Decision& decision) const;
+  Status report(const Plan& plan, const CallOptions& options) const;
 
   ContextOptions options_;
   Environment environment_;
@@ -89,9 +93,9 @@ class Context final : public Planner {
   Executor* executor_ = nullptr;
   int threads_ = 1;  // the executor's number, constant
   std::unique_ptr<Logger> log_;
-  std::shared_ptr<RunLog> run_log_;    // null if runs are not logged; shared with the kernels it watches
-  std::unique_ptr<RuleTables> rules_;  // for the context's own thread count and options
-  PlanCache plans_;
+  std::shared_ptr<RunLog> run_log_;  // null if runs are not logged; shared with the kernels it watches
+  // For the context's options, and its thread count or one thread.
+  std::unique_ptr<RuleTables> rules_, inline_rules_;
 };
 
 /// Device info for an id: "cpu", or a GPU's. If there is no such device, the error lists those that exist.

@@ -81,13 +81,13 @@ Result<std::vector<Level>> rule_levels(const RuleKey& key, const SelectionInputs
   std::vector<Level> rules = unforced_levels(key, in);
   if (forced != in.environment.variants.end()) {
     const std::string& text = forced->second;
-    METALLIC_TRY(const std::string variant, resolve_variant(key.op, text, in.device, key.op->variant_variable));
+    METALLIC_TRY(Rule rule, forced_rule(key.op, text, in.device, key.op->variant_variable));
     Level level{.source = Source::environment, .origin = fmt::format("{}={}", key.op->variant_variable, text), .forced = true};
-    if (variant.empty()) {
+    if (rule.use.empty()) {
       level.family = std::ranges::find(key.op->short_names, text, &ShortName::word)->family;
       for (const Level& lower : rules) level.rules.insert(level.rules.end(), lower.rules.begin(), lower.rules.end());
     } else {
-      level.rules = {{.use = variant}};
+      level.rules = {std::move(rule)};
     }
     levels.push_back(std::move(level));
   }
@@ -95,11 +95,11 @@ Result<std::vector<Level>> rule_levels(const RuleKey& key, const SelectionInputs
   const auto after_environment = std::ranges::find_if(rules, [](const Level& l) { return l.source != Source::environment; });
   levels.insert(levels.end(), rules.begin(), after_environment);
   if (!in.options.variant.empty()) {
-    METALLIC_TRY(const std::string variant, resolve_variant(key.op, in.options.variant, in.device, "option variant"));
+    METALLIC_TRY(Rule rule, forced_rule(key.op, in.options.variant, in.device, "option variant"));
     Level level{.source = Source::options, .origin = fmt::format("option variant={}", in.options.variant), .forced = true};
-    if (variant.empty())
+    if (rule.use.empty())
       return fail(Code::invalid_argument, "option variant is {}: use a variant's full name", in_quotes(in.options.variant));
-    level.rules = {{.use = variant}};
+    level.rules = {std::move(rule)};
     levels.push_back(std::move(level));
   }
   levels.insert(levels.end(), after_environment, rules.end());
@@ -107,15 +107,21 @@ Result<std::vector<Level>> rule_levels(const RuleKey& key, const SelectionInputs
   return levels;
 }
 
-Result<std::string> resolve_variant(Op op, std::string_view text, const DeviceInfo& device, std::string_view where) {
-  const auto short_name = std::ranges::find(op->short_names, text, &ShortName::word);
+Result<Rule> forced_rule(Op op, std::string_view text, const DeviceInfo& device, std::string_view where) {
+  const size_t at = text.find('@');
+  const std::string_view wanted = text.substr(0, at);
+  const auto short_name = std::ranges::find(op->short_names, wanted, &ShortName::word);
   const bool is_short = short_name != op->short_names.end();
-  if (is_short && !short_name->family.empty()) return std::string();
+  if (is_short && !short_name->family.empty() && at == text.npos) return Rule{};
   std::string allowed = short_words(op);
   for (const Variant& variant : variants(op)) {
-    if (text == variant.name || (is_short && variant.name == fmt::format("{}_{}", device.backend, text)))
-      return std::string(variant.name);
     allowed += fmt::format(", {}", variant.name);
+    if (wanted != variant.name && (!is_short || variant.name != fmt::format("{}_{}", device.backend, wanted))) continue;
+    if (at == text.npos) return Rule{.use = std::string(variant.name)};
+    const std::string_view tuning = text.substr(at + 1);
+    if (find_tuning(variant, tuning)) return Rule{.use = std::string(variant.name), .tuning = std::string(tuning)};
+    return fail(Code::invalid_argument, "{} is {}: {} has no such tuning: see metallic list --op {}", where, in_quotes(text),
+                variant.name, op->name);
   }
   return fail(Code::invalid_argument, "{} is {}: use {}", where, in_quotes(text), allowed);
 }
@@ -123,7 +129,7 @@ Result<std::string> resolve_variant(Op op, std::string_view text, const DeviceIn
 Status check_names(const Environment& environment, const DeviceInfo& device) {
   for (const Op op : operations())
     if (const auto forced = environment.variants.find(op->name); forced != environment.variants.end())
-      METALLIC_CHECK(resolve_variant(op, forced->second, device, fmt::format("environment variable {}", op->variant_variable)));
+      METALLIC_CHECK(forced_rule(op, forced->second, device, fmt::format("environment variable {}", op->variant_variable)));
   return {};
 }
 

@@ -46,7 +46,9 @@ struct SelectionInputs {
 
 /// Rejects names in the environment that are no variant of the device; the error lists the allowed ones.
 Status check_names(const Environment& environment, const DeviceInfo& device);
-Result<std::string> resolve_variant(Op op, std::string_view text, const DeviceInfo& device, std::string_view where);
+
+/// The rule of a forced candidate, `variant` or `variant@tuning`. Its `use` is empty if the text is the short name of a family.
+Result<Rule> forced_rule(Op op, std::string_view text, const DeviceInfo& device, std::string_view where);
 
 /// The rules of one level, and its name in the record.
 struct Level {

@@ -79,11 +79,9 @@ class WatchedKernel final : public Kernel {
   std::unique_ptr<const Kernel> kernel_;
 };
 
-std::unique_ptr<const Kernel> watch(const std::shared_ptr<RunLog>& log, const Decision& decision,
-                                    std::unique_ptr<const Kernel> kernel) {
-  RunLog::Entry* entry = log->entry(decision);
-  if (!entry) return kernel;
-  return std::make_unique<WatchedKernel>(log, *entry, std::move(kernel));
+Plan watch(const std::shared_ptr<RunLog>& log, Plan plan) {
+  if (RunLog::Entry* entry = log->entry(plan)) plan.kernel = std::make_unique<WatchedKernel>(log, *entry, std::move(plan.kernel));
+  return plan;
 }
 
 Result<std::shared_ptr<RunLog>> RunLog::create(const Environment& environment, const DeviceInfo& device, Executor& executor) {
@@ -127,8 +125,9 @@ RunLog::~RunLog() {
   }
 }
 
-RunLog::Entry* RunLog::entry(const Decision& decision) {
-  Key key{record_key(decision.problem), to_string(*decision.variant, decision.tuning)};
+RunLog::Entry* RunLog::entry(const Plan& plan) {
+  const auto& [variant, tuning, source, unexpected] = plan.choice;
+  Key key{record_key(plan.problem), to_string(*variant, *tuning)};
   const std::lock_guard lock(mutex_);
   if (entries_.size() >= kMostEntries && !entries_.contains(key)) {
     ++unwatched_;
@@ -136,9 +135,9 @@ RunLog::Entry* RunLog::entry(const Decision& decision) {
   }
   const auto [at, is_new] = entries_.try_emplace(std::move(key));
   if (is_new) {
-    at->second.op = name(decision.problem.op());
-    at->second.variant = decision.variant->name;
-    at->second.tuning = to_string(decision.tuning);
+    at->second.op = name(plan.problem.op());
+    at->second.variant = variant->name;
+    at->second.tuning = to_string(*tuning);
   }
   return &*at;
 }

@@ -34,7 +34,7 @@ class RunLog {
 
  private:
   friend class WatchedKernel;
-  friend std::unique_ptr<const Kernel> watch(const std::shared_ptr<RunLog>&, const Decision&, std::unique_ptr<const Kernel>);
+  friend Plan watch(const std::shared_ptr<RunLog>&, Plan);
   using Clock = std::chrono::steady_clock;
 
   struct Times {
@@ -61,7 +61,7 @@ class RunLog {
   };
   static constexpr int kDevice = 0;
 
-  Entry* entry(const Decision& decision);
+  Entry* entry(const Plan& plan);
   void called(Entry& entry, Clock::time_point begin, Clock::time_point end);
   static void ran(void* log, const void* entry, int64_t begin_ns, int64_t time_ns);
   void add_event(const Event& event);
@@ -82,7 +82,6 @@ class RunLog {
 };
 
 /// A kernel that counts the runs of `kernel` and, if requested, times them. Its runs allocate nothing and take no lock.
-std::unique_ptr<const Kernel> watch(const std::shared_ptr<RunLog>& log, const Decision& decision,
-                                    std::unique_ptr<const Kernel> kernel);
+Plan watch(const std::shared_ptr<RunLog>& log, Plan plan);
 
 }  // namespace metallic

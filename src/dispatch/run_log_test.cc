@@ -16,6 +16,7 @@
 #include "device/cpu/thread_pool.h"
 #include "device/cuda/cuda_devices.h"
 #include "dispatch/context.h"
+#define METALLIC_IN_TREE
 #include "metallic/metallic.hpp"
 #include "ops/label.h"
 
@@ -54,7 +55,7 @@ class RunLogTest : public testing::Test {
   fs::path path(const std::string& name) const { return root_ / name; }
 
   static mtl::Context context() { return mtl::Context({.threads = 1}); }
-  static void run(mtl::Plan& plan, int times, int64_t elements = 4 * 64) {
+  static void run(const mtl::Plan& plan, int times, int64_t elements = 4 * 64) {
     std::vector<float> in(static_cast<size_t>(elements), 1.0f), out(in.size());
     for (int i = 0; i < times; ++i) plan.run(in.data(), out.data());
   }

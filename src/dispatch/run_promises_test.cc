@@ -145,13 +145,22 @@ TEST_F(RunPromises, FindingAPlanAndChoosingDoNeitherEither) {
     };
     const auto context = Context::create({.threads = 2, .environment = lookup});
     ASSERT_TRUE(context) << context.error().message;
+    const Variable variable("METALLIC_PROFILE", profile);
+    const auto handle = make_context(options(2));
     for (const char* label : {"rows64_seqk1000", "rows1_seqk40000", "batch2_seqq30_seqk30_causal", "300x300x2", "2x300x300_tb",
                               "200x100x150", "64x64x64_tb", "batch1_h8kv2_seqq1_seqk700_d64_causal"})
       for (const DType dtype : kDTypes) {
         const Problem problem = with_dtype(*parse_label(label), dtype);
-        ASSERT_TRUE((*context)->cached_plan(problem)) << label;
+        metallic_problem c_problem = from_label(label);
+        c_problem.dtype = static_cast<metallic_dtype>(static_cast<int>(dtype) + METALLIC_F32);
+        metallic_plan* plan = nullptr;
+        ASSERT_EQ(metallic_plan_acquire(handle.get(), &c_problem, &plan), METALLIC_OK) << metallic_last_error();
+        metallic_plan_release(plan);
+        ASSERT_TRUE((*context)->choose(problem)) << label;
         const size_t allocated = allocations, locked = locks;
-        const bool found = (*context)->cached_plan(problem).has_value(), chosen = (*context)->choose(problem).has_value();
+        const bool found = metallic_plan_acquire(handle.get(), &c_problem, &plan) == METALLIC_OK;
+        metallic_plan_release(plan);
+        const bool chosen = (*context)->choose(problem).has_value();
         EXPECT_EQ(allocations - allocated, 0u) << label << ' ' << name(dtype);
         EXPECT_EQ(locks - locked, 0u) << label << ' ' << name(dtype);
         EXPECT_TRUE(found && chosen) << label;

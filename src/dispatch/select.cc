@@ -100,8 +100,10 @@ void record_candidates(const Admission& admission, const DeviceInfo& device, boo
     if (backend_refusal(variant, device)) continue;  // of another device
     for (const Tuning& tuning : variant.tunings) {
       Candidate candidate{.variant = &variant, .tuning = tuning};
+      auto refusal = admission.refusal(variant, tuning);
+      candidate.possible = !refusal;
       if (&variant != decision.variant || tuning != decision.tuning) {
-        if (auto refusal = admission.refusal(variant, tuning))
+        if (refusal)
           candidate.rejected = std::move(refusal->text);
         else if (variant.family == "reference")
           candidate.rejected = "the reference runs only where all others reject";
@@ -114,29 +116,37 @@ void record_candidates(const Admission& admission, const DeviceInfo& device, boo
   }
 }
 
+// Whether the user forced the rule, or a profile of the user measured it fastest. Built-in rules are ignored by design, also
+// those that a tune keeps because it measured nothing, and so are rules that the requested numerics exclude.
+bool unexpected(const Level& level, const Rule& rule, const Admission::Reason& reason) {
+  const bool kept = rule.evidence.samples == 0 && rule.evidence != Evidence();
+  const bool of_user = (level.source == Source::caller || level.source == Source::user) && !kept;
+  return level.forced || (of_user && !reason.of_numerics);
+}
+
 }  // namespace
 
 Result<Choice> choose(const Problem& problem, const RuleTable& rules, const DeviceInfo& device) {
   const Admission admission(problem, device, rules.key().numerics);
-  const auto [entry, tuning] = first_admitted(problem, rules, admission, [](const auto&, const auto&) {});
+  bool any_unexpected = false;
+  const auto [entry, tuning] =
+      first_admitted(problem, rules, admission, [&](const RuleTable::Entry& ignored, const Admission::Reason& reason) {
+        any_unexpected |= unexpected(rules.level(ignored), rules.rule(ignored), reason);
+      });
   if (!entry) return fail(Code::unsupported, "no variant can run this {}", name(problem.op()));
-  return Choice{entry->variant, tuning, rules.level(*entry).source};
+  return Choice{entry->variant, tuning, rules.level(*entry).source, any_unexpected};
 }
 
 Result<Decision> decide(const Problem& problem, const RuleTable& rules, const DeviceInfo& device) {
   Decision decision{.problem = problem};
   const Admission admission(problem, device, rules.key().numerics);
   const auto [entry, tuning] =
-      first_admitted(problem, rules, admission, [&](const RuleTable::Entry& passed, const Admission::Reason& reason) {
-        const Rule& rule = rules.rule(passed);
-        const Level& level = rules.level(passed);
-        // Built-in rules pass over variants by design. So do built-in rules that a tuning run kept because nothing was measured,
-        // and numerics that the user requested.
-        const bool kept = rule.evidence.samples == 0 && rule.evidence != Evidence();
-        const bool of_user = (level.source == Source::caller || level.source == Source::user) && !kept;
+      first_admitted(problem, rules, admission, [&](const RuleTable::Entry& ignored, const Admission::Reason& reason) {
+        const Rule& rule = rules.rule(ignored);
+        const Level& level = rules.level(ignored);
         decision.refused.push_back(
             {fmt::format("{}: {}{}{}: {}", level.origin, rule.use, rule.tuning.empty() ? "" : "@", rule.tuning, reason.text),
-             level.forced || (of_user && !reason.of_numerics)});
+             unexpected(level, rule, reason)});
       });
   if (!entry)
     return fail(Code::unsupported, "no variant can run this {}: {}", name(problem.op()),

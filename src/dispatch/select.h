@@ -8,13 +8,6 @@
 
 namespace metallic {
 
-/// What runs a problem, without the reasons.
-struct Choice {
-  const Variant* variant = nullptr;
-  const Tuning* tuning = nullptr;  ///< one of the variant's points
-  Source source = Source::defaults;
-};
-
 /// The first rule of the table that a variant accepts. The problem must be valid and of the table's key; the device must be the
 /// one that the table was compiled for. Allocates nothing if no rule is refused, except the names of reduction orders that
 /// batch_invariant compares.

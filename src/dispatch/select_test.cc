@@ -238,16 +238,6 @@ TEST(Context, ReadsItsOwnEnvironmentAndProfiles) {
   EXPECT_NE(warnings[0].find("another device"), std::string::npos) << warnings[0];
 }
 
-TEST(Context, KeepsPlans) {
-  auto context = Context::create({.threads = 1, .environment = [](std::string_view) { return std::nullopt; }});
-  ASSERT_TRUE(context);
-  const Problem problem = *parse_label("rows4_seqk64");
-  const auto first = (*context)->cached_plan(problem), second = (*context)->cached_plan(problem);
-  ASSERT_TRUE(first && second);
-  EXPECT_EQ(*first, *second);
-  EXPECT_NE(*first, *(*context)->cached_plan(*parse_label("rows4_seqk65")));
-}
-
 TEST(Select, LibrariesRunOnlyWhereTheyAreLoadedAndNothingIsPromised) {
   Case situation;
   situation.profiles = {level(Source::user, {{.use = "cpu_openblas"}}, "nn", kMatmul)};

@@ -18,10 +18,19 @@ struct Variant;
 enum class Source : unsigned char { environment, options, caller, user, device, family, defaults };
 std::string_view name(Source source);  ///< "environment" … "default"
 
+/// What runs a problem, without the record of why.
+struct Choice {
+  const Variant* variant = nullptr;
+  const Tuning* tuning = nullptr;  ///< one of the variant's
+  Source source = Source::defaults;
+  bool unexpected = false;  ///< a rule that the user forced, or that was measured fastest, was ignored on the way
+};
+
 struct Candidate {
   const Variant* variant = nullptr;
   Tuning tuning;
-  std::string rejected;  ///< one line; empty for the candidate that was chosen
+  std::string rejected;   ///< one line; empty for the candidate that was chosen
+  bool possible = false;  ///< whether it runs the problem if it is forced
 };
 
 /// A level or an override that was ignored.

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <vector>
 
 #include "base/status.h"
 #include "ops/decision.h"
@@ -11,10 +12,12 @@
 
 namespace metallic {
 
-/// A problem, the decision how to run it, and its kernel. Made once, run often, from any thread.
+/// A problem, the choice for it, and its kernel. Made once, run often, from any thread.
 struct Plan {
-  Decision decision;
+  Problem problem;
+  Choice choice;
   std::unique_ptr<const Kernel> kernel;
+  std::vector<Problem> parts{};  ///< that a composed variant requested from the planner
 };
 
 class Planner {

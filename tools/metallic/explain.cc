@@ -48,8 +48,9 @@ Result<Exit> run(const Options& options) {
   METALLIC_TRY(const Problem problem, one_problem(options.words, options.dtype));
   METALLIC_TRY(const auto ctx, context(options.model, options.profile, calls_library(options.variant), options.device));
   // A plan, not only a decision: a composed variant decides its parts when it is prepared.
-  METALLIC_TRY(const Plan plan, ctx->plan(problem, {.variant = options.variant, .numerics = std::nullopt}));
-  const Decision& decision = plan.decision;
+  const CallOptions call{.variant = options.variant, .numerics = std::nullopt};
+  METALLIC_TRY(const Plan plan, ctx->plan(problem, call));
+  METALLIC_TRY(const Decision decision, ctx->explain(plan, call));
   if (options.json) {
     fmt::print("{}\n", to_json(decision, ctx->device()).dump(2, ' ', false, Json::error_handler_t::replace));
     return Exit::done;

@@ -71,22 +71,34 @@ TEST_F(Program, AnUnusableProfileIsSkippedWithOneWarning) {
 
 TEST_F(Program, DebugLogsEachNewDecisionOnce) {
   std::vector<std::string> lines;
-  ContextOptions options;
-  options.environment = [](std::string_view name) -> std::optional<std::string> {
-    if (name == "METALLIC_LOG_LEVEL") return "debug";
-    if (name == "METALLIC_PROFILE") return "none";
-    return std::nullopt;
+  metallic_context_options options{};
+  options.struct_size = sizeof(options);
+  options.log_user = &lines;
+  options.log = [](void* user, const char* level, const char* text) {
+    static_cast<std::vector<std::string>*>(user)->push_back(fmt::format("{}: {}", level, text));
   };
-  options.log = [&](std::string_view level, std::string_view text) { lines.push_back(fmt::format("{}: {}", level, text)); };
-  const auto context = Context::create(std::move(options));
-  ASSERT_TRUE(context) << context.error().message;
-  EXPECT_TRUE((*context)->cached_plan(softmax_problem(64, 256)));
-  EXPECT_TRUE((*context)->cached_plan(softmax_problem(64, 256)));
+  setenv("METALLIC_LOG_LEVEL", "debug", 1);
+  setenv("METALLIC_PROFILE", "none", 1);
+  metallic_context* context = nullptr;
+  ASSERT_EQ(metallic_context_create(&options, &context), METALLIC_OK) << metallic_last_error();
+  unsetenv("METALLIC_LOG_LEVEL");
+  unsetenv("METALLIC_PROFILE");
+  const auto plan = [&](const char* label) {
+    metallic_problem problem{};
+    problem.struct_size = sizeof(problem);
+    metallic_plan* found = nullptr;
+    EXPECT_EQ(metallic_problem_from_label(label, &problem), METALLIC_OK);
+    EXPECT_EQ(metallic_plan_acquire(context, &problem, &found), METALLIC_OK) << metallic_last_error();
+    metallic_plan_release(found);
+  };
+  plan("rows64_seqk256");
+  plan("rows64_seqk256");
   ASSERT_EQ(lines.size(), 1u) << fmt::format("{}", fmt::join(lines, "\n"));
   EXPECT_TRUE(lines[0].starts_with("debug: softmax rows64_seqk256 f32 ")) << lines[0];
   EXPECT_TRUE(has(lines[0], "-> cpu_vec")) << lines[0];
-  EXPECT_TRUE((*context)->cached_plan(softmax_problem(64, 512)));
+  plan("rows64_seqk512");
   EXPECT_EQ(lines.size(), 2u);
+  metallic_context_destroy(context);
 }
 
 TEST_F(Program, PeersAreCandidatesOnRequest) {

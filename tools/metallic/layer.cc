@@ -134,8 +134,8 @@ Status pass(Phase& phase, const std::vector<Setup>& all, size_t setup, const Buf
     const auto begin = Clock::now();
     const Code code = plan.kernel->run(args, workspace.data(), executor);
     const double seconds = seconds_since(begin);
-    const Problem& problem = plan.decision.problem;
-    const auto who = [&] { return to_string(*plan.decision.variant, plan.decision.tuning); };
+    const Problem& problem = plan.problem;
+    const auto who = [&] { return to_string(*plan.choice.variant, *plan.choice.tuning); };
     if (code != Code::ok) return fail(code, "{} on {} failed: {}", who(), label(problem), metallic::name(code));
     if (!check) {
       timed.times[setup].push_back(seconds * 1e9);
@@ -189,8 +189,8 @@ void print(const Phase& phase, const std::vector<Setup>& all, const ModelConfig&
   for (const TimedStep& timed : phase.steps) {
     fmt::print("  {:<10} {:<44} {:>11.3f}", timed.step.role, label(timed.step.problem), timed.roofline_ns / 1e6);
     for (size_t setup = 0; setup < all.size(); ++setup) fmt::print(" {:>15.3f}", timed.median_ns(setup) / 1e6);
-    const Decision& decision = timed.plans[0].decision;
-    fmt::print("   {}\n", to_string(*decision.variant, decision.tuning));
+    const Choice& choice = timed.plans[0].choice;
+    fmt::print("   {}\n", to_string(*choice.variant, *choice.tuning));
   }
   double roofline = 0;
   for (const TimedStep& timed : phase.steps) roofline += timed.step.of_layer ? timed.roofline_ns : 0;
@@ -210,8 +210,8 @@ Json json_of(const Phase& phase, const std::vector<Setup>& all, const ModelConfi
   for (const TimedStep& timed : phase.steps) {
     auto of_setups = Json::object();
     for (size_t setup = 0; setup < all.size(); ++setup) {
-      const Decision& decision = timed.plans[setup].decision;
-      of_setups[all[setup].name] = {{"kernel", to_string(*decision.variant, decision.tuning)},
+      const Choice& choice = timed.plans[setup].choice;
+      of_setups[all[setup].name] = {{"kernel", to_string(*choice.variant, *choice.tuning)},
                                     {"median_ns", timed.median_ns(setup)},
                                     {"rounds", timed.times[setup].size()}};
     }

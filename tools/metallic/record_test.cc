@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Problems that an application records are a list that --shapes accepts.
+#define METALLIC_IN_TREE
 #include <metallic/metallic.hpp>
 
 #include "ops/label.h"

@@ -108,15 +108,18 @@ std::vector<Instance> instances(Op op, const DeviceInfo& device) {
 }
 
 Result<Plan> AnyPlanner::plan_part(const Problem& part) {
-  std::vector<std::pair<const Variant*, Tuning>> takers;
+  std::vector<std::pair<const Variant*, const Tuning*>> takers;
   for (const Variant& variant : variants(part.op()))
     for (const Tuning& tuning : variant.tunings)
       if (variant.family != "reference" && variant.reduction_id(part, tuning, device_) && !variant.rejects(part, tuning, device_))
-        takers.emplace_back(&variant, tuning);
-  if (takers.empty()) takers.emplace_back(find_variant(part.op(), "cpu_reference"), Tuning{});
+        takers.emplace_back(&variant, &tuning);
+  if (takers.empty()) {
+    const Variant* const reference = find_variant(part.op(), "cpu_reference");
+    takers.emplace_back(reference, &reference->tunings.front());
+  }
   const auto& [variant, tuning] = takers[turn_++ % takers.size()];
-  METALLIC_TRY(auto kernel, variant->prepare(part, tuning, device_, *this));
-  return Plan{{.problem = part, .variant = variant, .tuning = tuning}, std::move(kernel)};
+  METALLIC_TRY(auto kernel, variant->prepare(part, *tuning, device_, *this));
+  return Plan{.problem = part, .choice = {.variant = variant, .tuning = tuning}, .kernel = std::move(kernel)};
 }
 
 Trial::Trial(Case what)

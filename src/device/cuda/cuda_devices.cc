@@ -4,7 +4,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include <cstdio>
+#include <charconv>
 
 #ifdef METALLIC_WITH_CUDA
 #include "device/cuda/check.h"
@@ -19,6 +19,15 @@ Result<DeviceInfo> device(std::string_view id) {
     ids.push_back(device.id);
   }
   return fail(Code::not_found, "device {}: this machine has: {}", in_quotes(id), fmt::join(ids, ", "));
+}
+
+int ordinal(std::string_view id) {
+  constexpr std::string_view kPrefix = "cuda:";
+  if (!id.starts_with(kPrefix)) return -1;
+  id.remove_prefix(kPrefix.size());
+  int number = -1;
+  const auto [end, status] = std::from_chars(id.data(), id.data() + id.size(), number);
+  return status == std::errc() && end == id.data() + id.size() && number >= 0 ? number : -1;
 }
 
 #ifdef METALLIC_WITH_CUDA
@@ -46,22 +55,10 @@ Result<DeviceInfo> device_info(int ordinal, const std::string& driver) {
                                      .driver = driver}};
 }
 
-class Stream final : public Executor {
+class OwnStream final : public BorrowedStream {
  public:
-  Stream(cudaStream_t stream, bool own) : stream_(stream), own_(own) {}
-  ~Stream() override {
-    // The caller owns its stream and may have destroyed it already.
-    if (own_) cudaStreamDestroy(stream_);
-  }
-  int threads() const override { return 1; }
-  void run(size_t count, Task task, void* context) override {
-    for (size_t i = 0; i < count; ++i) task(context, i);
-  }
-  void* stream() const override { return stream_; }
-
- private:
-  cudaStream_t stream_;
-  bool own_;
+  explicit OwnStream(cudaStream_t stream) : BorrowedStream(stream) {}
+  ~OwnStream() override { cudaStreamDestroy(static_cast<cudaStream_t>(stream())); }
 };
 
 }  // namespace
@@ -82,14 +79,13 @@ std::vector<DeviceInfo> devices() {
 }
 
 Result<std::unique_ptr<Executor>> make_stream(const DeviceInfo& device, void* stream) {
-  int ordinal = 0;
-  if (device.backend != "cuda" || std::sscanf(device.id.c_str(), "cuda:%d", &ordinal) != 1)
+  if (device.backend != "cuda" || ordinal(device.id) < 0)
     return fail(Code::invalid_argument, "device {} is no CUDA device", in_quotes(device.id));
-  METALLIC_CUDA(cudaSetDevice(ordinal));
-  const bool own = stream == nullptr;
-  auto handle = static_cast<cudaStream_t>(stream);
-  if (own) METALLIC_CUDA(cudaStreamCreateWithFlags(&handle, cudaStreamNonBlocking));
-  return std::make_unique<Stream>(handle, own);
+  METALLIC_CUDA(cudaSetDevice(ordinal(device.id)));
+  if (stream) return std::make_unique<BorrowedStream>(stream);
+  cudaStream_t own = nullptr;
+  METALLIC_CUDA(cudaStreamCreateWithFlags(&own, cudaStreamNonBlocking));
+  return std::make_unique<OwnStream>(own);
 }
 
 Status synchronize(Executor& executor) {

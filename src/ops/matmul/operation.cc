@@ -51,6 +51,8 @@ Status validate(const Problem& problem) {
                 s.ldb, s.ldc);
   if (s.batch_stride_a < 0 || s.batch_stride_b < 0 || s.batch_stride_c < 0)
     return fail(Code::invalid_argument, "matmul batch strides must be ≥ 0");
+  if (s.batch > 1 && s.m > 0 && s.n > 0 && s.batch_stride_c == 0)
+    return fail(Code::invalid_argument, "the matrices of a batch cannot share their output: batch_stride_c is 0");
   return {};
 }
 
@@ -146,15 +148,16 @@ Problem from_c(const metallic_problem& given) {
   Problem problem = matmul_problem(given.m, given.k, given.n, ta, tb, given.batch == 0 ? 1 : given.batch);
   auto& s = problem.as<MatmulShape>();
   if (given.packed != 0) make_packed(s);
-  s.alpha = given.alpha;
+  s.alpha = given.alpha != 0 || (given.given & METALLIC_GIVEN_ALPHA) ? given.alpha : 1;
   s.beta = given.beta;
+  const bool as_given = given.given & METALLIC_GIVEN_STRIDES;
   // The contiguous distance of matrices whose rows are padded includes the padding.
-  const auto set = [](int64_t row, int64_t matrix, int64_t rows, int64_t& ld, int64_t& batch_stride) {
-    if (row != 0) {
+  const auto set = [&](int64_t row, int64_t matrix, int64_t rows, int64_t& ld, int64_t& batch_stride) {
+    if (row != 0 || as_given) {
       ld = row;
       batch_stride = area(rows, row);
     }
-    if (matrix != 0) batch_stride = matrix;
+    if (matrix != 0 || as_given) batch_stride = matrix;
   };
   set(given.lda, given.batch_stride_a, ta ? s.k : s.m, s.lda, s.batch_stride_a);
   if (!s.packed) set(given.ldb, given.batch_stride_b, tb ? s.n : s.k, s.ldb, s.batch_stride_b);
@@ -174,6 +177,7 @@ metallic_problem to_c(const Problem& problem) {
   filled.transpose_b = s.tb;
   filled.packed = s.packed;
   filled.alpha = s.alpha;
+  if (s.alpha == 0) filled.given = METALLIC_GIVEN_ALPHA;
   filled.beta = s.beta;
   return filled;
 }

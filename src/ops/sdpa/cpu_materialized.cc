@@ -92,7 +92,7 @@ class CpuMaterialized final : public Kernel {
   size_t workspace() const override { return static_cast<size_t>(tasks_) * bytes_per_task(); }
 
   Code run(const Args& args, std::byte* workspace, Executor& executor) const override {
-    if (tasks_ == 1 && parts_[0].decision.problem.threads > 1) return groups(args, 0, groups_, workspace, executor);
+    if (tasks_ == 1 && parts_[0].problem.threads > 1) return groups(args, 0, groups_, workspace, executor);
     std::atomic<Code> result = Code::ok;
     executor.parallel(static_cast<size_t>(tasks_), [&](size_t task) {
       InlineExecutor alone;

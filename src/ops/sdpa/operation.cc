@@ -52,6 +52,8 @@ Status validate(const Problem& problem) {
       return fail(Code::invalid_argument,
                   "sdpa strides of {} must be ≥ head_dim {} from row to row and ≥ 0 else, got batch {} head {} row {}", what,
                   s.head_dim, strides->batch, strides->head, strides->row);
+  if (s.seq_q > 0 && s.head_dim > 0 && ((s.batch > 1 && s.heads > 0 && s.out.batch == 0) || (s.heads > 1 && s.out.head == 0)))
+    return fail(Code::invalid_argument, "the heads of an sdpa cannot share their output: a stride of out is 0");
   if (std::isfinite(s.scale) && s.scale > 0) return {};
   return fail(Code::invalid_argument, "the scale of a softmax must be finite and > 0, got {}", s.scale);
 }
@@ -138,12 +140,13 @@ Problem from_c(const metallic_problem& given) {
       sdpa_problem(given.batch == 0 ? 1 : given.batch, given.heads, kv_heads, given.seq_q, given.seq_k, given.head_dim);
   auto& s = problem.as<SdpaShape>();
   if (given.causal != 0) make_causal(s, given.offset);
-  if (given.scale != 0) s.scale = given.scale;
+  if (given.scale != 0 || (given.given & METALLIC_GIVEN_SCALE)) s.scale = given.scale;
+  const bool as_given = given.given & METALLIC_GIVEN_STRIDES;
   // Contiguous distances include the padding of the dimensions inside.
   const auto set = [&](const metallic_strides& wanted, int64_t heads, int64_t rows, HeadStrides& strides) {
-    if (wanted.row != 0) strides.row = wanted.row;
-    strides.head = wanted.head != 0 ? wanted.head : area(rows, strides.row);
-    strides.batch = wanted.batch != 0 ? wanted.batch : area(heads, strides.head);
+    if (wanted.row != 0 || as_given) strides.row = wanted.row;
+    strides.head = wanted.head != 0 || as_given ? wanted.head : area(rows, strides.row);
+    strides.batch = wanted.batch != 0 || as_given ? wanted.batch : area(heads, strides.head);
   };
   set(given.q_strides, s.heads, s.seq_q, s.q);
   set(given.k_strides, s.kv_heads, s.seq_k, s.k);

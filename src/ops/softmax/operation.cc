@@ -131,15 +131,19 @@ Result<LabelPattern> scan_label(LabelScanner& scanner) {
 // batch 0 is a 2-D tensor; a mask makes it 3-D, since 2-D rows have no query position.
 Problem from_c(const metallic_problem& given) {
   const bool masked = given.causal != 0;
+  const bool scaled = given.scale != 0 || (given.given & METALLIC_GIVEN_SCALE);
+  const auto stride = [&](int64_t wanted) {
+    return wanted == 0 && !(given.given & METALLIC_GIVEN_STRIDES) ? given.seq_k : wanted;
+  };
   return {.shape = SoftmaxShape{.rank = given.batch == 0 && !masked ? 2 : 3,
                                 .batch = given.batch == 0 ? 1 : given.batch,
                                 .seq_q = given.seq_q,
                                 .seq_k = given.seq_k,
                                 .causal = masked,
                                 .offset = masked ? given.offset : 0,
-                                .scale = given.scale == 0 ? 1 : given.scale,
-                                .in_stride = given.in_stride == 0 ? given.seq_k : given.in_stride,
-                                .out_stride = given.out_stride == 0 ? given.seq_k : given.out_stride}};
+                                .scale = scaled ? given.scale : 1,
+                                .in_stride = stride(given.in_stride),
+                                .out_stride = stride(given.out_stride)}};
 }
 
 metallic_problem to_c(const Problem& problem) {
