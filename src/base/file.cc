@@ -6,53 +6,45 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <cstring>
-#include <vector>
+
+#include "base/descriptor.h"
 
 namespace metallic {
 namespace {
 
-class Descriptor {
- public:
-  explicit Descriptor(int fd) : fd_(fd) {}
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  ~Descriptor() {
-    if (fd_ >= 0) close(fd_);
-  }
-  int get() const { return fd_; }
+constexpr std::string_view kTemporary = ".metallic-";
+constexpr size_t kRandom = 6;  // letters that mkstemp puts in place of the X's
 
- private:
-  int fd_;
-};
-
-tl::unexpected<Error> failed(std::string_view action, const std::filesystem::path& path, int error) {
-  return fail(error == ENOENT || error == ENOTDIR ? Code::not_found : Code::io, "cannot {} {}: {}", action,
-              in_quotes(path.native()), std::strerror(error));
+bool is_temporary(std::string_view name) {
+  if (!name.starts_with('.') || name.size() <= kTemporary.size() + kRandom) return false;
+  return name.substr(0, name.size() - kRandom).ends_with(kTemporary);
 }
 
 // Creates a temporary file beside `path`; `temporary` becomes its name.
 Result<int> open_beside(const std::filesystem::path& path, std::string& temporary) {
-  // Renaming over a device or a pipe would remove it; over a folder it would fail only at the end.
-  struct stat info {};
-  if (stat(path.c_str(), &info) == 0 && !S_ISREG(info.st_mode))
-    return fail(Code::io, "cannot write {}: not a regular file", in_quotes(path.native()));
-  const std::filesystem::path folder = path.has_parent_path() ? path.parent_path() : ".";
+  METALLIC_CHECK(check_replaceable(path));
   std::error_code error;
-  std::filesystem::create_directories(folder, error);
-  if (error) return failed("make the folder of", path, error.value());
-  temporary = (folder / ("." + path.filename().native() + ".XXXXXX")).native();
+  std::filesystem::create_directories(folder_of(path), error);
+  if (error) return file_error("make the folder of", path, error.value());
+  temporary = temporary_beside(path);
   const int file = mkostemp(temporary.data(), O_CLOEXEC);
-  if (file < 0) return failed("write", path, errno);
+  if (file < 0) return file_error("write", path, errno);
   return file;
 }
 
 }  // namespace
 
+tl::unexpected<Error> file_error(std::string_view action, const std::filesystem::path& path, int error) {
+  return fail(error == ENOENT || error == ENOTDIR ? Code::not_found : Code::io, "cannot {} {}: {}", action,
+              in_quotes(path.native()), std::strerror(error));
+}
+
 Result<std::string> read_file(const std::filesystem::path& path, size_t most) {
   const Descriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   struct stat info {};
-  if (file.get() < 0 || fstat(file.get(), &info) != 0) return failed("read", path, errno);
+  if (!file || fstat(file.get(), &info) != 0) return file_error("read", path, errno);
   if (!S_ISREG(info.st_mode)) return fail(Code::io, "cannot read {}: not a regular file", in_quotes(path.native()));
   if (static_cast<size_t>(info.st_size) > most)
     return fail(Code::invalid_argument, "{} has {} bytes, at most {} are read", in_quotes(path.native()), info.st_size, most);
@@ -61,7 +53,7 @@ Result<std::string> read_file(const std::filesystem::path& path, size_t most) {
   while (done < content.size()) {
     const ssize_t got = read(file.get(), content.data() + done, content.size() - done);
     if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return failed("read", path, errno);
+    if (got < 0) return file_error("read", path, errno);
     if (got == 0) break;
     done += static_cast<size_t>(got);
   }
@@ -82,9 +74,12 @@ Status write_file(const std::filesystem::path& path, std::string_view content) {
   if (problem == 0 && fchmod(file.get(), 0644) != 0) problem = errno;
   if (problem == 0 && fsync(file.get()) != 0) problem = errno;
   if (problem == 0 && rename(temporary.c_str(), path.c_str()) != 0) problem = errno;
-  if (problem == 0) return {};
+  if (problem == 0) {
+    sync_folder(folder_of(path));
+    return {};
+  }
   unlink(temporary.c_str());
-  return failed("write", path, problem);
+  return file_error("write", path, problem);
 }
 
 Status check_writable(const std::filesystem::path& path) {
@@ -93,6 +88,38 @@ Status check_writable(const std::filesystem::path& path) {
   const Descriptor file(opened);
   unlink(temporary.c_str());
   return {};
+}
+
+std::filesystem::path folder_of(const std::filesystem::path& path) {
+  return path.has_parent_path() ? path.parent_path() : std::filesystem::path(".");
+}
+
+Status check_replaceable(const std::filesystem::path& path) {
+  struct stat info {};
+  if (stat(path.c_str(), &info) == 0 && !S_ISREG(info.st_mode))
+    return fail(Code::io, "cannot write {}: not a regular file", in_quotes(path.native()));
+  return {};
+}
+
+// Errors are ignored: the files are complete and in place, and some file systems cannot sync folders.
+void sync_folder(const std::filesystem::path& folder) {
+  const Descriptor opened(open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (opened) fsync(opened.get());
+}
+
+std::string temporary_beside(const std::filesystem::path& path) {
+  return (folder_of(path) / fmt::format(".{}{}{}", path.filename().native(), kTemporary, std::string(kRandom, 'X'))).native();
+}
+
+void remove_leftovers(const std::filesystem::path& folder) {
+  constexpr auto kAlive = std::chrono::minutes(10);
+  std::error_code ignored;
+  for (const auto& entry : std::filesystem::directory_iterator(folder, ignored)) {
+    if (!is_temporary(entry.path().filename().native())) continue;
+    const auto written = entry.last_write_time(ignored);
+    if (!ignored && std::filesystem::file_time_type::clock::now() - written > kAlive)
+      std::filesystem::remove_all(entry.path(), ignored);
+  }
 }
 
 }  // namespace metallic
