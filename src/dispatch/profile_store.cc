@@ -5,8 +5,12 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
+#include <system_error>
 
 #include "base/file.h"
+#include "base/file_changes.h"
+#include "base/file_lock.h"
 #include "ops/registry.h"
 
 namespace metallic {
@@ -29,17 +33,36 @@ Result<std::string> read_or_empty(const std::filesystem::path& path) {
   return text;
 }
 
-// Saves the contents of these paths, and deletes the other files that an earlier install saved.
-Status keep_previous(const std::vector<std::filesystem::path>& paths) {
-  for (const auto& path : paths) {
-    METALLIC_TRY(const std::string text, read_or_empty(path));
-    METALLIC_CHECK(write_file(previous_of(path), text));
+// An empty text is no profile.
+Result<Profile> parse_for(const DeviceInfo& device, std::string_view text, const std::filesystem::path& path) {
+  METALLIC_TRY(Profile profile, parse_profile(text, path.native()));
+  if (profile.fingerprint != fingerprint(device))
+    return fail(Code::invalid_argument, "{}: fingerprint {} is another device's: this one is {}", path.native(),
+                in_quotes(profile.fingerprint), fingerprint(device));
+  return profile;
+}
+
+// The names of the predecessors that the last install kept, in the order of the alphabet.
+Result<std::vector<std::filesystem::path>> kept_names(const std::filesystem::path& any) {
+  const std::filesystem::path folder = previous_of(any).parent_path();
+  std::vector<std::filesystem::path> names;
+  std::error_code error;
+  for (std::filesystem::directory_iterator at(folder, error), end; !error && at != end; at.increment(error)) {
+    const std::filesystem::path name = at->path().filename();
+    if (name.extension() == ".json" && check_model_name(name.stem().native())) names.push_back(name);
   }
-  std::error_code failed;
-  for (const auto& entry : std::filesystem::directory_iterator(previous_of(paths.front()).parent_path(), failed))
-    if (std::ranges::find(paths, entry.path().filename(), &std::filesystem::path::filename) == paths.end())
-      std::filesystem::remove(entry.path(), failed);
-  return {};
+  if (error && error != std::errc::no_such_file_or_directory) return file_error("read", folder, error.value());
+  std::ranges::sort(names);
+  return names;
+}
+
+// Locks the folder for a writer and tidies up after writers that died. Each writer changes any.json, so its lock is the folder's.
+Result<std::optional<FileLock>> lock_folder(const std::filesystem::path& any, bool dry_run) {
+  if (dry_run) return std::nullopt;
+  METALLIC_TRY(FileLock lock, FileLock::take(any));
+  METALLIC_CHECK(finish_changes(any.parent_path()));
+  remove_leftovers(any.parent_path());
+  return lock;
 }
 
 }  // namespace
@@ -65,11 +88,7 @@ Status check_model_name(std::string_view model) {
 
 Result<Profile> load_profile(const std::filesystem::path& path, const DeviceInfo& device) {
   METALLIC_TRY(const std::string text, read_file(path, Profile::kMostBytes));
-  METALLIC_TRY(Profile profile, parse_profile(text, path.native()));
-  if (profile.fingerprint != fingerprint(device))
-    return fail(Code::invalid_argument, "{}: fingerprint {} is another device's: this one is {}", path.native(),
-                in_quotes(profile.fingerprint), fingerprint(device));
-  return profile;
+  return parse_for(device, text, path);
 }
 
 namespace {
@@ -117,8 +136,10 @@ std::vector<std::string> drop_stale_libraries(Profile& profile, const DeviceInfo
   return stale;
 }
 
-Profile joined_with_installed(Profile profile, const std::filesystem::path& path, const DeviceInfo& device) {
-  auto installed = load_profile(path, device);
+namespace {
+
+// The new profile, with what the installed one has beyond it.
+Profile joined(Profile profile, std::optional<Profile> installed, const DeviceInfo& device) {
   if (!installed) return profile;
   // Rules of a library stay unless the new profile has another version of it.
   DeviceInfo now = device;
@@ -145,65 +166,65 @@ Profile joined_with_installed(Profile profile, const std::filesystem::path& path
   return profile;
 }
 
-Status install_profile(const Profile& profile, const DeviceInfo& device, const Lookup& environment) {
+// Reads nothing from a text that is no profile of this device.
+std::optional<Profile> readable(const std::string& text, const std::filesystem::path& path, const DeviceInfo& device) {
+  auto profile = parse_for(device, text, path);
+  return profile ? std::optional(std::move(*profile)) : std::nullopt;
+}
+
+}  // namespace
+
+Result<std::vector<ProfileChange>> install_profile(const Profile& profile, const DeviceInfo& device, const Lookup& environment,
+                                                   bool dry_run) {
   METALLIC_CHECK(check_model_name(profile.model));
   const auto own = profile_path(device, profile.model, environment), any = profile_path(device, "any", environment);
   if (!own) return no_home();
-  std::vector<std::filesystem::path> paths = {*own};
-  if (*any != *own) paths.push_back(*any);
-  std::vector<std::string> texts;
-  for (const auto& path : paths) {
-    texts.push_back(to_json(joined_with_installed(profile, path, device)));
-    METALLIC_CHECK(parse_profile(texts.back(), path.native()));  // it must stay within the limits of a profile
+  METALLIC_TRY(const auto lock, lock_folder(*any, dry_run));
+  std::vector<ProfileChange> changed;
+  FileChanges files;
+  METALLIC_TRY(const auto kept, kept_names(*any));
+  for (const auto& name : kept) files["previous" / name] = std::nullopt;
+  for (const auto& path : std::set{*own, *any}) {
+    METALLIC_TRY(const std::string before, read_or_empty(path));
+    ProfileChange one{.model = path.stem(), .path = path, .before = readable(before, path, device), .after = std::nullopt};
+    one.after = joined(profile, one.before, device);
+    const std::string after = to_json(*one.after);
+    METALLIC_CHECK(parse_profile(after, path.native()));  // it must stay within the limits of a profile
+    files["previous" / path.filename()] = before;
+    files[path.filename()] = after;
+    changed.push_back(std::move(one));
   }
-  METALLIC_CHECK(keep_previous(paths));
-  for (size_t i = 0; i < paths.size(); ++i) METALLIC_CHECK(write_file(paths[i], texts[i]));
-  return {};
+  if (!dry_run) METALLIC_CHECK(change_files(any->parent_path(), files));
+  return changed;
 }
 
-Result<std::vector<Replaced>> replaced_profiles(const DeviceInfo& device, const Lookup& environment) {
+Result<std::vector<ProfileChange>> rollback_profiles(const DeviceInfo& device, const Lookup& environment, std::string_view model,
+                                                     bool dry_run) {
   const auto any = profile_path(device, "any", environment);
   if (!any) return no_home();
-  std::vector<Replaced> replaced;
-  std::error_code failed;
-  for (const auto& entry : std::filesystem::directory_iterator(previous_of(*any).parent_path(), failed)) {
-    const std::filesystem::path& kept = entry.path();
-    if (kept.extension() != ".json" || !check_model_name(kept.stem().native())) continue;
-    Replaced one{.model = kept.stem(), .path = any->parent_path() / kept.filename(), .profile = std::nullopt};
-    METALLIC_TRY(const std::string text, read_file(kept, Profile::kMostBytes));
-    if (!text.empty()) {
-      METALLIC_TRY(one.profile, load_profile(kept, device));
+  METALLIC_TRY(const auto lock, lock_folder(*any, dry_run));
+  std::vector<ProfileChange> changed;
+  FileChanges files;
+  METALLIC_TRY(const auto kept, kept_names(*any));
+  for (const auto& name : kept) {
+    const std::filesystem::path path = any->parent_path() / name;
+    METALLIC_TRY(const std::string now, read_or_empty(path));
+    METALLIC_TRY(const std::string then, read_or_empty(previous_of(path)));
+    ProfileChange one{.model = path.stem(), .path = path, .before = readable(now, path, device), .after = std::nullopt};
+    if (!then.empty()) {
+      METALLIC_TRY(one.after, parse_for(device, then, previous_of(path)));
     }
-    replaced.push_back(std::move(one));
+    files["previous" / name] = now;
+    files[name] = then.empty() ? std::nullopt : std::optional(then);
+    changed.push_back(std::move(one));
   }
-  std::ranges::sort(replaced, {}, &Replaced::model);
-  if (std::ranges::none_of(replaced, [](const Replaced& one) { return one.profile.has_value(); }))
+  if (std::ranges::none_of(changed, [](const ProfileChange& one) { return one.after.has_value(); }))
     return fail(Code::not_found, "no profile was installed before the present one: there is nothing in {} to go back to",
                 previous_of(*any).parent_path().native());
-  return replaced;
-}
-
-Status rollback_profiles(const DeviceInfo& device, const Lookup& environment) {
-  METALLIC_TRY(const auto replaced, replaced_profiles(device, environment));
-  // First save what is installed now: if a later step fails, each profile is still in one of the two places.
-  std::vector<std::string> before;
-  for (const Replaced& one : replaced) {
-    METALLIC_TRY(std::string text, read_file(previous_of(one.path), Profile::kMostBytes));
-    METALLIC_TRY(const std::string now, read_or_empty(one.path));
-    before.push_back(std::move(text));
-    METALLIC_CHECK(write_file(previous_of(one.path), now));
-  }
-  for (size_t i = 0; i < replaced.size(); ++i) {
-    const auto& path = replaced[i].path;
-    if (!before[i].empty()) {
-      METALLIC_CHECK(write_file(path, before[i]));
-      continue;
-    }
-    std::error_code failed;
-    std::filesystem::remove(path, failed);
-    if (failed) return fail(Code::io, "cannot remove {}: {}", path.native(), failed.message());
-  }
-  return {};
+  if (!model.empty() && std::ranges::find(changed, model, &ProfileChange::model) == changed.end())
+    return fail(Code::not_found, "the last install was not for model {}: apply --rollback without a file undoes it", model);
+  if (!dry_run) METALLIC_CHECK(change_files(any->parent_path(), files));
+  return changed;
 }
 
 }  // namespace metallic

@@ -30,26 +30,25 @@ std::vector<std::string> stale_entries(const Profile& profile);
 /// line for each library, which says what was removed.
 std::vector<std::string> drop_stale_libraries(Profile& profile, const DeviceInfo& device);
 
-/// The profile as it would be installed at a path. It keeps the rule lists and thresholds of the profile already there for
-/// everything that it does not cover itself. Tuning one operation or type thus does not lose the others.
-Profile joined_with_installed(Profile profile, const std::filesystem::path& path, const DeviceInfo& device);
-
-/// Installs a profile, joined with the installed one, as its model's and as any.json. An error may leave only some of the files
-/// installed, but each is complete. Keeps the replaced profiles in the folder `previous` beside them, in place of its earlier
-/// contents.
-Status install_profile(const Profile& profile, const DeviceInfo& device, const Lookup& environment);
-
-/// A profile that the last install replaced.
-struct Replaced {
-  std::string model;               ///< a model's name, or "any"
-  std::filesystem::path path;      ///< of the installed profile
-  std::optional<Profile> profile;  ///< the replaced one; nothing if there was none
+/// What an install or a rollback does to one installed profile.
+struct ProfileChange {
+  std::string model;                     ///< a model's name, or "any"
+  std::filesystem::path path;            ///< of the installed profile
+  std::optional<Profile> before, after;  ///< nothing if there is none, or none that can be read
 };
 
-/// What a rollback would restore. An error if nothing was installed before the last install.
-Result<std::vector<Replaced>> replaced_profiles(const DeviceInfo& device, const Lookup& environment);
+/// Installs a profile as its model's and as any.json. Both keep the rule lists and thresholds of the profile already there for
+/// everything that the new one does not cover itself. Tuning one operation or type thus does not lose the others. The replaced
+/// profiles go to the folder `previous` beside them, in place of its earlier contents.
+///
+/// Writers take turns: each waits for the others, and an error says if one takes too long. All files change or none, even if the
+/// process is killed: the next writer finishes what it finds. With `dry_run` nothing is written and nobody waits.
+Result<std::vector<ProfileChange>> install_profile(const Profile& profile, const DeviceInfo& device, const Lookup& environment,
+                                                   bool dry_run = false);
 
-/// Swaps the installed profiles with those replaced by the last install; a second rollback undoes the first.
-Status rollback_profiles(const DeviceInfo& device, const Lookup& environment);
+/// Swaps the installed profiles with those replaced by the last install; a second rollback undoes the first. An error if nothing
+/// was installed before the last install, or if that was for another model than `model` (empty: any). Writes like an install.
+Result<std::vector<ProfileChange>> rollback_profiles(const DeviceInfo& device, const Lookup& environment,
+                                                     std::string_view model = {}, bool dry_run = false);
 
 }  // namespace metallic

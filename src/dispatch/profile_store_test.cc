@@ -26,15 +26,15 @@ class ProfileStore : public testing::Test {
   // A profile is told apart by its date.
   void install(const std::string& model, const std::string& date) const {
     Profile profile{.device = device_, .fingerprint = fingerprint(device_), .model = model, .date = date};
-    const Status installed = install_profile(profile, device_, lookup());
+    const auto installed = install_profile(profile, device_, lookup());
     ASSERT_TRUE(installed) << installed.error().message;
   }
   void rollback() const {
-    const Status back = rollback_profiles(device_, lookup());
+    const auto back = rollback_profiles(device_, lookup());
     ASSERT_TRUE(back) << back.error().message;
   }
   std::string refusal() const {
-    const Status back = rollback_profiles(device_, lookup());
+    const auto back = rollback_profiles(device_, lookup());
     return back ? "" : back.error().message;
   }
   fs::path path(const std::string& model) const { return *profile_path(device_, model, lookup()); }
@@ -129,14 +129,14 @@ TEST_F(ProfileStore, AModelsFirstProfileGoesAndComesBack) {
 TEST_F(ProfileStore, SaysWhatARollbackWouldBringBack) {
   install("a", "1");
   install("b", "2");
-  const auto replaced = replaced_profiles(device_, lookup());
+  const auto replaced = rollback_profiles(device_, lookup(), "", /*dry_run=*/true);
   ASSERT_TRUE(replaced) << replaced.error().message;
   ASSERT_EQ(replaced->size(), 2u);
   EXPECT_EQ(replaced->at(0).model, "any");
-  EXPECT_EQ(replaced->at(0).profile->date, "1");
+  EXPECT_EQ(replaced->at(0).after->date, "1");
   EXPECT_EQ(replaced->at(0).path, path("any"));
   EXPECT_EQ(replaced->at(1).model, "b");
-  EXPECT_FALSE(replaced->at(1).profile);
+  EXPECT_FALSE(replaced->at(1).after);
 }
 
 TEST_F(ProfileStore, ABrokenPredecessorIsNotRestored) {

@@ -2,8 +2,11 @@
 // metallic apply, and the levels of profiles in explain and devices.
 #include "testing/program.h"
 
+#include <iterator>
 #include <nlohmann/json.hpp>
+#include <set>
 
+#include "base/file_lock.h"
 #include "device/info.h"
 #include "dispatch/built_in_profiles.h"
 #include "dispatch/select.h"
@@ -61,6 +64,54 @@ TEST_F(Program, ApplyRollsBackAndForth) {
   good({"apply", "block.json", "--rollback"});
   EXPECT_EQ(chosen(), "cpu_block") << "a second rollback undoes the first";
   EXPECT_TRUE(fs::exists(installed("my-model")));
+}
+
+// Each of three types has a list in one file of its own.
+TEST_F(Program, AppliesAtOnceLoseNoList) {
+  const std::vector<std::string> types = {"f32", "f16", "bf16"};
+  for (const std::string& type : types) {
+    Json profile = Json::parse(profile_with("cpu_vec", "unroll=4", "my-model"));
+    profile["rules"][0]["dtype"] = type;
+    profile["thresholds"] = Json::array();
+    write(type + ".json", profile.dump());
+  }
+  write("first.json", profile_with("cpu_block", "segment=4096", "my-model"));
+  for (const bool with_rollback : {false, false, true, true, true}) {
+    fs::remove_all(root_ / "data");
+    good({"apply", "first.json"});
+    std::vector<pid_t> all;
+    for (const std::string& type : types) all.push_back(start({"apply", type + ".json"}));
+    const pid_t back = with_rollback ? start({"apply", "--rollback"}) : -1;
+    const auto code = [](pid_t child) {
+      int status = 0;
+      waitpid(child, &status, 0);
+      return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+    };
+    for (const pid_t apply : all) EXPECT_EQ(code(apply), 0);
+    // The first profile has no predecessor: a rollback that comes before all others has nothing to do.
+    const bool undone = with_rollback && code(back) == 0;
+    std::set<std::string> there;
+    const Json any = Json::parse(read(installed()));
+    for (const Json& list : any["rules"])
+      if (list["rules"][0]["use"] == "cpu_vec") there.insert(list["dtype"]);
+    EXPECT_EQ(there.size(), undone ? 2 : 3) << "a rollback undoes one install";
+    EXPECT_EQ(read(installed()), read(installed("my-model")));
+    const auto left = fs::recursive_directory_iterator(installed().parent_path());
+    EXPECT_EQ(std::distance(fs::begin(left), fs::end(left)), 5) << "two profiles, their predecessors and a folder";
+  }
+}
+
+TEST_F(Program, NobodyWaitsForADeadWriterAndReadersForNone) {
+  write("vec.json", profile_with("cpu_vec", "unroll=4"));
+  good({"apply", "vec.json"});
+  const fs::path lock = installed().parent_path() / ".any.json.lock";
+  ASSERT_TRUE(write_file(lock, ""));
+  good({"apply", "vec.json"});
+  EXPECT_FALSE(fs::exists(lock)) << "left by a killed process";
+  const auto held = FileLock::take(installed());
+  ASSERT_TRUE(held);
+  good({"explain", "rows4_seqk100"});
+  EXPECT_TRUE(has(good({"apply", "vec.json", "--dry-run"}), "would write"));
 }
 
 TEST_F(Program, ApplyWritesConstantsForCAndCpp) {

@@ -16,7 +16,7 @@ namespace {
 // The rules of a profile, each with its key on one line.
 using RuleLines = std::set<std::string>;
 
-RuleLines rule_lines(const Result<Profile>& profile) {
+RuleLines rule_lines(const std::optional<Profile>& profile) {
   RuleLines lines;
   if (!profile) return lines;
   for (const RuleList& list : profile->lists)
@@ -24,7 +24,8 @@ RuleLines rule_lines(const Result<Profile>& profile) {
   return lines;
 }
 
-std::vector<std::string> rule_changes(const RuleLines& before, const RuleLines& after) {
+std::vector<std::string> rule_changes(const ProfileChange& change) {
+  const RuleLines before = rule_lines(change.before), after = rule_lines(change.after);
   std::vector<std::string> changes;
   for (const std::string& rule : before)
     if (!after.contains(rule)) changes.push_back("- " + rule);
@@ -66,29 +67,23 @@ Result<std::vector<std::string>> install(Profile profile, const Context& context
   profile.device.libraries = libraries;
 
   METALLIC_TRY(const auto path, installed_path(context, profile.model));
-  std::vector<std::string> changes = rule_changes(rule_lines(load_profile(path, context.device())),
-                                                  rule_lines(joined_with_installed(profile, path, context.device())));
-  if (!dry_run) METALLIC_CHECK(install_profile(profile, context.device(), context.lookup()));
+  METALLIC_TRY(const auto changed, install_profile(profile, context.device(), context.lookup(), dry_run));
+  std::vector<std::string> changes = rule_changes(*std::ranges::find(changed, path, &ProfileChange::path));
   changes.push_back(fmt::format("{} {}", dry_run ? "would write" : "installed", path.native()));
   return changes;
 }
 
 Result<std::vector<std::string>> rollback(const Context& context, const std::string& model, bool dry_run) {
-  METALLIC_TRY(const auto replaced, replaced_profiles(context.device(), context.lookup()));
-  if (!model.empty() && std::ranges::find(replaced, model, &Replaced::model) == replaced.end())
-    return fail(Code::not_found, "the last install was not for model {}: apply --rollback without a file undoes it", model);
+  METALLIC_TRY(const auto changed, rollback_profiles(context.device(), context.lookup(), model, dry_run));
   std::vector<std::string> changes;
-  for (const Replaced& one : replaced) {
-    // The profiles of the model and of any model are usually equal: each change is listed once.
-    for (std::string& change :
-         rule_changes(rule_lines(load_profile(one.path, context.device())), one.profile ? rule_lines(*one.profile) : RuleLines()))
+  // The profiles of the model and of any model are usually equal: each change is listed once.
+  for (const ProfileChange& one : changed)
+    for (std::string& change : rule_changes(one))
       if (std::ranges::find(changes, change) == changes.end()) changes.push_back(std::move(change));
-  }
-  if (!dry_run) METALLIC_CHECK(rollback_profiles(context.device(), context.lookup()));
-  for (const Replaced& one : replaced)
+  for (const ProfileChange& one : changed)
     changes.push_back(fmt::format("{} {}{}",
-                                  one.profile ? (dry_run ? "would restore" : "restored") : (dry_run ? "would remove" : "removed"),
-                                  one.path.native(), one.profile ? "" : ": nothing was installed before"));
+                                  one.after ? (dry_run ? "would restore" : "restored") : (dry_run ? "would remove" : "removed"),
+                                  one.path.native(), one.after ? "" : ": nothing was installed before"));
   return changes;
 }
 
