@@ -11,6 +11,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/file.h"
+#include "base/file_lock.h"
 #include "base/json.h"
 #include "ops/variant.h"
 
@@ -240,9 +241,9 @@ Status RunLog::write_record() const {
   for (const auto& [key, series] : entries_)
     if (series.runs > 0) add(ran, {{key.problem, series.runs}});
   if (ran.empty()) return {};
-  // Contexts of one process that end at the same time add to the same file one at a time.
-  static std::mutex writing;
-  const std::lock_guard lock(writing);
+  // Contexts that end at the same time, in this process or others, add to the file one after another.
+  METALLIC_TRY(const FileLock lock, FileLock::take(record_file_));
+  remove_leftovers(folder_of(record_file_));
   METALLIC_TRY(Record whole, read_record(record_file_));
   add(whole, ran);
   return write_file(record_file_, to_text(whole));

@@ -4,6 +4,8 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cstdlib>
 #include <filesystem>
@@ -169,6 +171,19 @@ TEST_F(RunLogTest, RecordsWhatRanAndAddsToTheFile) {
   const std::string before = read("record");
   context();
   EXPECT_EQ(read("record"), before);
+}
+
+TEST_F(RunLogTest, ProcessesThatEndAtOnceLoseNoCount) {
+  set("METALLIC_RECORD", path("record"));
+  std::vector<pid_t> applications;
+  for (int i = 0; i < 4; ++i)
+    if (applications.push_back(fork()); applications.back() == 0) {
+      for (int round = 0; round < 10; ++round) run(context(), mtl::softmax(4, 64), 1);
+      _exit(0);
+    }
+  for (const pid_t application : applications) waitpid(application, nullptr, 0);
+  EXPECT_THAT(read("record"), HasSubstr("\nrows4_seqk64 40 f32  # softmax\n"));
+  EXPECT_EQ(std::distance(fs::directory_iterator(root_), fs::directory_iterator()), 1) << "no lock and no temporary file";
 }
 
 TEST_F(RunLogTest, AComposedRunCountsOnce) {
