@@ -24,8 +24,10 @@ std::string header() { return to_csv(sample_columns(), std::span<const SampleRow
 
 // Blocks are written in reverse order, so a file that ends with order 0 ends with a complete block.
 Result<Checkpoint> Checkpoint::open(std::filesystem::path path) {
-  Checkpoint checkpoint(std::move(path));
-  METALLIC_CHECK(check_writable(checkpoint.path_));
+  METALLIC_CHECK(check_writable(path));
+  auto lock = FileLock::take(path, std::chrono::seconds(0));
+  if (!lock) return fail(lock.error().code, "{}: choose another --output-dir", lock.error().message);
+  Checkpoint checkpoint(std::move(path), std::move(*lock));
   std::error_code ignored;
   if (!std::filesystem::exists(checkpoint.path_, ignored)) return checkpoint;
   const std::string& name = checkpoint.path_.native();

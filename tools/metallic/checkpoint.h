@@ -6,6 +6,7 @@
 #include <span>
 #include <vector>
 
+#include "base/file_lock.h"
 #include "base/status.h"
 #include "tuner/io/records.h"
 
@@ -13,11 +14,12 @@ namespace metallic::cli {
 
 class Checkpoint {
  public:
-  /// Reads the file if it exists, without a last block that is incomplete. Writes nothing before the first `append`. Errors: a
-  /// file that is not a checkpoint of this version, or that cannot be written.
+  /// Reads the file if it exists, without a last block that is incomplete. Writes nothing before the first `append`. Locks the
+  /// file for its lifetime. Errors: a file that is not a checkpoint of this version, that cannot be written, or that another run
+  /// writes.
   static Result<Checkpoint> open(std::filesystem::path path);
   Checkpoint(Checkpoint&& other) noexcept
-      : path_(std::move(other.path_)), earlier_(std::move(other.earlier_)), file_(other.file_) {
+      : path_(std::move(other.path_)), lock_(std::move(other.lock_)), earlier_(std::move(other.earlier_)), file_(other.file_) {
     other.file_ = -1;
   }
   ~Checkpoint();
@@ -33,10 +35,11 @@ class Checkpoint {
   void remove();
 
  private:
-  explicit Checkpoint(std::filesystem::path path) : path_(std::move(path)) {}
+  Checkpoint(std::filesystem::path path, FileLock lock) : path_(std::move(path)), lock_(std::move(lock)) {}
   Status begin();
 
   std::filesystem::path path_;
+  FileLock lock_;
   std::vector<SampleRow> earlier_;
   int file_ = -1;
 };

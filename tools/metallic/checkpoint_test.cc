@@ -5,9 +5,11 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <optional>
 #include <string>
 
 #include "base/file.h"
+#include "testing/memory_folder.h"
 
 namespace metallic::cli {
 namespace {
@@ -17,7 +19,7 @@ namespace fs = std::filesystem;
 class CheckpointTest : public testing::Test {
  protected:
   CheckpointTest() {
-    std::string name = (fs::temp_directory_path() / "metallic_checkpoint_test.XXXXXX").native();
+    std::string name = (memory_folder() / "metallic_checkpoint_test.XXXXXX").native();
     root_ = mkdtemp(name.data());
     path_ = root_ / "samples.partial.csv";
   }
@@ -88,6 +90,16 @@ TEST_F(CheckpointTest, ReturnsAppendedBlocks) {
   EXPECT_FALSE(fs::exists(path_));
 }
 
+TEST_F(CheckpointTest, BelongsToOneRun) {
+  std::optional<Checkpoint> first(open());
+  const auto second = Checkpoint::open(path_);
+  ASSERT_FALSE(second);
+  EXPECT_NE(second.error().message.find("another process holds it"), std::string::npos) << second.error().message;
+  EXPECT_NE(second.error().message.find("choose another --output-dir"), std::string::npos) << second.error().message;
+  first.reset();
+  EXPECT_TRUE(Checkpoint::open(path_));
+}
+
 TEST_F(CheckpointTest, KeepsCompleteBlocksIfCutAnywhere) {
   std::string two;
   {
@@ -103,9 +115,11 @@ TEST_F(CheckpointTest, KeepsCompleteBlocksIfCutAnywhere) {
   const Blocks kept = {{"rows4_seqk64", 0, 3}, {"rows4_seqk64", 1, 2}};
   for (size_t size = two.size(); size < all.size(); ++size) {
     ASSERT_TRUE(write_file(path_, all.substr(0, size)));
-    Checkpoint checkpoint = open();
-    EXPECT_EQ(blocks(checkpoint.earlier()), kept) << "cut at byte " << size << " of " << all.size();
-    ASSERT_TRUE(checkpoint.append(block(2, 1)));
+    {
+      Checkpoint checkpoint = open();
+      EXPECT_EQ(blocks(checkpoint.earlier()), kept) << "cut at byte " << size << " of " << all.size();
+      ASSERT_TRUE(checkpoint.append(block(2, 1)));
+    }
     Blocks more = kept;
     more.emplace_back("rows4_seqk64", 2, 1);
     ASSERT_EQ(blocks(open().earlier()), more) << "cut at byte " << size;
