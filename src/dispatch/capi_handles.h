@@ -11,6 +11,7 @@
 #include "dispatch/context.h"
 #include "dispatch/plan_cache.h"
 #include "metallic/metallic.h"
+#include "ops/c_key.h"
 
 namespace metallic {
 
@@ -33,13 +34,16 @@ Result<std::optional<Numerics>> to_numerics(const metallic_numerics& given, std:
 
 Result<Problem> to_problem(const metallic_problem& given);
 
+/// The operation of a problem. Errors: there is none of that number.
+Result<Op> to_operation(const metallic_problem& given);
+
 /// What a context and the plans that callers created own together: a plan can run after its context's handle is destroyed.
 struct Shared {
   int gpu = -1;                                // its CUDA device, or -1
   std::unique_ptr<CallbackExecutor> executor;  // null if the context has its own; outlives the context below
   std::unique_ptr<Context> context;
   cuda::StreamWorkspaces workspaces;
-  PlanCache<metallic_plan> plans;
+  PlanCache<CKey, metallic_plan> plans;
 };
 
 }  // namespace metallic
@@ -52,8 +56,8 @@ struct metallic_plan {
   metallic_plan(metallic::Shared& shared, metallic::Plan made, const metallic::CallOptions& call);
 
   metallic::Shared& owner;
-  std::shared_ptr<metallic::Shared> keeps_owner;               // null in a cached plan, which its owner owns
-  metallic::PlanCache<metallic_plan>::Place* place = nullptr;  // of a cached plan
+  std::shared_ptr<metallic::Shared> keeps_owner;                               // null in a cached plan, which its owner owns
+  metallic::PlanCache<metallic::CKey, metallic_plan>::Place* place = nullptr;  // of a cached plan
   metallic::Plan plan;
   metallic::CallOptions options;
   metallic::OperandBytes operand_bytes;

@@ -25,17 +25,12 @@ metallic_plan::metallic_plan(metallic::Shared& shared, metallic::Plan made, cons
 namespace metallic {
 namespace {
 
-// The caller's problem, copied only if its struct is of another version.
+// Calls body with the caller's problem, copied only if its struct is of another version.
 template <typename Body>
 Status with_problem(const metallic_problem* problem, const Body& body) {
-  METALLIC_TRY(const size_t size, struct_size(problem, "problem"));
-  if (size == sizeof(metallic_problem)) {
-    METALLIC_TRY(const Problem wanted, to_problem(*problem));
-    return body(wanted);
-  }
-  METALLIC_TRY(const metallic_problem given, known_part(problem, "problem"));
-  METALLIC_TRY(const Problem wanted, to_problem(given));
-  return body(wanted);
+  if (problem && problem->struct_size == sizeof(metallic_problem)) return body(*problem);
+  METALLIC_TRY(metallic_problem given, known_part(problem, "problem"));
+  return body(given);
 }
 
 Result<std::unique_ptr<metallic_plan>> make_plan(Shared& shared, const Problem& problem, const CallOptions& options) {
@@ -44,18 +39,20 @@ Result<std::unique_ptr<metallic_plan>> make_plan(Shared& shared, const Problem& 
   return std::make_unique<metallic_plan>(shared, std::move(made), options);
 }
 
-Result<metallic_plan*> create(metallic_context& context, const Problem& problem, const CallOptions& options) {
+Result<metallic_plan*> create(metallic_context& context, const metallic_problem& given, const CallOptions& options) {
+  METALLIC_TRY(const Problem problem, to_problem(given));
   METALLIC_TRY(auto made, make_plan(*context.shared, problem, options));
   made->keeps_owner = context.shared;
   return made.release();
 }
 
 // Of a problem that is not cached. If all places that it could have are held, the caller gets a plan of its own.
-Result<metallic_plan*> make_cached(metallic_context& context, const Problem& problem) {
+Result<metallic_plan*> make_cached(metallic_context& context, const CKey& key, const metallic_problem& given) {
   Shared& shared = *context.shared;
+  METALLIC_TRY(const Problem problem, to_problem(given));
   METALLIC_TRY(auto made, make_plan(shared, problem, shared.context->call_options()));
   metallic_plan* const plan = made.get();
-  auto* const place = shared.plans.insert(problem, made, [](metallic_plan& cached, auto& its) { cached.place = &its; });
+  auto* const place = shared.plans.insert(key, made, [](metallic_plan& cached, auto& its) { cached.place = &its; });
   if (place) return &place->value();
   plan->keeps_owner = context.shared;
   return made.release();
@@ -63,7 +60,7 @@ Result<metallic_plan*> make_cached(metallic_context& context, const Problem& pro
 
 void give_back(metallic_plan* plan) {
   if (!plan) return;
-  if (plan->place) return PlanCache<metallic_plan>::release(*plan->place);
+  if (plan->place) return PlanCache<CKey, metallic_plan>::release(*plan->place);
   const cuda::DeviceScope scope(plan->owner.gpu);
   delete plan;
 }
@@ -186,7 +183,7 @@ metallic_status metallic_plan_create(metallic_context* context, const metallic_p
     METALLIC_CHECK(need(plan, "plan"));
     *plan = nullptr;
     METALLIC_CHECK(need(context, "context"));
-    return with_problem(problem, [&](const Problem& wanted) -> Status {
+    return with_problem(problem, [&](const metallic_problem& wanted) -> Status {
       METALLIC_TRY(*plan, create(*context, wanted, context->shared->context->call_options()));
       return {};
     });
@@ -200,7 +197,7 @@ metallic_status metallic_plan_create_with(metallic_context* context, const metal
     *plan = nullptr;
     METALLIC_CHECK(need(context, "context"));
     METALLIC_TRY(const CallOptions call, to_call_options(*context, options));
-    return with_problem(problem, [&](const Problem& wanted) -> Status {
+    return with_problem(problem, [&](const metallic_problem& wanted) -> Status {
       METALLIC_TRY(*plan, create(*context, wanted, call));
       return {};
     });
@@ -212,12 +209,14 @@ metallic_status metallic_plan_acquire(metallic_context* context, const metallic_
     METALLIC_CHECK(need(plan, "plan"));
     *plan = nullptr;
     METALLIC_CHECK(need(context, "context"));
-    return with_problem(problem, [&](const Problem& wanted) -> Status {
-      if (auto* const place = context->shared->plans.acquire(wanted)) {
+    return with_problem(problem, [&](const metallic_problem& wanted) -> Status {
+      METALLIC_TRY(const Op op, to_operation(wanted));
+      const CKey key = op->c_key(wanted);
+      if (auto* const place = context->shared->plans.acquire(key)) {
         *plan = &place->value();
         return {};
       }
-      METALLIC_TRY(*plan, make_cached(*context, wanted));
+      METALLIC_TRY(*plan, make_cached(*context, key, wanted));
       return {};
     });
   });
@@ -249,8 +248,10 @@ metallic_status metallic_candidates(metallic_context* context, const metallic_pr
   return at_boundary([&]() -> Status {
     METALLIC_CHECK(need(context, "context"));
     METALLIC_CHECK(need(reinterpret_cast<const void*>(each), "each"));
-    return with_problem(problem,
-                        [&](const Problem& wanted) { return list_candidates(*context->shared->context, wanted, each, user); });
+    return with_problem(problem, [&](const metallic_problem& given) -> Status {
+      METALLIC_TRY(const Problem wanted, to_problem(given));
+      return list_candidates(*context->shared->context, wanted, each, user);
+    });
   });
 }
 

@@ -60,6 +60,35 @@ TEST_F(CApi, OlderStructsFindTheSamePlan) {
   metallic_plan_release(now);
 }
 
+// Every member that the operation reads makes another plan.
+TEST_F(CApi, PlansDifferInEveryMember) {
+  const auto context = make_context(options(1));
+  const auto differ = [&](const metallic_problem& problem, auto... members) {
+    std::set<metallic_plan*> plans = {acquire(context.get(), problem)};
+    const auto change = [&](auto member, auto value) {
+      metallic_problem changed = problem;
+      changed.*member = value;
+      plans.insert(acquire(context.get(), changed));
+    };
+    (change(members.first, members.second), ...);
+    EXPECT_EQ(plans.size(), 1 + sizeof...(members));
+    for (metallic_plan* const plan : plans) metallic_plan_release(plan);
+  };
+  using P = metallic_problem;
+  const auto to = [](auto member, auto value) { return std::pair(member, value); };
+  differ(from_label("batch2_seqq4_seqk64_causal"), to(&P::batch, 3), to(&P::seq_q, 5), to(&P::seq_k, 65), to(&P::causal, 0),
+         to(&P::offset, 3), to(&P::scale, 2.0f), to(&P::in_stride, 80), to(&P::out_stride, 80), to(&P::dtype, METALLIC_BF16),
+         to(&P::out_dtype, METALLIC_F16));
+  differ(from_label("batch2_6x8x10"), to(&P::batch, 3), to(&P::m, 7), to(&P::k, 9), to(&P::n, 11), to(&P::transpose_a, 1),
+         to(&P::transpose_b, 1), to(&P::alpha, 2.0f), to(&P::beta, 1.0f), to(&P::lda, 20), to(&P::ldb, 20), to(&P::ldc, 20),
+         to(&P::batch_stride_a, 500), to(&P::batch_stride_b, 500), to(&P::batch_stride_c, 500),
+         to(&P::given, unsigned{METALLIC_GIVEN_SCALE}));
+  const metallic_strides wide = {4096, 512, 32};
+  differ(from_label("batch2_h4kv2_seqq3_seqk5_d16_causal"), to(&P::batch, 3), to(&P::heads, 2), to(&P::kv_heads, 1),
+         to(&P::seq_q, 4), to(&P::seq_k, 6), to(&P::head_dim, 8), to(&P::causal, 0), to(&P::offset, 1), to(&P::scale, 2.0f),
+         to(&P::q_strides, wide), to(&P::k_strides, wide), to(&P::v_strides, wide), to(&P::out_strides, wide));
+}
+
 // Far more shapes than a context keeps. A held plan stays, and so does its result.
 TEST_F(CApi, HeldPlansSurviveThousandsOfOthers) {
   const auto context = make_context(options(1));

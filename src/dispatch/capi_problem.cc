@@ -64,16 +64,19 @@ Status check_buffer(const void* pointer, int64_t bytes, std::string_view what) {
 
 }  // namespace
 
-Result<Problem> to_problem(const metallic_problem& given) {
+Result<Op> to_operation(const metallic_problem& given) {
   const int number = stored(given.op);
-  for (const Op op : operations()) {
-    if (op->order != number || !op->from_c) continue;
-    Problem problem = op->from_c(given);
-    METALLIC_TRY(problem.dtype, to_dtype(given.dtype, DType::f32, "dtype"));
-    METALLIC_TRY(problem.out_dtype, to_dtype(given.out_dtype, problem.dtype, "out_dtype"));
-    return problem;
-  }
+  for (const Op op : operations())
+    if (op->order == number && op->from_c) return op;
   return no_such_operation(number);
+}
+
+Result<Problem> to_problem(const metallic_problem& given) {
+  METALLIC_TRY(const Op op, to_operation(given));
+  Problem problem = op->from_c(given);
+  METALLIC_TRY(problem.dtype, to_dtype(given.dtype, DType::f32, "dtype"));
+  METALLIC_TRY(problem.out_dtype, to_dtype(given.out_dtype, problem.dtype, "out_dtype"));
+  return problem;
 }
 
 }  // namespace metallic

@@ -10,17 +10,14 @@
 #include <mutex>
 #include <vector>
 
-#include "ops/operation.h"
-#include "ops/problem.h"
-
 namespace metallic {
 
-/// Tells problems apart by everything except their thread count, which is one for the whole cache. Safe from all threads.
+/// `Key` has `uint64_t hash() const`, whose bits are all good, and compares. Safe from all threads.
 ///
-/// A problem's hash selects a set of eight places. A full set replaces a plan that nobody holds and that was not found since the
+/// A key's hash selects a set of eight places. A full set replaces a plan that nobody holds and that was not found since the
 /// last search for one; if all are held, the new plan is not cached. A replaced place is never freed, only refilled, so a reader
 /// that is late can still count itself in and out.
-template <typename Value>
+template <typename Key, typename Value>
 class PlanCache {
  public:
   static constexpr size_t kWays = 8;
@@ -33,7 +30,7 @@ class PlanCache {
     friend class PlanCache;
     std::atomic<uint32_t> holders_{kReplacing};
     std::atomic<bool> found_{false};
-    Problem problem_{};
+    Key key_{};
     std::unique_ptr<Value> value_;
   };
 
@@ -42,25 +39,25 @@ class PlanCache {
   PlanCache(const PlanCache&) = delete;
   PlanCache& operator=(const PlanCache&) = delete;
 
-  /// The place of a problem, which the caller holds until it calls `release`; or null. Takes no lock.
-  Place* acquire(const Problem& problem) {
-    const uint64_t hash = hash_of(problem);
+  /// The place of a key, which the caller holds until it calls `release`; or null. Takes no lock.
+  Place* acquire(const Key& key) {
+    const uint64_t hash = hash_of(key);
     Set& set = set_of(hash);
     for (size_t way = 0; way < kWays; ++way)
       if (set.hashes[way].load(std::memory_order_acquire) == hash)
-        if (Place* const place = set.places[way].load(std::memory_order_acquire); hold(*place, problem)) return place;
+        if (Place* const place = set.places[way].load(std::memory_order_acquire); hold(*place, key)) return place;
     return nullptr;
   }
 
   static void release(Place& place) { place.holders_.fetch_sub(1, std::memory_order_release); }
 
-  /// Caches a value and returns its place, held; or the place of an equal problem that another thread cached meanwhile. If all
+  /// Caches a value and returns its place, held; or the place of an equal key that another thread cached meanwhile. If all
   /// places are held, returns null and leaves the value. Calls placed(value, place) before other threads see it.
   template <typename Placed>
-  Place* insert(const Problem& problem, std::unique_ptr<Value>& value, const Placed& placed) {
+  Place* insert(const Key& key, std::unique_ptr<Value>& value, const Placed& placed) {
     const std::lock_guard lock(mutex_);
-    if (Place* const there = acquire(problem)) return there;
-    const uint64_t hash = hash_of(problem);
+    if (Place* const there = acquire(key)) return there;
+    const uint64_t hash = hash_of(key);
     Set& set = set_of(hash);
     const size_t way = free_way(set);
     if (way == kWays) return nullptr;
@@ -70,7 +67,7 @@ class PlanCache {
     }
     Place& place = *set.places[way].load(std::memory_order_relaxed);
     set.hashes[way].store(kNone, std::memory_order_relaxed);
-    place.problem_ = problem;
+    place.key_ = key;
     place.value_ = std::move(value);
     placed(*place.value_, place);
     place.holders_.fetch_sub(kReplacing - 1, std::memory_order_release);  // the caller is the first holder
@@ -96,19 +93,17 @@ class PlanCache {
     std::array<std::atomic<Place*>, kWays> places{};
   };
 
-  static uint64_t hash_of(const Problem& problem) {
-    const uint64_t hash = problem.op()->hash(problem);
+  static uint64_t hash_of(const Key& key) {
+    const uint64_t hash = key.hash();
     return hash == kNone ? 1 : hash;
   }
 
   Set& set_of(uint64_t hash) { return sets_[(hash >> 32) & (sets_.size() - 1)]; }
 
-  // A place's problem may be read only by a holder, since another thread may be replacing it.
-  static bool hold(Place& place, const Problem& problem) {
+  // A place's key may be read only by a holder, since another thread may be replacing it.
+  static bool hold(Place& place, const Key& key) {
     const uint32_t before = place.holders_.fetch_add(1, std::memory_order_acquire);
-    const Problem& there = place.problem_;
-    if (before < kReplacing && there.dtype == problem.dtype && there.out_dtype == problem.out_dtype &&
-        there.shape == problem.shape) {
+    if (before < kReplacing && place.key_ == key) {
       // Readers share the line, so it is written only if that changes it.
       if (!place.found_.load(std::memory_order_relaxed)) place.found_.store(true, std::memory_order_relaxed);
       return true;

@@ -12,6 +12,7 @@
 
 #include "device/info.h"
 #include "metallic/metallic.h"
+#include "ops/c_key.h"
 #include "ops/label_scanner.h"
 #include "ops/problem.h"
 #include "ops/rule.h"
@@ -86,6 +87,7 @@ struct Operation {
 
   // The C interface; null if C callers lack the operation.
   Problem (*from_c)(const metallic_problem&);
+  CKey (*c_key)(const metallic_problem&);    ///< of all members that from_c reads
   metallic_problem (*to_c)(const Problem&);  ///< the inverse, for a label's problem; strides stay 0
 
   // Selection.

@@ -165,6 +165,11 @@ Problem from_c(const metallic_problem& given) {
   return problem;
 }
 
+CKey c_key(const metallic_problem& p) {
+  return CKey(p, p.batch, p.m, p.k, p.n, p.transpose_a, p.transpose_b, p.packed, p.alpha, p.beta, p.lda, p.ldb, p.ldc,
+              p.batch_stride_a, p.batch_stride_b, p.batch_stride_c);
+}
+
 metallic_problem to_c(const Problem& problem) {
   const MatmulShape& s = shape(problem);
   metallic_problem filled{};
@@ -212,6 +217,7 @@ constinit const Operation matmul_operation = {
     .scan_label = matmul::scan_label,
     .label_examples = "4096x4096x8_tb",
     .from_c = matmul::from_c,
+    .c_key = matmul::c_key,
     .to_c = matmul::to_c,
     .variants = matmul_variants,
     .variant_variable = "METALLIC_MATMUL_BACKEND",

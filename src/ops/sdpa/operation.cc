@@ -155,6 +155,12 @@ Problem from_c(const metallic_problem& given) {
   return problem;
 }
 
+CKey c_key(const metallic_problem& p) {
+  const metallic_strides &q = p.q_strides, &k = p.k_strides, &v = p.v_strides, &out = p.out_strides;
+  return CKey(p, p.batch, p.heads, p.kv_heads, p.seq_q, p.seq_k, p.head_dim, p.causal, p.offset, p.scale, q.batch, q.head, q.row,
+              k.batch, k.head, k.row, v.batch, v.head, v.row, out.batch, out.head, out.row);
+}
+
 metallic_problem to_c(const Problem& problem) {
   const SdpaShape& s = shape(problem);
   metallic_problem filled{};
@@ -216,6 +222,7 @@ constinit const Operation sdpa_operation = {
     .scan_label = sdpa::scan_label,
     .label_examples = "batch1_h32kv8_seqq1_seqk4096_d128_causal",
     .from_c = sdpa::from_c,
+    .c_key = sdpa::c_key,
     .to_c = sdpa::to_c,
     .variants = sdpa_variants,
     .variant_variable = "METALLIC_SDPA_VARIANT",

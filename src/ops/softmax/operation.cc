@@ -146,6 +146,10 @@ Problem from_c(const metallic_problem& given) {
                                 .out_stride = stride(given.out_stride)}};
 }
 
+CKey c_key(const metallic_problem& p) {
+  return CKey(p, p.batch, p.seq_q, p.seq_k, p.causal, p.offset, p.scale, p.in_stride, p.out_stride);
+}
+
 metallic_problem to_c(const Problem& problem) {
   const SoftmaxShape& s = shape(problem);
   metallic_problem filled{};
@@ -209,6 +213,7 @@ constinit const Operation softmax_operation = {
     .scan_label = softmax::scan_label,
     .label_examples = "rows64_seqk512, batch1_seqq64_seqk512_causal",
     .from_c = softmax::from_c,
+    .c_key = softmax::c_key,
     .to_c = softmax::to_c,
     .variants = softmax_variants,
     .variant_variable = "METALLIC_SOFTMAX_VARIANT",

@@ -92,6 +92,7 @@ constinit const Operation scale_operation = {
     .scan_label = scale::scan_label,
     .label_examples = "scale4x64",
     .from_c = nullptr,
+    .c_key = nullptr,
     .to_c = nullptr,
     .variants = scale_variants,
     .variant_variable = "METALLIC_SCALE_VARIANT",
