@@ -61,6 +61,11 @@ Result<std::string> read_file(const std::filesystem::path& path, size_t most) {
   return content;
 }
 
+std::string_view without_byte_order_mark(std::string_view text) {
+  constexpr std::string_view kMark = "\xEF\xBB\xBF";
+  return text.starts_with(kMark) ? text.substr(kMark.size()) : text;
+}
+
 Status write_file(const std::filesystem::path& path, std::string_view content) {
   std::string temporary;
   METALLIC_TRY(const int opened, open_beside(path, temporary));

@@ -5,6 +5,8 @@
 
 #include <algorithm>
 
+#include "base/file.h"
+
 namespace metallic {
 namespace {
 
@@ -53,7 +55,9 @@ Status read_csv(std::string_view text, std::string_view where, const std::functi
   size_t line = 1, row_line = 1;
   const auto hand_over = [&]() -> Status {
     for (auto& fields : reader.rows) {
-      METALLIC_CHECK(visit({row_line, std::move(fields)}));
+      // A spreadsheet writes a row of commas for cells that were cleared.
+      const bool cleared = std::ranges::all_of(fields, [](const std::string& field) { return field.empty(); });
+      if (!cleared) METALLIC_CHECK(visit({row_line, std::move(fields)}));
       row_line = line + 1;
     }
     reader.rows.clear();
@@ -64,6 +68,9 @@ Status read_csv(std::string_view text, std::string_view where, const std::functi
     return fail(Code::invalid_argument, "{} line {}: at most {} columns of {} bytes are read", where, line, kMostColumns,
                 kLongestField);
   };
+  text = without_byte_order_mark(text);
+  if (text.starts_with("\xFF\xFE") || text.starts_with("\xFE\xFF"))
+    return fail(Code::invalid_argument, "{}: the text is UTF-16: save it as CSV in UTF-8", where);
   if (text.find('\0') != std::string_view::npos)
     return fail(Code::invalid_argument, "{}: contains a zero byte: not a CSV file", where);
   // Line by line, because the parser does not report the line of a row.

@@ -18,8 +18,9 @@ struct CsvRow {
   std::vector<std::string> fields;
 };
 
-/// Calls `visit` with each row, the header first, and stops at its first error. `where` is the name of the file in errors.
-/// Errors: more than 64 columns, fields over 4096 bytes, zero bytes, stray quotes, an unfinished quoted field.
+/// Calls `visit` with each row, the header first, and stops at its first error. `where` is the name of the file in errors. Passes
+/// over a byte-order mark, empty lines and rows of empty fields, which spreadsheets write.
+/// Errors: more than 64 columns, fields over 4096 bytes, UTF-16, zero bytes, stray quotes, an unfinished quoted field.
 Status read_csv(std::string_view text, std::string_view where, const std::function<Status(const CsvRow&)>& visit);
 
 /// One line, including the line end.

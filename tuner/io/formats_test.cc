@@ -66,6 +66,35 @@ TEST(Csv, ReadsQuotesLineEndsAndTellsLines) {
       << "blanks at the ends are kept in quotes only";
 }
 
+TEST(Csv, ReadsWhatSpreadsheetsWrite) {
+  const auto parsed = parse_results(
+      "\xEF\xBB\xBF\"benchmark\",variant,parameters,mean_time,throughput,\r\n"
+      "softmax_f32,cpu_vec,\"rows64_seqk128\",1.28E+03,1000000000,\r\n,,,,,\r\n\r\n\r\n",
+      "r.csv");
+  ASSERT_TRUE(parsed) << parsed.error().message;
+  ASSERT_EQ(parsed->size(), 1u);
+  EXPECT_EQ(parsed->front().benchmark, "softmax_f32");
+  EXPECT_EQ(parsed->front().parameters, "rows64_seqk128");
+  EXPECT_EQ(parsed->front().mean_time, 1280);
+  EXPECT_EQ(parsed->front().line, 2u);
+  EXPECT_TRUE(looks_like_samples("\xEF\xBB\xBFtime_ns,variant\r\n"));
+  const auto message = [](std::string_view text) {
+    const auto rows = parse_results(text, "r.csv");
+    return rows ? std::string("accepted") : rows.error().message;
+  };
+  EXPECT_NE(message("benchmark;variant;parameters;mean_time;throughput\n").find("semicolons separate"), std::string::npos);
+  EXPECT_NE(message("benchmark\tvariant\tparameters\n").find("tabs separate"), std::string::npos);
+  EXPECT_NE(message(std::string("\xFF\xFE"
+                                "b\0",
+                                4))
+                .find("UTF-16"),
+            std::string::npos);
+  EXPECT_NE(message("benchmark,variant,parameters,mean_time,throughput\nb_f32,vec,rows1_seqk1,1,1,\n")
+                .find("line 2: 6 fields where the header has 5"),
+            std::string::npos);
+  EXPECT_NE(message("\xEF\xBB\xBF").find("empty"), std::string::npos);
+}
+
 TEST(Csv, RefusesWhatIsBroken) {
   const auto read = [](std::string_view text) { return read_csv(text, "t.csv", [](const CsvRow&) -> Status { return {}; }); };
   EXPECT_FALSE(read("a,b\n\"open,2\n")) << "an unfinished quote";

@@ -81,6 +81,14 @@ Status set(Row& row, const RecordColumn<Row>& column, const std::string& text, s
   return {};
 }
 
+// Why a header has none of our columns: spreadsheets separate by semicolons where the comma is the decimal sign.
+std::string_view separator_hint(const std::vector<std::string>& titles) {
+  if (titles.size() > 1) return "";
+  if (titles.front().find(';') != std::string::npos) return "; semicolons separate its columns: save it with commas";
+  if (titles.front().find('\t') != std::string::npos) return "; tabs separate its columns: save it with commas";
+  return "";
+}
+
 template <typename Row, typename Visit>
 Status visit_rows(std::span<const RecordColumn<Row>> columns, std::string_view text, std::string_view where, const Visit& visit) {
   std::vector<const RecordColumn<Row>*> order;  // the column of each field, null for unknown ones
@@ -93,7 +101,8 @@ Status visit_rows(std::span<const RecordColumn<Row>> columns, std::string_view t
       }
       for (const auto& column : columns)
         if (column.required && std::ranges::find(order, &column) == order.end())
-          return fail(Code::invalid_argument, "{} line {}: the header lacks the column {}", where, line.line, column.name);
+          return fail(Code::invalid_argument, "{} line {}: the header lacks the column {}{}", where, line.line, column.name,
+                      separator_hint(line.fields));
       return {};
     }
     if (line.fields.size() != order.size())

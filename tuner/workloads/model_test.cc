@@ -274,6 +274,12 @@ TEST(ProblemList, TakesRangesWeightsAndComments) {
   EXPECT_EQ((*list)[7].weight, 0.2);
 }
 
+TEST(ProblemList, MayBeginWithAByteOrderMark) {
+  const auto list = parse_problem_list("\xEF\xBB\xBFrows1_seqk64\r\n", "list");
+  ASSERT_TRUE(list) << error_of(list);
+  EXPECT_EQ(list->size(), 1u);
+}
+
 TEST(ProblemList, AModelsOwnListIsOne) {
   std::string text;
   const auto problems = model_problems(*find_model("llama-3.1-8b"));

@@ -4,6 +4,7 @@
 #include <charconv>
 #include <cmath>
 
+#include "base/file.h"
 #include "ops/label.h"
 #include "tuner/workloads/weighted_problems.h"
 
@@ -12,6 +13,7 @@ namespace metallic {
 Result<std::vector<WeightedProblem>> parse_problem_list(std::string_view text, std::string_view where) {
   constexpr size_t kMostProblems = 10'000;
   std::vector<WeightedProblem> problems;
+  text = without_byte_order_mark(text);
   for (size_t line = 1; !text.empty(); ++line) {
     std::string_view rest = text.substr(0, text.find('\n'));
     text.remove_prefix(std::min(text.size(), rest.size() + 1));
