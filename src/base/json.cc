@@ -1,16 +1,65 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/json.h"
 
+#include <algorithm>
+#include <array>
 #include <cmath>
 #include <nlohmann/json.hpp>
 
 namespace metallic {
 namespace {
 constexpr int kMaxDepth = 16;
+
+bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
+
+bool is_non_finite(std::string_view word) {
+  constexpr std::array<std::string_view, 3> kWords = {"nan", "inf", "infinity"};
+  return std::ranges::any_of(kWords, [&](std::string_view each) {
+    return std::ranges::equal(word, each, [](char a, char b) { return (a | 0x20) == b; });
+  });
 }
 
-Result<Json> parse_json(std::string_view text, std::string_view where, size_t most) {
+struct Rewritten {
+  std::string text;
+  std::vector<size_t> longer;  // where the text became one byte longer
+};
+
+// Replaces NaN, inf, Infinity and their negatives by null, but not in strings.
+Rewritten without_non_finite(std::string_view text) {
+  Rewritten made;
+  made.text.reserve(text.size());
+  for (size_t at = 0; at < text.size();) {
+    const size_t begin = at;
+    if (text[at] == '"') {
+      for (++at; at < text.size() && text[at] != '"'; ++at)
+        if (text[at] == '\\') ++at;
+      at = std::min(at + 1, text.size());
+    } else {
+      at += text[at] == '-';
+      const size_t letters = at;
+      while (at < text.size() && is_letter(text[at])) ++at;
+      if (is_non_finite(text.substr(letters, at - letters))) {
+        made.text += "null";
+        if (at - begin < 4) made.longer.push_back(made.text.size());
+        if (at - begin > 4) made.text.append(at - begin - 4, ' ');
+        continue;
+      }
+      at = std::max(at, begin + 1);
+    }
+    made.text += text.substr(begin, at - begin);
+  }
+  return made;
+}
+
+}  // namespace
+
+Result<Json> parse_json(std::string_view text, std::string_view where, size_t most, NonFinite non_finite) {
   if (text.size() > most) return fail(Code::invalid_argument, "{}: {} bytes, at most {} are read", where, text.size(), most);
+  Rewritten rewritten;
+  if (non_finite == NonFinite::read_as_null) {
+    rewritten = without_non_finite(text);
+    text = rewritten.text;
+  }
   struct TooDeep {};
   try {
     return Json::parse(text, [](int depth, Json::parse_event_t, Json&) {
@@ -20,8 +69,9 @@ Result<Json> parse_json(std::string_view text, std::string_view where, size_t mo
   } catch (const TooDeep&) {
     return fail(Code::invalid_argument, "{}: nested deeper than {} levels", where, kMaxDepth);
   } catch (const Json::parse_error& error) {
+    const auto before = std::ranges::count_if(rewritten.longer, [&](size_t place) { return place <= error.byte; });
     return fail(Code::invalid_argument, "{}: not valid JSON at byte {}: the file may be cut short or of another kind", where,
-                error.byte);
+                error.byte - static_cast<size_t>(before));
   } catch (const Json::exception&) {
     return fail(Code::invalid_argument, "{}: not valid JSON: a number is out of range", where);
   }

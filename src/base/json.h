@@ -16,8 +16,12 @@ namespace metallic {
 
 using Json = nlohmann::ordered_json;  // keeps the order of members
 
+/// What to do with NaN and Infinity, which Python and Google Benchmark write although JSON has no such numbers. As null, a number
+/// that is needed is reported with its key.
+enum class NonFinite : unsigned char { refused, read_as_null };
+
 /// Parses a JSON text of at most `most` bytes and 16 levels. `where` is the name of the file in errors.
-Result<Json> parse_json(std::string_view text, std::string_view where, size_t most);
+Result<Json> parse_json(std::string_view text, std::string_view where, size_t most, NonFinite non_finite = NonFinite::refused);
 
 /// A JSON object whose members are checked for type and range. `path` names the object in errors: `profile.json: rules[0]`.
 /// The object must outlive the view.

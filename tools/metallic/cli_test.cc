@@ -126,6 +126,16 @@ TEST_F(Program, CollectsGoogleBenchmarkRuns) {
   EXPECT_TRUE(has(good({"analyze", "deep/results.csv", "--output-dir", "deep"}), "softmax"));
 }
 
+TEST_F(Program, PassesOverBenchmarksThatAreNotMetallics) {
+  write("mixed.json", R"({"context": {}, "benchmarks": [
+    {"name": "BM_memcpy/8/threads:2", "run_type": "iteration", "real_time": 5.0, "time_unit": "ns"},
+    {"name": "direct/cpu_vec/f32/rows64_seqk256", "run_type": "iteration", "real_time": 2.0, "time_unit": "us", "GBps": NaN}]})");
+  const ProgramResult ended = run({"collect", "mixed.json", "--out", "mixed.csv"});
+  EXPECT_EQ(ended.code, 0);
+  EXPECT_TRUE(has(ended.out, "1 rows from 1 file"));
+  EXPECT_TRUE(has(ended.err, "mixed.json: passed over \"BM_memcpy/8/threads:2\": its name is not"));
+}
+
 TEST_F(Program, TakesTheConfigurationOfAnyModel) {
   write("Tiny Model/config.json",
         R"({"hidden_size": 64, "intermediate_size": 96, "num_attention_heads": 2, "num_hidden_layers": 2, "vocab_size": 100,

@@ -21,8 +21,7 @@ Result<Exit> run(const Options& options) {
   std::vector<ResultRow> rows;
   for (const std::string& file : options.files) {
     METALLIC_TRY(const std::string text, read_file(file, size_t{256} << 20));
-    METALLIC_TRY(auto found, parse_google_benchmark(text, file));
-    if (found.empty()) return fail(Code::invalid_argument, "{}: it has no benchmark run", file);
+    METALLIC_TRY(auto found, parse_google_benchmark(text, file, [](std::string_view line) { fmt::print(stderr, "{}\n", line); }));
     rows.insert(rows.end(), std::make_move_iterator(found.begin()), std::make_move_iterator(found.end()));
   }
   METALLIC_CHECK(write_file(options.out, to_csv(result_columns(), std::span<const ResultRow>(rows))));

@@ -13,7 +13,6 @@
 #include "profile/device_json.h"
 #include "profile/profile.h"
 #include "tuner/io/csv.h"
-#include "tuner/io/google_benchmark.h"
 #include "tuner/io/records.h"
 
 namespace metallic {
@@ -221,44 +220,6 @@ TEST(ProfileJson, SurvivesCutsAndNoise) {
     const auto parsed = parse_profile(noisy, "p.json");
     EXPECT_TRUE(!parsed || parse_profile(to_json(*parsed), "p.json"));
   }
-}
-
-constexpr const char* kBenchmark = R"({"context": {"metallic_device": "dev", "metallic_cache": "warm"}, "benchmarks": [
-  {"name": "softmax_dispatcher/cpu_vec@unroll=4/f32/rows16_seqk64/real_time", "run_type": "iteration", "real_time": 2.0, "time_unit": "us", "threads_used": 2.0},
-  {"name": "softmax_dispatcher/cpu_vec@unroll=4/f32/rows16_seqk64/real_time", "run_type": "iteration", "real_time": 4.0, "time_unit": "us"},
-  {"name": "softmax_dispatcher/cpu_vec@unroll=4/f32/rows16_seqk64/real_time_mean", "run_type": "aggregate", "real_time": 3.0, "time_unit": "us"},
-  {"name": "softmax_dispatcher/noop/f32/rows16_seqk64", "run_type": "iteration", "real_time": 20.0, "time_unit": "ns"}]})";
-
-TEST(GoogleBenchmark, BecomesResults) {
-  const auto rows = parse_google_benchmark(kBenchmark, "g.json");
-  ASSERT_TRUE(rows) << rows.error().message;
-  ASSERT_EQ(rows->size(), 2u);
-  const ResultRow& row = rows->front();
-  EXPECT_EQ(row.benchmark, "softmax_dispatcher_f32");
-  EXPECT_EQ(row.variant, "cpu_vec");
-  EXPECT_EQ(row.tuning, "unroll=4");
-  EXPECT_EQ(row.parameters, "rows16_seqk64");
-  EXPECT_EQ(row.mean_time, 3000);
-  EXPECT_EQ(row.samples, 2);
-  EXPECT_EQ(row.threads, 2);
-  EXPECT_EQ(row.device, "dev");
-  EXPECT_NEAR(row.throughput, 16 * 64 * 3 / 3e-6, 1);
-  EXPECT_EQ(rows->back().variant, "noop");
-}
-
-TEST(GoogleBenchmark, RefusesOtherFiles) {
-  EXPECT_FALSE(parse_google_benchmark("{}", "g.json"));
-  EXPECT_FALSE(parse_google_benchmark("[1,2]", "g.json"));
-  const std::string too_long(300, 'a');  // results.csv could not be read again
-  for (const std::string& name : {std::string("BM_Foo/8"), std::string("a/b/f32/nolabel"), std::string("a/b/f99/rows1_seqk1"),
-                                  std::string("a//f32/rows1_seqk1"), std::string("a/b/f32/rows1_seqk1/extra"),
-                                  std::string("a\\u0000/b/f32/rows1_seqk1"), too_long + "/b/f32/rows1_seqk1"}) {
-    const std::string text = std::string(R"({"context": {}, "benchmarks": [{"name": ")") + name +
-                             R"(", "run_type": "iteration", "real_time": 1, "time_unit": "ns"}]})";
-    EXPECT_FALSE(parse_google_benchmark(text, "g.json")) << name;
-  }
-  const std::string text = kBenchmark;
-  for (size_t cut = 0; cut < text.size() - 1; ++cut) EXPECT_FALSE(parse_google_benchmark(text.substr(0, cut), "g.json"));
 }
 
 TEST(DeviceJson, RoundTrips) {
