@@ -14,7 +14,7 @@ void run(std::string_view text) {
   const auto model = parse_model(text, "model", "input");
   if (!model) return ONE_LINE(model);
   const auto problems = model_problems(*model);
-  PROPERTY(!problems.empty() && problems.size() <= 150);
+  PROPERTY(!problems.empty() && problems.size() <= 400);
   std::set<std::string> labels;
   std::string list;
   for (const WeightedProblem& each : problems) {

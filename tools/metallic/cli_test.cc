@@ -136,6 +136,15 @@ TEST_F(Program, PassesOverBenchmarksThatAreNotMetallics) {
   EXPECT_TRUE(has(ended.err, "mixed.json: passed over \"BM_memcpy/8/threads:2\": its name is not"));
 }
 
+TEST_F(Program, NamesThePartsOfAModelThatItLeavesOut) {
+  write("Hybrid/config.json",
+        R"({"hidden_size": 64, "intermediate_size": 96, "num_attention_heads": 2, "num_hidden_layers": 2, "vocab_size": 100,
+            "max_position_embeddings": 128, "layer_types": ["linear_attention", "full_attention"]})");
+  const ProgramResult ended = run({"models", path("Hybrid")});
+  EXPECT_EQ(ended.code, 0);
+  EXPECT_TRUE(has(ended.err, "hybrid: layer_types: 1 of 2 layers have no attention"));
+}
+
 TEST_F(Program, TakesTheConfigurationOfAnyModel) {
   write("Tiny Model/config.json",
         R"({"hidden_size": 64, "intermediate_size": 96, "num_attention_heads": 2, "num_hidden_layers": 2, "vocab_size": 100,

@@ -49,6 +49,7 @@ Result<std::vector<WeightedProblem>> problems(const ProblemOptions& options) {
   std::vector<WeightedProblem> found;
   if (options.shapes.empty()) {
     METALLIC_TRY(const ModelConfig model, find_model(options.model.empty() ? kDefaultModel : options.model));
+    print_left_out(model);
     found = model_problems(model);
   }
   for (const std::string& shape : options.shapes) {
@@ -77,6 +78,10 @@ Result<std::vector<WeightedProblem>> problems(const ProblemOptions& options) {
       return fail(Code::invalid_argument, "--op {}: none of the shapes is of these operations", fmt::join(options.ops, ","));
   }
   return found;
+}
+
+void print_left_out(const ModelConfig& model) {
+  for (const std::string& part : model.left_out) fmt::print(stderr, "{}: {}\n", model.name, part);
 }
 
 Result<Problem> one_problem(const std::vector<std::string>& words, const std::string& dtype) {

@@ -19,6 +19,9 @@ namespace metallic::cli {
 /// The problems of --shapes or of the model, restricted to --op, in each type of --dtype.
 Result<std::vector<WeightedProblem>> problems(const ProblemOptions& options);
 
+/// Prints to stderr which parts of the model no problem stands for, a line each.
+void print_left_out(const ModelConfig& model);
+
 /// One problem from `[op] label` and --dtype. Errors: an op that does not match the label.
 Result<Problem> one_problem(const std::vector<std::string>& words, const std::string& dtype);
 

@@ -36,7 +36,8 @@ struct Setup {
 
   Problem problem(const LayerStep& step) const {
     Problem made = step.problem;
-    if (packed && made.shape.holds<MatmulShape>()) make_packed(made.as<MatmulShape>());
+    // Experts are a batch, and packed weights are one matrix.
+    if (packed && made.shape.holds<MatmulShape>() && made.as<MatmulShape>().batch == 1) make_packed(made.as<MatmulShape>());
     return made;
   }
 };
@@ -168,44 +169,44 @@ Status time_phase(Phase& phase, const std::vector<Setup>& all, double budget_s, 
   return {};
 }
 
+double ns_in_model(const TimedStep& timed, double ns) { return ns * static_cast<double>(timed.step.runs); }
+
 // ns of a pass through the whole model.
-double whole_ns(const Phase& phase, size_t setup, const ModelConfig& model) {
+double whole_ns(const Phase& phase, size_t setup) {
   double sum = 0;
-  for (const TimedStep& timed : phase.steps)
-    sum += timed.median_ns(setup) * (timed.step.of_layer ? static_cast<double>(model.layers) : 1);
+  for (const TimedStep& timed : phase.steps) sum += ns_in_model(timed, timed.median_ns(setup));
   return sum;
 }
 
-double layer_ns(const Phase& phase, size_t setup) {
+// ns of a layer; where layers differ, of an average one.
+double layer_ns(const Phase& phase, size_t setup, const ModelConfig& model) {
   double sum = 0;
-  for (const TimedStep& timed : phase.steps) sum += timed.step.of_layer ? timed.median_ns(setup) : 0;
-  return sum;
+  for (const TimedStep& timed : phase.steps) sum += timed.step.of_layer ? ns_in_model(timed, timed.median_ns(setup)) : 0;
+  return sum / static_cast<double>(model.layers);
 }
 
 void print(const Phase& phase, const std::vector<Setup>& all, const ModelConfig& model) {
-  fmt::print("{}\n  {:<10} {:<44} {:>11}", phase.name, "operation", "problem", "roofline ms");
+  fmt::print("{}\n  {:<21} {:<44} {:>11}", phase.name, "operation", "problem", "roofline ms");
   for (const Setup& setup : all) fmt::print(" {:>15}", setup.name);
   fmt::print("   dispatcher runs\n");
   for (const TimedStep& timed : phase.steps) {
-    fmt::print("  {:<10} {:<44} {:>11.3f}", timed.step.role, label(timed.step.problem), timed.roofline_ns / 1e6);
+    fmt::print("  {:<21} {:<44} {:>11.3f}", timed.step.role, label(timed.step.problem), timed.roofline_ns / 1e6);
     for (size_t setup = 0; setup < all.size(); ++setup) fmt::print(" {:>15.3f}", timed.median_ns(setup) / 1e6);
     const Choice& choice = timed.plans[0].choice;
     fmt::print("   {}\n", to_string(*choice.variant, *choice.tuning));
   }
   double roofline = 0;
-  for (const TimedStep& timed : phase.steps) roofline += timed.step.of_layer ? timed.roofline_ns : 0;
-  fmt::print("  {:<10} {:<44} {:>11.3f}", "layer", "", roofline / 1e6);
-  for (size_t setup = 0; setup < all.size(); ++setup) fmt::print(" {:>15.3f}", layer_ns(phase, setup) / 1e6);
-  fmt::print("\n  {:<10} {:<44} {:>11}", "tokens/s", fmt::format("{} layers and lm_head", model.layers), "");
-  for (size_t setup = 0; setup < all.size(); ++setup)
-    fmt::print(" {:>15.2f}", phase.tokens * 1e9 / whole_ns(phase, setup, model));
-  fmt::print("\n  {:<10} {:<44} {:>11}", "ratio", "time relative to dispatcher", "");
-  for (size_t setup = 0; setup < all.size(); ++setup)
-    fmt::print(" {:>15.2f}", whole_ns(phase, setup, model) / whole_ns(phase, 0, model));
+  for (const TimedStep& timed : phase.steps) roofline += timed.step.of_layer ? ns_in_model(timed, timed.roofline_ns) : 0;
+  fmt::print("  {:<21} {:<44} {:>11.3f}", "layer", "", roofline / static_cast<double>(model.layers) / 1e6);
+  for (size_t setup = 0; setup < all.size(); ++setup) fmt::print(" {:>15.3f}", layer_ns(phase, setup, model) / 1e6);
+  fmt::print("\n  {:<21} {:<44} {:>11}", "tokens/s", fmt::format("{} layers and lm_head", model.layers), "");
+  for (size_t setup = 0; setup < all.size(); ++setup) fmt::print(" {:>15.2f}", phase.tokens * 1e9 / whole_ns(phase, setup));
+  fmt::print("\n  {:<21} {:<44} {:>11}", "ratio", "time relative to dispatcher", "");
+  for (size_t setup = 0; setup < all.size(); ++setup) fmt::print(" {:>15.2f}", whole_ns(phase, setup) / whole_ns(phase, 0));
   fmt::print("\n");
 }
 
-Json json_of(const Phase& phase, const std::vector<Setup>& all, const ModelConfig& model) {
+Json json_of(const Phase& phase, const std::vector<Setup>& all) {
   auto steps = Json::array();
   for (const TimedStep& timed : phase.steps) {
     auto of_setups = Json::object();
@@ -222,8 +223,7 @@ Json json_of(const Phase& phase, const std::vector<Setup>& all, const ModelConfi
                      {"ways", of_setups}});
   }
   auto tokens = Json::object();
-  for (size_t setup = 0; setup < all.size(); ++setup)
-    tokens[all[setup].name] = phase.tokens * 1e9 / whole_ns(phase, setup, model);
+  for (size_t setup = 0; setup < all.size(); ++setup) tokens[all[setup].name] = phase.tokens * 1e9 / whole_ns(phase, setup);
   return {{"phase", phase.name}, {"steps", steps}, {"tokens_per_s", tokens}};
 }
 
@@ -232,12 +232,14 @@ Json json_of(const Phase& phase, const std::vector<Setup>& all, const ModelConfi
 Result<Exit> bench_layer(const std::string& model_name, const std::string& dtype_name, const SampleOptions& sampling,
                          const LayerOptions& layer, bool as_json) {
   METALLIC_TRY(const ModelConfig model, find_model(model_name));
+  print_left_out(model);
   const auto dtype = parse_dtype(dtype_name);
   if (!dtype) return fail(Code::invalid_argument, "--dtype {}: use {}", in_quotes(dtype_name), kDTypeNames);
   METALLIC_TRY(const auto all, setups(model_name, sampling.peers));
   const DeviceRecord device = record_device(*all.front().context, model.name, sampling.seed);
   auto phases = Json::array();
   for (const bool decode : {true, false}) {
+    if (decode && !model.causal) continue;
     METALLIC_TRY(Phase phase,
                  decode ? make_phase(fmt::format("decode, 1 token after {}", layer.context - 1), 1,
                                      layer_steps(model, *dtype, 1, 1, layer.context), all, device, sampling.seed)
@@ -245,7 +247,7 @@ Result<Exit> bench_layer(const std::string& model_name, const std::string& dtype
                                      layer_steps(model, *dtype, 1, layer.prompt, layer.prompt), all, device, sampling.seed));
     METALLIC_CHECK(time_phase(phase, all, sampling.budget_s / 2, sampling.seed));
     if (as_json)
-      phases.push_back(json_of(phase, all, model));
+      phases.push_back(json_of(phase, all));
     else
       print(phase, all, model);
   }

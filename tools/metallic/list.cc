@@ -57,6 +57,7 @@ Result<Exit> models(const ModelOptions& options) {
     return Exit::done;
   }
   METALLIC_TRY(const ModelConfig model, find_model(options.model));
+  print_left_out(model);
   auto json = Json::array();
   for (const auto& [problem, weight, typed, role] : model_problems(model)) {
     if (options.json)
@@ -84,7 +85,7 @@ void add_models(CLI::App& app, Action& action) {
   add_command<ModelOptions>(
       app, action, "models", "list the built-in models, or the problems of a model in the format of --shapes",
       [](const Command& command, ModelOptions& options) {
-        command.option("model", options.model, "name of a model, or path of a config.json").type("MODEL");
+        command.option("model", options.model, "name of a model, or path of a config.json or its folder").type("MODEL");
         command.flag("--json", options.json, "print JSON");
       },
       models);

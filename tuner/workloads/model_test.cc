@@ -51,12 +51,12 @@ TEST(Models, UnknownNamesAreAnsweredWithTheKnownOnes) {
 TEST(Models, DefaultsAreThoseOfHuggingFace) {
   const auto grouped = parse_model(config(), "m", "config.json");
   ASSERT_TRUE(grouped) << error_of(grouped);
-  EXPECT_EQ(grouped->kv_heads, 8);
-  EXPECT_EQ(grouped->head_dim, 128);
+  EXPECT_EQ(grouped->attention.front().kv_heads, 8);
+  EXPECT_EQ(grouped->attention.front().head_dim, 128);
   for (const char* none : {"", "null"})
-    EXPECT_EQ(parse_model(config("num_key_value_heads", none), "m", "c")->kv_heads, 32) << none;
-  EXPECT_EQ(parse_model(config("head_dim", "64"), "m", "c")->head_dim, 64);
-  EXPECT_EQ(parse_model(config("head_dim", "null"), "m", "c")->head_dim, 128);
+    EXPECT_EQ(parse_model(config("num_key_value_heads", none), "m", "c")->attention.front().kv_heads, 32) << none;
+  EXPECT_EQ(parse_model(config("head_dim", "64"), "m", "c")->attention.front().head_dim, 64);
+  EXPECT_EQ(parse_model(config("head_dim", "null"), "m", "c")->attention.front().head_dim, 128);
 }
 
 TEST(Models, FaultsNameFileAndField) {
@@ -85,7 +85,7 @@ TEST(Models, HeadsMustDivide) {
   EXPECT_NE(error_of(uneven).find("c: head_dim is missing"), std::string::npos) << error_of(uneven);
   std::string given = config("hidden_size", "4100");
   given.replace(given.size() - 1, 1, ", \"head_dim\": 96}");
-  EXPECT_EQ(parse_model(given, "m", "c")->head_dim, 96);
+  EXPECT_EQ(parse_model(given, "m", "c")->attention.front().head_dim, 96);
   EXPECT_NE(error_of(parse_model(config("head_dim", "65536"), "m", "c")).find("c: head_dim is 65536"), std::string::npos);
 }
 
@@ -93,7 +93,7 @@ TEST(Models, KnowsNestedConfigurationsAndGpt2sNames) {
   const auto nested = parse_model("{\"vision_config\": {\"hidden_size\": 1}, \"text_config\": " + config() + "}", "m", "c");
   ASSERT_TRUE(nested) << error_of(nested);
   EXPECT_EQ(nested->hidden, 4096);
-  EXPECT_TRUE(nested->gated);
+  EXPECT_TRUE(nested->feed_forward.front().gated);
   const auto fault = parse_model("{\"text_config\": " + config("vocab_size", "") + "}", "m", "c");
   EXPECT_NE(error_of(fault).find("c: text_config.vocab_size is missing"), std::string::npos) << error_of(fault);
   EXPECT_FALSE(parse_model("{\"text_config\": 1}", "m", "c"));
@@ -104,16 +104,16 @@ TEST(Models, KnowsNestedConfigurationsAndGpt2sNames) {
                                               inner),
                                   "m", "c");
     ASSERT_TRUE(gpt2) << error_of(gpt2);
-    EXPECT_EQ(gpt2->intermediate, 3072);
-    EXPECT_EQ(gpt2->head_dim, 64);
+    EXPECT_EQ(gpt2->feed_forward.front().intermediate, 3072);
+    EXPECT_EQ(gpt2->attention.front().head_dim, 64);
     EXPECT_EQ(gpt2->layers, 12);
     EXPECT_EQ(gpt2->context, 1024);
     std::map<std::string, std::string> roles;
     for (const auto& each : model_problems(*gpt2)) roles[label(each.problem)] = each.role;
     EXPECT_EQ(roles["1x768x3072_tb"], "up") << "without a gate";
   }
-  EXPECT_FALSE(parse_model(config("model_type", "\"phi\""), "m", "c")->gated);
-  EXPECT_TRUE(parse_model(config("model_type", "\"qwen2\""), "m", "c")->gated);
+  EXPECT_FALSE(parse_model(config("model_type", "\"phi\""), "m", "c")->feed_forward.front().gated);
+  EXPECT_TRUE(parse_model(config("model_type", "\"qwen2\""), "m", "c")->feed_forward.front().gated);
 }
 
 TEST(Models, MalformedFilesAreRejected) {
@@ -156,6 +156,10 @@ TEST(Models, AreFoundByPath) {
     EXPECT_EQ(model->hidden, 4096);
     EXPECT_EQ(model_name((root / place).native()), name);
   }
+  for (const std::string folder : {"Qwen2.5-7B", "Qwen2.5-7B/"}) {
+    EXPECT_EQ(find_model((root / folder).native())->name, "qwen2.5-7b") << "a folder with a config.json";
+    EXPECT_EQ(model_name((root / folder).native()), "qwen2.5-7b");
+  }
   for (const std::string name : {"llama-3.1-8b", "", "../x", "gone.json"})
     EXPECT_EQ(model_name(name), name) << "no path of a file";
 
@@ -186,10 +190,12 @@ TEST(Models, BuiltInOnesAreThePublicOnes) {
   for (const auto& [name, p] : kPublic) {
     const auto model = find_model(name);
     ASSERT_TRUE(model) << error_of(model);
-    const Public built_in = {model->hidden,   model->intermediate, model->heads,      model->kv_heads,
-                             model->head_dim, model->layers,       model->vocabulary, model->context};
+    const Attention& attention = model->attention.front();
+    const FeedForward& part = model->feed_forward.front();
+    const Public built_in = {model->hidden,      part.intermediate, attention.heads,   attention.kv_heads,
+                             attention.head_dim, model->layers,     model->vocabulary, model->context};
     EXPECT_EQ(memcmp(&built_in, &p, sizeof p), 0) << name;
-    EXPECT_TRUE(model->gated);
+    EXPECT_TRUE(part.gated);
   }
   EXPECT_TRUE(kPublic.contains(std::string(kDefaultModel)));
 }
@@ -246,14 +252,12 @@ TEST(Models, ProblemsAreDistinctAffordableAndWeighedByRuns) {
 }
 
 TEST(Models, OneProblemInTwoRolesIsTimedOnce) {
-  ModelConfig model{.hidden = 64,
-                    .intermediate = 64,
-                    .heads = 1,
-                    .kv_heads = 1,
-                    .head_dim = 64,
-                    .layers = 2,
-                    .vocabulary = 100,
-                    .context = 512};
+  const ModelConfig model{.hidden = 64,
+                          .layers = 2,
+                          .vocabulary = 100,
+                          .context = 512,
+                          .attention = {{.layers = 2, .heads = 1, .kv_heads = 1, .head_dim = 64, .value_dim = 64}},
+                          .feed_forward = {{.layers = 2, .intermediate = 64}}};
   std::map<std::string, WeightedProblem> problems;
   for (const auto& each : model_problems(model)) EXPECT_TRUE(problems.emplace(label(each.problem), each).second);
   const auto& shared = problems["1x64x64_tb"];  // one row for each of the five batches
