@@ -126,6 +126,21 @@ TEST_F(Program, CollectsGoogleBenchmarkRuns) {
   EXPECT_TRUE(has(good({"analyze", "deep/results.csv", "--output-dir", "deep"}), "softmax"));
 }
 
+TEST_F(Program, TunesInTheTypeOfTheModel) {
+  const auto measured = [&](const std::string& key, const Words& more) {
+    write("Typed/config.json", R"({"hidden_size": 64, "intermediate_size": 96, "num_attention_heads": 2, "num_hidden_layers": 2,
+                                   "vocab_size": 100, "max_position_embeddings": 128)" +
+                                   key + "}");
+    Words words = {"tune", "--model", path("Typed"), "--op", "softmax", "--budget", "0.1s", "--force"};
+    words.insert(words.end(), more.begin(), more.end());
+    return run(words).err;
+  };
+  EXPECT_TRUE(has(measured(R"(, "torch_dtype": "bfloat16")", {}), " problems in bf16 on "));
+  EXPECT_TRUE(has(measured(R"(, "torch_dtype": "bfloat16")", {"--dtype", "f16,f32"}), " problems in f16 and f32 on "));
+  EXPECT_TRUE(has(measured(R"(, "dtype": "float32")", {}), " problems in f32 on "));
+  EXPECT_TRUE(has(measured("", {}), " problems in f32 on "));
+}
+
 TEST_F(Program, PassesOverBenchmarksThatAreNotMetallics) {
   write("mixed.json", R"({"context": {}, "benchmarks": [
     {"name": "BM_memcpy/8/threads:2", "run_type": "iteration", "real_time": 5.0, "time_unit": "ns"},

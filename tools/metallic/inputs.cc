@@ -80,6 +80,14 @@ Result<std::vector<WeightedProblem>> problems(const ProblemOptions& options) {
   return found;
 }
 
+std::vector<std::string> types_to_tune(const ModelConfig& model, double budget_s) {
+  constexpr double kEnoughForTwo = 20;  // below, the blocks that each problem needs at least exceed the budget
+  const DType own = model.dtype.value_or(DType::f32);
+  std::vector<std::string> types = {std::string(name(own))};
+  if (own != DType::f32 && budget_s >= kEnoughForTwo) types.emplace_back(name(DType::f32));
+  return types;
+}
+
 void print_left_out(const ModelConfig& model) {
   for (const std::string& part : model.left_out) fmt::print(stderr, "{}: {}\n", model.name, part);
 }

@@ -19,6 +19,9 @@ namespace metallic::cli {
 /// The problems of --shapes or of the model, restricted to --op, in each type of --dtype.
 Result<std::vector<WeightedProblem>> problems(const ProblemOptions& options);
 
+/// The element types that `tune` measures unless told: the one that the model comes in and, if the budget allows, f32.
+std::vector<std::string> types_to_tune(const ModelConfig& model, double budget_s);
+
 /// Prints to stderr which parts of the model no problem stands for, a line each.
 void print_left_out(const ModelConfig& model);
 

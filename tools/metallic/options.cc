@@ -12,21 +12,23 @@
 
 namespace metallic::cli {
 
-Option add_shape_options(const Command& command, ProblemOptions& options) {
-  command.option("--dtype", options.dtypes, "element types, e.g. f32,bf16 [f32]").split_at(',').type("DTYPE");
+Option add_shape_options(const Command& command, ProblemOptions& options, std::string_view usual_types) {
+  command.option("--dtype", options.dtypes, fmt::format("element types, e.g. f32,bf16 [{}]", usual_types))
+      .split_at(',')
+      .type("DTYPE");
   return command
       .option("--shapes", options.shapes, "labels, ranges allowed (rows64_seqk64..8192), or files with a label on each line")
       .type("LABEL");
 }
 
-void add_problem_options(const Command& command, ProblemOptions& options) {
+void add_problem_options(const Command& command, ProblemOptions& options, std::string_view usual_types) {
   command.option("--op", options.ops, "only these operations, e.g. softmax,matmul [all]").split_at(',').type("OP");
   const Option model =
       command
           .option("--model", options.model,
-                  "shapes of this model: a name (see metallic models) or the path of a config.json [llama-3.1-8b]")
+                  "shapes of this model: a name (see metallic models) or the path of a config.json or its folder [llama-3.1-8b]")
           .type("MODEL");
-  add_shape_options(command, options).excludes(model);
+  add_shape_options(command, options, usual_types).excludes(model);
 }
 
 void add_budget_option(const Command& command, SampleOptions& options) {

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "tools/metallic/command.h"
@@ -15,7 +16,7 @@ struct ProblemOptions {
   std::vector<std::string> ops;  ///< empty: all
   std::vector<std::string> shapes;
   std::string model;
-  std::vector<std::string> dtypes;  ///< empty: f32
+  std::vector<std::string> dtypes;  ///< empty: f32, or what the command says
 };
 
 /// --budget, --seed, --cache and --peers.
@@ -27,9 +28,10 @@ struct SampleOptions {
   bool rooflines = false;  ///< time moving the operands too, after the candidates
 };
 
-void add_problem_options(const Command& command, ProblemOptions& options);
+/// `usual_types` is what the help says about a missing --dtype.
+void add_problem_options(const Command& command, ProblemOptions& options, std::string_view usual_types = "f32");
 /// --shapes and --dtype only; returns --shapes.
-Option add_shape_options(const Command& command, ProblemOptions& options);
+Option add_shape_options(const Command& command, ProblemOptions& options, std::string_view usual_types = "f32");
 
 void add_sample_options(const Command& command, SampleOptions& options);
 void add_budget_option(const Command& command, SampleOptions& options);

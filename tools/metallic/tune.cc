@@ -38,7 +38,13 @@ int random_shapes(std::span<const WeightedProblem> problems, double budget_s) {
 }
 
 Result<Exit> run(Options options) {
-  if (options.problems.shapes.empty() && options.problems.model.empty()) options.problems.model = kDefaultModel;
+  if (options.problems.shapes.empty()) {
+    if (options.problems.model.empty()) options.problems.model = kDefaultModel;
+    if (options.problems.dtypes.empty()) {
+      METALLIC_TRY(const ModelConfig found, find_model(options.problems.model));
+      options.problems.dtypes = types_to_tune(found, options.sampling.budget_s);
+    }
+  }
   const std::string model = options.problems.model.empty() ? "any" : model_name(options.problems.model);
   METALLIC_TRY(auto problem_list, problems(options.problems));
   METALLIC_TRY(const auto ctx, context("", "", options.sampling.peers, options.device));
@@ -99,7 +105,7 @@ void add_tune(CLI::App& app, Action& action) {
   add_command<Options>(
       app, action, "tune", "find the fastest kernels of this machine: measure, analyse, install",
       [](const Command& command, Options& options) {
-        add_problem_options(command, options.problems);
+        add_problem_options(command, options.problems, "that of the model, and from 20s on f32 too");
         add_sample_options(command, options.sampling);
         command.option("--output-dir", options.folder, "folder for samples, profile and report [metallic-tuning/<model>]")
             .type("DIR");

@@ -72,6 +72,14 @@ std::vector<double> times_of(const tune::Series& series, std::span<const SampleR
   return times;
 }
 
+// The element types, in the order of the problems.
+std::string type_names(std::span<const WeightedProblem> problems) {
+  std::vector<std::string_view> types;
+  for (const WeightedProblem& each : problems)
+    if (std::ranges::find(types, name(each.problem.dtype)) == types.end()) types.push_back(name(each.problem.dtype));
+  return fmt::format("{}", fmt::join(types, " and "));
+}
+
 // Passes the blocks of an earlier run to the allocation; returns the seconds that they took.
 Result<double> resume(const Checkpoint& checkpoint, Sampler& sampler, tune::Allocation& allocation, const DeviceInfo& device) {
   const auto& rows = checkpoint.earlier();
@@ -132,7 +140,7 @@ Result<TuningRun> run_tuning(std::span<const WeightedProblem> problems, Context&
     sampled.rows = checkpoint->earlier();
   }
   const DeviceInfo& device = context.device();
-  fmt::print(stderr, "measuring {} problems on {} ({}) for {:.3g} s\n", problems.size(), device.model,
+  fmt::print(stderr, "measuring {} problems in {} on {} ({}) for {:.3g} s\n", problems.size(), type_names(problems), device.model,
              device.backend == "cpu" ? fmt::format("{} threads", context.threads()) : device.id, options.budget_s);
   if (earlier_s > 0)
     fmt::print(stderr, "resuming with {} samples of {:.0f} s from {}\n", sampled.rows.size(), earlier_s,
