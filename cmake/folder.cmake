@@ -57,7 +57,6 @@ function(metallic_folder)
       target_precompile_headers(${target}_test PRIVATE <gmock/gmock.h> <gtest/gtest.h> <nlohmann/json.hpp> <fmt/format.h>)
       set_property(GLOBAL PROPERTY metallic_first_test ${target}_test)
     endif()
-    gtest_discover_tests(${target}_test TEST_PREFIX ${folder}: DISCOVERY_TIMEOUT 60
-                         PROPERTIES ENVIRONMENT TSAN_OPTIONS=suppressions=${PROJECT_SOURCE_DIR}/cmake/tsan.supp)
+    gtest_discover_tests(${target}_test TEST_PREFIX ${folder}: DISCOVERY_TIMEOUT 60)
   endif()
 endfunction()

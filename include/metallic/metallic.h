@@ -5,6 +5,10 @@
  * with; members that a newer header adds are 0 for older callers. Every call returns a metallic_status; metallic_last_error()
  * returns one line that says what was wrong, per thread. Nothing throws. Several threads may use a handle at once, except to
  * destroy it.
+ *
+ * fork: a child may use and destroy the handles of its parent, whatever the parent's threads did at the fork. Its first run of
+ * several tasks starts threads of its own, which allocates, or uses the calling thread alone if it gets none. A plan whose kernel
+ * is a library's (OpenBLAS, BLIS, oneDNN) does what that library does after a fork; CUDA allows no use of a GPU in a child.
  */
 #ifndef METALLIC_METALLIC_H
 #define METALLIC_METALLIC_H
@@ -80,8 +84,9 @@ typedef struct metallic_context_options {
   void* stream; /* for a GPU: a cudaStream_t that outlives the context and its plans, or NULL: the library's own */
 } metallic_context_options;
 
-/* Reads environment, device and profiles once. options may be NULL. On an error, *context is NULL. METALLIC_INVALID_ARGUMENT: an
- * option or environment variable is invalid. METALLIC_IO: a file named by METALLIC_TRACE or METALLIC_RECORD is unusable. */
+/* Reads environment, device and profiles once. If the system refuses threads, plans use fewer, and a warning says so. options may
+ * be NULL. On an error, *context is NULL. METALLIC_INVALID_ARGUMENT: an option or environment variable is invalid. METALLIC_IO: a
+ * file named by METALLIC_TRACE or METALLIC_RECORD is unusable. */
 METALLIC_API metallic_status metallic_context_create(const metallic_context_options* options, metallic_context** context);
 /* Plans keep what they need of their context, including its threads, and may be destroyed after it. NULL is allowed. The output
  * of METALLIC_GPU_PROFILER, METALLIC_TRACE and METALLIC_RECORD is written when the context and all its plans are destroyed. */

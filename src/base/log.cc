@@ -5,6 +5,7 @@
 
 #include <array>
 #include <cstdio>
+#include <mutex>
 #include <utility>
 
 #include "base/status.h"

@@ -3,9 +3,10 @@
 #pragma once
 
 #include <functional>
-#include <mutex>
 #include <optional>
 #include <string_view>
+
+#include "base/process.h"
 
 namespace metallic {
 
@@ -30,7 +31,7 @@ class Logger {
  private:
   LogLevel least_;
   Sink sink_;
-  std::mutex mutex_;
+  ForkSafeMutex mutex_;
 };
 
 }  // namespace metallic

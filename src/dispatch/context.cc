@@ -91,7 +91,9 @@ Result<std::unique_ptr<Context>> Context::create(ContextOptions options) {
   } else {
     const int threads =
         wanted.threads > 0 ? wanted.threads : context->environment_.threads.value_or(context->device_.cpu().cores);
-    context->own_executor_ = std::make_unique<cpu::Pool>(threads, wanted.patient);
+    auto pool = std::make_unique<cpu::Pool>(threads, wanted.patient);
+    if (!pool->refusal().empty()) context->log_->warn(fmt::format("{}: plans use {}", pool->refusal(), pool->threads()));
+    context->own_executor_ = std::move(pool);
     context->executor_ = context->own_executor_.get();
   }
   context->threads_ = context->executor_->threads();

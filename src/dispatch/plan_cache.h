@@ -10,6 +10,8 @@
 #include <mutex>
 #include <vector>
 
+#include "base/process.h"
+
 namespace metallic {
 
 /// `Key` has `uint64_t hash() const`, whose bits are all good, and compares. Safe from all threads.
@@ -127,7 +129,7 @@ class PlanCache {
   }
 
   std::vector<Set> sets_;
-  mutable std::mutex mutex_;                    // held by insert
+  mutable ForkSafeMutex mutex_;                    // held by insert
   std::vector<std::unique_ptr<Place>> places_;  // for their destruction
 };
 

@@ -7,10 +7,10 @@
 #include <cstdint>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <vector>
 
+#include "base/process.h"
 #include "device/cuda/event_timer.h"
 #include "device/info.h"
 #include "dispatch/environment.h"
@@ -73,7 +73,7 @@ class RunLog {
   const bool profiler_, timed_;
   const std::string device_;
   const std::string trace_file_, record_file_;
-  std::mutex mutex_;               // guards entries_ and unwatched_ while plans are made; runs take no lock
+  ForkSafeMutex mutex_;            // guards entries_ and unwatched_ while plans are made; runs take no lock
   std::map<Key, Series> entries_;  // entries never move
   uint64_t unwatched_ = 0;         // plans made while entries_ was full
   std::vector<Event> events_;      // full size from the start; runs claim them by index

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a process may do to the library: fork, and refuse threads.
+#include <mutex>
+#include <thread>
+
+#include "device/cpu/cpu_info.h"
+#include "dispatch/context.h"
+#include "ops/label.h"
+#include "testing/c_interface.h"
+#include "testing/child_process.h"
+#include "testing/refused_threads.h"
+
+namespace metallic {
+namespace {
+
+using testing::HasSubstr;
+
+// A plan of several tasks and what it computes.
+class Forked : public CApi {
+ protected:
+  static constexpr const char* kLabel = "rows500_seqk1000";
+  Forked() : in_(random_floats(500 * 1000 * 4, 1)), expected_(in_.size()) {}
+
+  void expect_right(const metallic_plan* plan) const {
+    std::vector<float> out(in_.size());
+    EXPECT_EQ(run(plan, tensors(in_.data(), nullptr, out.data())), METALLIC_OK) << metallic_last_error();
+    EXPECT_EQ(out, expected_);
+  }
+  void expect_plan(const metallic_plan* plan) {
+    EXPECT_EQ(run(plan, tensors(in_.data(), nullptr, expected_.data())), METALLIC_OK) << metallic_last_error();
+  }
+
+  std::vector<float> in_, expected_;
+};
+
+TEST_F(Forked, PlansAndContextsOfTheParentWork) {
+  auto context = make_context(options(2));
+  const auto plan = make_plan(context.get(), from_label(kLabel)), other = make_plan(context.get(), from_label(kLabel));
+  EXPECT_TRUE(passes_in_child([&] {
+    expect_plan(other.get());
+    expect_right(plan.get());
+  })) << "before the first run";
+  expect_plan(plan.get());
+  EXPECT_TRUE(passes_in_child([&] { expect_right(plan.get()); }));
+  EXPECT_TRUE(passes_in_child([&] { expect_right(make_plan(context.get(), from_label(kLabel)).get()); }));
+  EXPECT_TRUE(passes_in_child([&] { expect_right(make_plan(make_context(options(2)).get(), from_label(kLabel)).get()); }));
+  EXPECT_TRUE(passes_in_child([&] {
+    expect_right(plan.get());
+    context.reset();
+  }));
+  EXPECT_TRUE(passes_in_child([&] { context.reset(); }));
+  expect_right(plan.get());
+}
+
+TEST_F(Forked, DaemonsMayRun) {
+  const auto context = make_context(options(2));
+  const auto plan = make_plan(context.get(), from_label(kLabel));
+  expect_plan(plan.get());
+  int ends[2];
+  ASSERT_EQ(pipe(ends), 0);
+  EXPECT_TRUE(passes_in_child([&] {
+    // daemon() forks once more and ends this process, so the daemon tells by the pipe.
+    if (daemon(/*nochdir=*/1, /*noclose=*/1) != 0) return;
+    alarm(10);
+    expect_right(plan.get());
+    const char passed = HasFailure() ? 'n' : 'y';
+    EXPECT_EQ(write(ends[1], &passed, 1), 1);
+  }));
+  close(ends[1]);
+  char passed = 'n';
+  EXPECT_EQ(read(ends[0], &passed, 1), 1);
+  EXPECT_EQ(passed, 'y');
+  close(ends[0]);
+}
+
+TEST_F(Forked, RunsAndPlansInOtherThreadsDoNotMatter) {
+  std::atomic<bool> stop = false;
+  const auto context = make_context(options(2));
+  const auto plan = make_plan(context.get(), from_label(kLabel));
+  expect_plan(plan.get());
+  std::vector<std::thread> others;
+  others.emplace_back([&] {
+    while (!stop) expect_right(plan.get());
+  });
+  others.emplace_back([&] {
+    while (!stop) make_plan(context.get(), from_label(kLabel));
+  });
+  for (int repeat = 0; repeat < 10; ++repeat)
+    EXPECT_TRUE(passes_in_child([&] {
+      expect_right(plan.get());
+      expect_right(make_plan(context.get(), from_label(kLabel)).get());
+    }));
+  stop = true;
+  for (std::thread& other : others) other.join();
+}
+
+// A thread that waits in the caller's log function holds the logger at the fork.
+TEST_F(Forked, TheLoggerIsFree) {
+  static std::mutex blocked;
+  static std::atomic<bool> in_log;
+  in_log = false;
+  Logger logger(LogLevel::info, [](std::string_view, std::string_view text) {
+    if (text != "wait") return;
+    in_log = true;
+    const std::lock_guard lock(blocked);
+  });
+  std::thread other;
+  {
+    const std::lock_guard lock(blocked);
+    other = std::thread([&] { logger.warn("wait"); });
+    while (!in_log) std::this_thread::yield();
+    EXPECT_TRUE(passes_in_child([&] { logger.warn("go on"); }));
+  }
+  other.join();
+}
+
+TEST(RefusedThreads, CostAWarning) {
+  if (!METALLIC_REFUSES_THREADS || cpu::usable_cores() < 2) GTEST_SKIP();
+  std::vector<std::string> warnings;
+  const AllowedThreads none(0);
+  const auto context = Context::create({.threads = 2,
+                                        .environment = [](std::string_view) { return std::nullopt; },
+                                        .log = [&](std::string_view, std::string_view text) { warnings.emplace_back(text); }});
+  ASSERT_TRUE(context) << context.error().message;
+  EXPECT_EQ((*context)->threads(), 1);
+  EXPECT_THAT(warnings, testing::Contains(HasSubstr("start 0 of 1 threads: Resource temporarily unavailable: plans use 1")));
+  const auto plan = (*context)->plan(*parse_label("rows500_seqk1000"));
+  ASSERT_TRUE(plan) << plan.error().message;
+  EXPECT_EQ(plan->decision.problem.threads, 1);
+}
+
+}  // namespace
+}  // namespace metallic
