@@ -6,6 +6,10 @@
  * returns one line that says what was wrong, per thread. Nothing throws. Several threads may use a handle at once, except to
  * destroy it.
  *
+ * Floating-point state: calls round to nearest, keep denormals and trap nothing, whatever the calling thread and the threads of
+ * an executor have set. Afterwards each thread has its state and its sticky flags as before: a call raises no floating-point
+ * exception.
+ *
  * fork: a child may use and destroy the handles of its parent, whatever the parent's threads did at the fork. Its first run of
  * several tasks starts threads of its own, which allocates, or uses the calling thread alone if it gets none. A plan whose kernel
  * is a library's (OpenBLAS, BLIS, oneDNN) does what that library does after a fork; CUDA allows no use of a GPU in a child.

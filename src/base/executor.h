@@ -4,6 +4,8 @@
 
 #include <cstddef>
 
+#include "base/float_state.h"
+
 namespace metallic {
 
 class Executor {
@@ -25,12 +27,17 @@ class Executor {
   /// to a library's threads that are timed next. They may need a moment to fall asleep; the next `run` wakes them.
   virtual void rest() {}
 
-  /// `run` for a callable, which is not copied.
+  /// `run` for a callable, which is not copied. Each task finds the default floating-point state, whatever its thread had. A
+  /// single task runs in the caller's, which the C interface has set.
   template <typename Callable>
   void parallel(size_t count, const Callable& callable) {
     if (count == 1) return callable(size_t{0});
     run(
-        count, [](void* context, size_t index) { (*static_cast<const Callable*>(context))(index); },
+        count,
+        [](void* context, size_t index) {
+          const DefaultFloatState state;
+          (*static_cast<const Callable*>(context))(index);
+        },
         const_cast<Callable*>(&callable));
   }
 };

@@ -9,6 +9,7 @@
 #include <stdexcept>
 #include <string_view>
 
+#include "base/float_state.h"
 #include "base/status.h"
 #include "metallic/metallic.h"
 
@@ -17,9 +18,9 @@ namespace metallic {
 /// Stores the message as the thread's last error. Takes no memory.
 metallic_status remember(Code code, std::string_view message);
 
-/// The frame of every entry: its Status becomes a metallic_status, and so does anything it throws.
+/// The frame of an entry that computes with integers only: its Status becomes a metallic_status, and so does anything it throws.
 template <typename Body>
-metallic_status at_boundary(const Body& body) noexcept {
+metallic_status at_integer_boundary(const Body& body) noexcept {
   try {
     const Status status = body();
     return status ? METALLIC_OK : remember(status.error().code, status.error().message);
@@ -32,6 +33,14 @@ metallic_status at_boundary(const Body& body) noexcept {
   } catch (...) {
     return remember(Code::internal, "an exception of unknown type");
   }
+}
+
+/// The frame of all others. The caller's rounding mode and traps must not change a choice or a result, and its sticky flags stay as
+/// they are.
+template <typename Body>
+metallic_status at_boundary(const Body& body) noexcept {
+  const DefaultFloatState state;
+  return at_integer_boundary(body);
 }
 
 inline Status need(const void* pointer, std::string_view what) {

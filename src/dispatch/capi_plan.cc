@@ -205,7 +205,7 @@ metallic_status metallic_plan_create_with(metallic_context* context, const metal
 }
 
 metallic_status metallic_plan_acquire(metallic_context* context, const metallic_problem* problem, metallic_plan** plan) {
-  return at_boundary([&]() -> Status {
+  return at_integer_boundary([&]() -> Status {
     METALLIC_CHECK(need(plan, "plan"));
     *plan = nullptr;
     METALLIC_CHECK(need(context, "context"));
@@ -216,6 +216,7 @@ metallic_status metallic_plan_acquire(metallic_context* context, const metallic_
         *plan = &place->value();
         return {};
       }
+      const DefaultFloatState state;
       METALLIC_TRY(*plan, make_cached(*context, key, wanted));
       return {};
     });

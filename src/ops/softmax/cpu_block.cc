@@ -187,6 +187,7 @@ class CpuBlock final : public Kernel {
   void write(const Row& row, int64_t begin, int64_t end) const {
     MaxAndSum total;
     for (int64_t s = 0; s < segments_; ++s) total = join(total, row.partials[s], shape_.scale);
+    if (row.visible <= 0) total.sum = 1;  // nothing is scaled, and nothing must divide by zero
     for (int64_t s = begin; s < end; ++s) {
       const float factor = rescaling(row.partials[s].max, total.max, shape_.scale) / total.sum;
       passes_.write(row.terms + s * segment_, factor, row.y + s * segment_ * out_size_, keys(row, s),
