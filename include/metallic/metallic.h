@@ -13,6 +13,9 @@
  * fork: a child may use and destroy the handles of its parent, whatever the parent's threads did at the fork. Its first run of
  * several tasks starts threads of its own, which allocates, or uses the calling thread alone if it gets none. A plan whose kernel
  * is a library's (OpenBLAS, BLIS, oneDNN) does what that library does after a fork; CUDA allows no use of a GPU in a child.
+ *
+ * AMX: the first plan whose kernel uses it asks Linux for its registers, for the whole process. From then on an alternate signal
+ * stack must have AT_MINSIGSTKSZ bytes. If Linux says no, another kernel runs.
  */
 #ifndef METALLIC_METALLIC_H
 #define METALLIC_METALLIC_H

@@ -222,11 +222,16 @@ Result<Plan> Context::plan_part(const Problem& part) {
 }
 
 Result<Plan> Context::make(const Problem& problem, const CallOptions& options) {
-  METALLIC_TRY(Choice chosen, choice(problem, options));
-  PartsPlanner parts(*this, options);
-  METALLIC_TRY(auto kernel, chosen.variant->prepare(problem, *chosen.tuning, device_, parts));
-  chosen.unexpected |= parts.unexpected;
-  return Plan{problem, chosen, std::move(kernel), std::move(parts.problems)};
+  for (;;) {
+    METALLIC_TRY(Choice chosen, choice(problem, options));
+    PartsPlanner parts(*this, options);
+    auto kernel = chosen.variant->prepare(problem, *chosen.tuning, device_, parts);
+    // A variant may find out only now that the system denies what it needs. It rejects all problems from then on.
+    if (!kernel && chosen.variant->rejects(problem, *chosen.tuning, device_)) continue;
+    if (!kernel) return tl::unexpected(std::move(kernel.error()));
+    chosen.unexpected |= parts.unexpected;
+    return Plan{problem, chosen, std::move(*kernel), std::move(parts.problems)};
+  }
 }
 
 void Context::report_refused(const Decision& decision) const {

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a process may do to the library: fork, and refuse threads.
+// What a process may do to the library: fork, refuse threads, and deny AMX.
+#include <csignal>
 #include <mutex>
 #include <thread>
 
+#include "device/cpu/amx.h"
 #include "device/cpu/cpu_info.h"
 #include "dispatch/context.h"
 #include "ops/label.h"
@@ -20,6 +22,9 @@ class Forked : public CApi {
  protected:
   static constexpr const char* kLabel = "rows500_seqk1000";
   Forked() : in_(random_floats(500 * 1000 * 4, 1)), expected_(in_.size()) {}
+  void SetUp() override {
+    if (!kChildrenMayStartThreads) GTEST_SKIP();
+  }
 
   void expect_right(const metallic_plan* plan) const {
     std::vector<float> out(in_.size());
@@ -127,6 +132,57 @@ TEST(RefusedThreads, CostAWarning) {
   const auto plan = (*context)->plan(*parse_label("rows500_seqk1000"));
   ASSERT_TRUE(plan) << plan.error().message;
   EXPECT_EQ(plan->decision.problem.threads, 1);
+}
+
+class AmxPermission : public CApi {
+ protected:
+  static bool may_have_small_stack() {
+    static std::vector<char> stack(8192);
+    const stack_t small{.ss_sp = stack.data(), .ss_flags = 0, .ss_size = stack.size()};
+    return sigaltstack(&small, nullptr) == 0;
+  }
+  static PlanHandle bf16_plan(const char* label) {
+    metallic_problem problem = from_label(label);
+    problem.dtype = problem.out_dtype = METALLIC_BF16;
+    return make_plan(make_context(options(1)).get(), problem);
+  }
+  // Another test of this program may have asked; a child that is a new program has not.
+  void SetUp() override {
+    GTEST_FLAG_SET(death_test_style, "threadsafe");
+    if (!cpu::has_amx()) GTEST_SKIP() << "no AMX here";
+  }
+  const Variable force_{"METALLIC_MATMUL_BACKEND", "cpu_gemm_amx"};
+};
+
+TEST_F(AmxPermission, IsAskedForByItsKernelAlone) {
+  EXPECT_EXIT(
+      {
+        make_plan(make_context(options(1)).get(), from_label("100x200x300_tb"));
+        make_plan(make_context(options(1)).get(), from_label("rows5_seqk70"));
+        _exit(may_have_small_stack() ? 0 : 1);
+      },
+      testing::ExitedWithCode(0), "");
+  EXPECT_EXIT(
+      {
+        const bool chosen = explain(bf16_plan("100x200x300_tb").get())["variant"] == "cpu_gemm_amx";
+        _exit(chosen && !may_have_small_stack() ? 0 : 1);
+      },
+      testing::ExitedWithCode(0), "");
+}
+
+TEST_F(AmxPermission, IfDeniedLetsAnotherKernelRun) {
+  EXPECT_EXIT(
+      {
+        if (!may_have_small_stack()) _exit(2);
+        for (const char* label : {"100x200x300_tb", "64x64x64"}) {
+          const auto explained = explain(bf16_plan(label).get());
+          if (explained["variant"] == "cpu_gemm_amx") _exit(3);
+          if (explained.dump().find("Linux denies this process AMX tiles: the alternate signal stack") == std::string::npos)
+            _exit(4);
+        }
+        _exit(HasFailure() ? 1 : 0);
+      },
+      testing::ExitedWithCode(0), "cpu_gemm_amx: Linux denies");
 }
 
 }  // namespace

@@ -57,7 +57,8 @@ struct Variant {
   /// The default tuning, used if no measurement says otherwise. Returns one of `tunings` itself, since every choice calls it.
   const Tuning& (*prefer)(const Problem&, const DeviceInfo&);
 
-  /// Makes the kernel for a problem that is not rejected. May allocate, and may request plans of parts from the planner.
+  /// Makes the kernel for a problem that is not rejected. May allocate, and may request plans of parts from the planner. If it
+  /// fails because the system denies something, `rejects` says so from then on, and another variant is chosen.
   Result<std::unique_ptr<const Kernel>> (*prepare)(const Problem&, const Tuning&, const DeviceInfo&, Planner&);
 
   /// Identifies the order in which the terms of a result are summed. Equal ids mean equal bits, whatever the number of rows,

@@ -10,6 +10,7 @@
 #include <new>
 
 #include "base/build.h"
+#include "device/cpu/amx.h"
 #include "tools/metallic/command.h"
 
 namespace metallic::cli {
@@ -65,6 +66,8 @@ int run(int argc, char** argv) {
     fmt::print(stderr, "metallic: {}\n", one_line(message));
     return static_cast<int>(Exit::bad_input);
   }
+  // What the program lists and times must be what runs, so it learns at once whether Linux grants AMX. The answer is kept.
+  if (cpu::has_amx()) static_cast<void>(cpu::request_amx());
   const Result<Exit> ended = action();
   if (ended) return static_cast<int>(*ended);
   fmt::print(stderr, "metallic: {}\n", ended.error().message);

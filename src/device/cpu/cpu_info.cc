@@ -4,14 +4,11 @@
 
 #include <cpuinfo.h>
 #include <sched.h>
-#include <sys/syscall.h>
 #include <unistd.h>
-#if defined(__x86_64__)
-#include <cpuid.h>
-#endif
 
 #include <algorithm>
 
+#include "device/cpu/amx.h"
 #include "device/cpu/isa.h"
 
 namespace metallic::cpu {
@@ -23,20 +20,6 @@ int usable_cores() {
 }
 
 namespace {
-
-// Whether this process may use AMX tiles of bf16. The CPU must have them, and Linux grants their registers on request, once for
-// all threads of the process. Debian's cpuinfo does not report AMX.
-bool has_amx() {
-#if defined(__x86_64__) && defined(SYS_arch_prctl)
-  constexpr unsigned kAmxBf16 = 1u << 22, kAmxTile = 1u << 24;  // leaf 7, EDX
-  constexpr int kRequest = 0x1023, kTileData = 18;              // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA; Linux 5.16
-  unsigned a = 0, b = 0, c = 0, d = 0;
-  return __get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 && (d & kAmxBf16) != 0 && (d & kAmxTile) != 0 &&
-         syscall(SYS_arch_prctl, kRequest, kTileData) == 0;
-#else
-  return false;
-#endif
-}
 
 // The widest target of this CPU by name. Fingerprints and profiles name SSSE3 although kernels are not compiled for it.
 Isa widest_isa() {

@@ -13,6 +13,7 @@
 
 #include "ops/simd/bf16_pairs-inl.h"  // first: it extends the target of what follows
 
+#include "device/cpu/amx.h"
 #include "device/cpu/isa.h"
 #include "ops/matmul/blocked-inl.h"
 #include "ops/matmul/contract.h"
@@ -181,11 +182,14 @@ extern const Variant cpu_gemm_amx = {
     .rejects = [](const Problem& problem, const Tuning&, const DeviceInfo& device) -> std::optional<std::string> {
       if (problem.dtype != DType::bf16) return fmt::format("inputs are {}, not bf16", name(problem.dtype));
       if (!device.cpu().amx || !has_bf16_dots(device)) return "the CPU has no AMX, or not for this target";
-      return std::nullopt;
+      return cpu::amx_refusal();
     },
     .prefer = [](const Problem&, const DeviceInfo&) -> const Tuning& { return kTunings[0]; },
-    .prepare = [](const Problem& problem, const Tuning&, const DeviceInfo& device, Planner&)
-        -> Result<std::unique_ptr<const Kernel>> { return std::make_unique<GemmKernel>(problem, micro_kernel(device), device); },
+    .prepare = [](const Problem& problem, const Tuning&, const DeviceInfo& device,
+                  Planner&) -> Result<std::unique_ptr<const Kernel>> {
+      METALLIC_CHECK(cpu::request_amx());
+      return std::make_unique<GemmKernel>(problem, micro_kernel(device), device);
+    },
     .reduction_id = [](const Problem& problem, const Tuning&, const DeviceInfo& device) -> std::optional<std::string> {
       const int64_t steps = amx_steps(problem.as<MatmulShape>().k);
       return fmt::format("gemm_amx;kc={}", blocking_for(micro_kernel(device).tile, 1, 1, steps, false, 1, device).kc);
