@@ -80,7 +80,7 @@ typedef struct metallic_context_options {
   size_t struct_size;
   const char* model;   /* the model whose tuned profile to use, or NULL: the profile applied last */
   const char* profile; /* the caller's profile file, preferred to the tuned one, or NULL; an invalid file costs a warning */
-  int threads;         /* 1 to 1024, or 0: METALLIC_NUM_THREADS, else one per core; an executor has its own number */
+  int threads;         /* 1 to 1024, or 0: METALLIC_NUM_THREADS, else as below; an executor has its own number */
   metallic_numerics numerics;
   const metallic_executor* executor;                               /* or NULL: the library's thread pool; copied */
   void (*log)(void* user, const char* level, const char* message); /* or NULL: stderr; called from any thread */
@@ -91,8 +91,9 @@ typedef struct metallic_context_options {
   void* stream; /* for a GPU: a cudaStream_t that outlives the context and its plans, or NULL: the library's own */
 } metallic_context_options;
 
-/* Reads environment, device and profiles once. If the system refuses threads, plans use fewer, and a warning says so. options may
- * be NULL. On an error, *context is NULL. METALLIC_INVALID_ARGUMENT: an option or environment variable is invalid. METALLIC_IO: a
+/* Reads environment, device and profiles once. By default there is a thread for each core that the process may use, but no more
+ * than its CPU quota (cgroup) keeps busy. If the system refuses threads, plans use fewer, and a warning says so. options may be
+ * NULL. On an error, *context is NULL. METALLIC_INVALID_ARGUMENT: an option or environment variable is invalid. METALLIC_IO: a
  * file named by METALLIC_TRACE or METALLIC_RECORD is unusable. */
 METALLIC_API metallic_status metallic_context_create(const metallic_context_options* options, metallic_context** context);
 /* Plans keep what they need of their context, including its threads, and may be destroyed after it. NULL is allowed. The output

@@ -320,7 +320,7 @@ struct Options {
   std::string profile;     ///< the caller's profile file, or empty
   std::string device;      ///< "cuda:0" for a GPU, which launches runs on a stream; empty: the CPU
   void* stream = nullptr;  ///< for a GPU: must outlive the context and its plans; null: the library's own
-  int threads = 0;         ///< 0: METALLIC_NUM_THREADS, else one per core
+  int threads = 0;         ///< 0: METALLIC_NUM_THREADS, else one per core, within the CPU quota
   metallic_numerics numerics = METALLIC_NUMERICS_DEFAULT;
   Executor* executor = nullptr;  ///< must outlive the context and its plans
   /// Receives messages, by level and text; unset: they go to stderr. Called from any thread.

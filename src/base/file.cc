@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <chrono>
 #include <cstring>
+#include <utility>
 
 #include "base/descriptor.h"
 
@@ -34,24 +35,24 @@ Result<int> open_beside(const std::filesystem::path& path, std::string& temporar
   return file;
 }
 
-}  // namespace
+struct Opened {
+  Descriptor descriptor;
+  off_t bytes;
+};
 
-tl::unexpected<Error> file_error(std::string_view action, const std::filesystem::path& path, int error) {
-  return fail(error == ENOENT || error == ENOTDIR ? Code::not_found : Code::io, "cannot {} {}: {}", action,
-              in_quotes(path.native()), std::strerror(error));
-}
-
-Result<std::string> read_file(const std::filesystem::path& path, size_t most) {
-  const Descriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+Result<Opened> open_regular(const std::filesystem::path& path) {
+  Descriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   struct stat info {};
   if (!file || fstat(file.get(), &info) != 0) return file_error("read", path, errno);
   if (!S_ISREG(info.st_mode)) return fail(Code::io, "cannot read {}: not a regular file", in_quotes(path.native()));
-  if (static_cast<size_t>(info.st_size) > most)
-    return fail(Code::invalid_argument, "{} has {} bytes, at most {} are read", in_quotes(path.native()), info.st_size, most);
-  std::string content(static_cast<size_t>(info.st_size), '\0');
+  return Opened{std::move(file), info.st_size};
+}
+
+Result<std::string> read_up_to(const Opened& file, const std::filesystem::path& path, size_t most) {
+  std::string content(most, '\0');
   size_t done = 0;
   while (done < content.size()) {
-    const ssize_t got = read(file.get(), content.data() + done, content.size() - done);
+    const ssize_t got = read(file.descriptor.get(), content.data() + done, content.size() - done);
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) return file_error("read", path, errno);
     if (got == 0) break;
@@ -61,9 +62,30 @@ Result<std::string> read_file(const std::filesystem::path& path, size_t most) {
   return content;
 }
 
+}  // namespace
+
+tl::unexpected<Error> file_error(std::string_view action, const std::filesystem::path& path, int error) {
+  return fail(error == ENOENT || error == ENOTDIR ? Code::not_found : Code::io, "cannot {} {}: {}", action,
+              in_quotes(path.native()), std::strerror(error));
+}
+
 std::string_view without_byte_order_mark(std::string_view text) {
   constexpr std::string_view kMark = "\xEF\xBB\xBF";
   return text.starts_with(kMark) ? text.substr(kMark.size()) : text;
+}
+
+Result<std::string> read_file(const std::filesystem::path& path, size_t most) {
+  METALLIC_TRY(const Opened file, open_regular(path));
+  if (static_cast<size_t>(file.bytes) > most)
+    return fail(Code::invalid_argument, "{} has {} bytes, at most {} are read", in_quotes(path.native()), file.bytes, most);
+  return read_up_to(file, path, static_cast<size_t>(file.bytes));
+}
+
+Result<std::string> read_system_file(const std::filesystem::path& path, size_t most) {
+  METALLIC_TRY(const Opened file, open_regular(path));
+  METALLIC_TRY(std::string content, read_up_to(file, path, most + 1));
+  if (content.size() > most) return fail(Code::invalid_argument, "{} has over {} bytes", in_quotes(path.native()), most);
+  return content;
 }
 
 Status write_file(const std::filesystem::path& path, std::string_view content) {

@@ -17,6 +17,9 @@ tl::unexpected<Error> file_error(std::string_view action, const std::filesystem:
 /// Reads a regular file of at most `most` bytes.
 Result<std::string> read_file(const std::filesystem::path& path, size_t most);
 
+/// Reads a file of /proc or /sys, whose size the system does not tell before it is read.
+Result<std::string> read_system_file(const std::filesystem::path& path, size_t most);
+
 /// The text without the byte-order mark that editors and spreadsheets on Windows put before UTF-8.
 std::string_view without_byte_order_mark(std::string_view text);
 

@@ -89,8 +89,8 @@ Result<std::unique_ptr<Context>> Context::create(ContextOptions options) {
   } else if (wanted.executor) {
     context->executor_ = wanted.executor;
   } else {
-    const int threads =
-        wanted.threads > 0 ? wanted.threads : context->environment_.threads.value_or(context->device_.cpu().cores);
+    const int by_default = wanted.threads > 0 ? 0 : cpu::default_threads(context->device_.cpu().cores).threads;
+    const int threads = wanted.threads > 0 ? wanted.threads : context->environment_.threads.value_or(by_default);
     auto pool = std::make_unique<cpu::Pool>(threads, wanted.patient);
     if (!pool->refusal().empty()) context->log_->warn(fmt::format("{}: plans use {}", pool->refusal(), pool->threads()));
     context->own_executor_ = std::move(pool);

@@ -22,7 +22,7 @@ struct ContextOptions {
   void* stream = nullptr;        ///< for a GPU: the caller's stream, which must outlive the context; null: its own
   std::string model;             ///< the model whose profile to use; empty: the profile applied last
   std::string profile;           ///< path of the caller's profile, or empty
-  int threads = 0;               ///< CPU threads; 0: METALLIC_NUM_THREADS, else one per core. Ignored with an executor
+  int threads = 0;               ///< CPU threads; 0: METALLIC_NUM_THREADS, else by cores and quota. Ignored with an executor
   Executor* executor = nullptr;  ///< the caller's, for the CPU only; must outlive the context
   bool patient = false;          ///< always wait for our threads, however long others occupy the cores: for measuring
   CallOptions call;              ///< defaults of every call

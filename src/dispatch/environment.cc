@@ -100,7 +100,8 @@ std::vector<EnvironmentVariable> make_table() {
        read_path<&Environment::trace>},
       {"METALLIC_RECORD", "a path", "file to which the problems that ran are added with their counts: a list for --shapes",
        read_path<&Environment::record>},
-      {"METALLIC_NUM_THREADS", "a whole number from 1 to 1024", "CPU threads; unset: one for each core", read_threads},
+      {"METALLIC_NUM_THREADS", "a whole number from 1 to 1024", "CPU threads; unset: one for each core, within the CPU quota",
+       read_threads},
   };
   table.insert(table.end(), std::begin(others), std::end(others));
   return table;

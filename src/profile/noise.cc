@@ -21,6 +21,8 @@ constexpr double kLost = 0.04;           // of readings lost, from which a media
 constexpr double kOthers = 0.15;         // of the CPUs' time; an idle desktop uses a few percent
 constexpr double kBusyOthers = 0.50;     // of the CPUs' time; they share caches and memory even if no thread is preempted
 constexpr double kSteal = 0.02, kBusySteal = 0.10;
+// When a quota runs out, all threads stand still for tens of ms, and a kernel is charged for what others used before.
+constexpr double kThrottled = 0, kBusyThrottled = 0.01;  // of the quota's periods
 // A laptop that leaves its boost clock becomes 20 to 30 % slower. Paired samples see the same clock, so a ratio changes less.
 constexpr double kDrift = 0.05, kBusyDrift = 0.5;
 // Heat and hardware limits are temporary, so measurements under them mislead; the power cap belongs to the card and the workload.
@@ -58,6 +60,7 @@ std::string_view name(Trust trust) {
 Judgement judge(const NoiseRecord& noise) {
   const double disturbed = at_least(noise.disturbed_share, noise.readings), lost = at_least(noise.lost_share, noise.readings);
   const double others = noise.others_share.value_or(0), steal = noise.steal_share.value_or(0), drift = std::abs(noise.drift);
+  const double throttled = noise.throttled_share.value_or(0);
   Judgement judgement;
   if (noise.spread > kSpread) judgement.widening = factor_of(noise.autocorrelation, noise.readings);
   // Half of it: a ratio changes at most as much as the clock, if one candidate is bound by memory and the other by compute, and
@@ -70,11 +73,11 @@ Judgement judge(const NoiseRecord& noise) {
 
   const bool contended =
       lost > kLost || (disturbed > kBusyDisturbed && others > kOthers) || others > kBusyOthers || steal > kBusySteal;
-  const bool busy = contended || drift > kBusyDrift || held > kHeld;
+  const bool busy = contended || throttled > kBusyThrottled || drift > kBusyDrift || held > kHeld;
   if (busy)
     judgement.trust = Trust::busy;
-  else if (disturbed > kDisturbed || others > kOthers || steal > kSteal || drift > kDrift || judgement.widening > 1 ||
-           capped > kPowerCap)
+  else if (disturbed > kDisturbed || others > kOthers || steal > kSteal || throttled > kThrottled || drift > kDrift ||
+           judgement.widening > 1 || capped > kPowerCap)
     judgement.trust = Trust::disturbed;
   else
     return judgement;
@@ -90,6 +93,9 @@ Judgement judge(const NoiseRecord& noise) {
   if (lost > kLost) add("{:.0f} % over twice", 100 * noise.lost_share);
   if (others > kOthers) add("other programs used {:.1f} of {} cores", others * static_cast<double>(noise.cpus), noise.cpus);
   if (steal > kSteal) add("the hypervisor took {:.0f} % of the CPU time", 100 * steal);
+  if (throttled > kThrottled)
+    add("the CPU quota ran out in {:.1f} % of its periods and withheld {:.2f} s of CPU time", 100 * throttled,
+        noise.throttled_s.value_or(0));
   const auto held_down = [&](std::string_view what, double share) {
     add("{} limited the clock in {:.0f} % of {} readings, to {} of {} MHz", what, 100 * share, noise.readings, gpu.least_mhz,
         gpu.most_mhz);
@@ -101,7 +107,10 @@ Judgement judge(const NoiseRecord& noise) {
     add("the reference workload became {:.0f} % {}", 100 * std::expm1(drift), noise.drift > 0 ? "slower" : "faster");
   if (judgement.widening > 1 && !busy) add("slow readings cluster: intervals are {:.1f} times as wide", judgement.widening);
   if (busy)
-    why = fmt::format("the machine was busy: {}: {}", why, contended ? "wait until it is idle" : "let it cool down or settle");
+    why = fmt::format("the machine was busy: {}: {}", why,
+                      throttled > kBusyThrottled ? "use fewer threads or raise the quota"
+                      : contended                ? "wait until it is idle"
+                                                 : "let it cool down or settle");
   else
     why = fmt::format("the machine was disturbed: {}", why);
   return judgement;
@@ -114,6 +123,8 @@ Json noise_json(const NoiseRecord& noise) {
                {"spread", noise.spread},         {"cpus", noise.cpus}};
   if (noise.steal_share) json["steal_share"] = *noise.steal_share;
   if (noise.others_share) json["others_share"] = *noise.others_share;
+  if (noise.throttled_share) json["throttled_share"] = *noise.throttled_share;
+  if (noise.throttled_s) json["throttled_s"] = *noise.throttled_s;
   if (noise.gpu)
     json["gpu"] = {{"least_mhz", noise.gpu->least_mhz},
                    {"median_mhz", noise.gpu->median_mhz},
@@ -138,6 +149,8 @@ Result<NoiseRecord> parse_noise(const JsonObject& object) {
   METALLIC_TRY(noise.cpus, object.integer("cpus", 1, 1 << 20));
   METALLIC_CHECK(object.read_optional("steal_share", noise.steal_share, 0, 1));
   METALLIC_CHECK(object.read_optional("others_share", noise.others_share, 0, 1));
+  METALLIC_CHECK(object.read_optional("throttled_share", noise.throttled_share, 0, 1));
+  METALLIC_CHECK(object.read_optional("throttled_s", noise.throttled_s, 0, 1e12));
   if (object.has("gpu")) {
     constexpr int64_t kMostMhz = 1 << 20, kMostCelsius = 1000;
     METALLIC_TRY(const JsonObject gpu, object.object("gpu"));

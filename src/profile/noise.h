@@ -33,9 +33,11 @@ struct NoiseRecord {
   double autocorrelation = 0;  ///< of successive readings' ranks, in [-1, 1]
   double spread = 0;           ///< ln of the readings' 90th over their 10th percentile
   int64_t cpus = 1;            ///< that this process may use
-  std::optional<double> steal_share = std::nullopt;   ///< of these CPUs' time, taken by the hypervisor; absent if unknown
-  std::optional<double> others_share = std::nullopt;  ///< of these CPUs' time, used by other programs and the system
-  std::optional<GpuNoise> gpu = std::nullopt;         ///< absent on a CPU, and if the clock is unreadable
+  std::optional<double> steal_share = std::nullopt;      ///< of these CPUs' time, taken by the hypervisor; absent if unknown
+  std::optional<double> others_share = std::nullopt;     ///< of these CPUs' time, used by other programs and the system
+  std::optional<double> throttled_share = std::nullopt;  ///< of the CPU quota's periods, in which it ran out; absent without one
+  std::optional<double> throttled_s = std::nullopt;      ///< of CPU time, withheld in these periods
+  std::optional<GpuNoise> gpu = std::nullopt;            ///< absent on a CPU, and if the clock is unreadable
   bool operator==(const NoiseRecord&) const = default;
 };
 

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "device/cpu/cpu_info.h"
 #include "device/cuda/cuda_devices.h"
 #include "device/peers/cpu_libraries.h"
 #include "dispatch/profile_store.h"
@@ -26,6 +27,14 @@ Json libraries_json(const DeviceInfo& device) {
   return libraries;
 }
 
+// Why a context has fewer threads than the device has cores; empty if it has as many.
+std::string fewer_threads(const Context& ctx) {
+  if (!ctx.device().is_cpu()) return {};
+  if (ctx.environment().threads) return "METALLIC_NUM_THREADS";
+  const auto chosen = cpu::default_threads(ctx.device().cpu().cores);
+  return ctx.threads() < chosen.threads ? "the system refuses to start more" : chosen.why;
+}
+
 Json json(const Context& ctx, const std::string& profile, const std::vector<std::string>& built_in) {
   const DeviceInfo& device = ctx.device();
   Json json = device_info_json(device);
@@ -33,6 +42,8 @@ Json json(const Context& ctx, const std::string& profile, const std::vector<std:
   json["family"] = family(device);
   if (device.is_cpu()) json["libraries"] = libraries_json(device);
   json["threads"] = ctx.threads();
+  const std::string fewer = fewer_threads(ctx);
+  json["threads_because"] = fewer.empty() ? Json(nullptr) : Json(fewer);
   json["profile"] = profile.empty() ? Json(nullptr) : Json(profile);
   json["built_in_profiles"] = built_in;
   return json;
@@ -50,8 +61,9 @@ void print(const Context& ctx, const std::string& profile, const std::vector<std
     fmt::print("{}  {}, {} multiprocessors, {}, shared memory {} KiB, L2 {} KiB, memory {:.1f} GiB, up to {} MHz, {}\n",
                device.id, device.model, device.cuda().num_sms, device.isa(), device.cuda().smem_per_block >> 10,
                device.cuda().l2_bytes >> 10, memory, device.cuda().clock_mhz, device.cuda().driver);
-  fmt::print("     fingerprint {}\n     family {}\n     threads {}\n     profile {}\n", fingerprint(device), family(device),
-             ctx.threads(),
+  const std::string fewer = fewer_threads(ctx);
+  fmt::print("     fingerprint {}\n     family {}\n     threads {}{}{}\n     profile {}\n", fingerprint(device), family(device),
+             ctx.threads(), fewer.empty() ? "" : ": ", fewer,
              !profile.empty()            ? profile
              : ctx.environment().profile ? "none: METALLIC_PROFILE is " + in_quotes(*ctx.environment().profile)
              : cpu                       ? "none: run metallic tune"

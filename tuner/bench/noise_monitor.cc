@@ -100,7 +100,8 @@ NoiseRecord NoiseReadings::record() const {
   return record;
 }
 
-NoiseMonitor::NoiseMonitor(Executor& executor) : reference_(executor), begin_s_(now_s()), cpu_at_begin_(cpu_time()) {}
+NoiseMonitor::NoiseMonitor(Executor& executor)
+    : reference_(executor), begin_s_(now_s()), cpu_at_begin_(cpu_time()), throttling_at_begin_(cpu::cpu_throttling()) {}
 
 double NoiseMonitor::before_block() {
   const double begin = now_s();
@@ -129,6 +130,12 @@ NoiseRecord NoiseMonitor::record() const {
       record.steal_share = shares->steal;
       record.others_share = shares->others;
     }
+  }
+  if (const auto now = cpu::cpu_throttling(); now && throttling_at_begin_) {
+    const auto periods = static_cast<double>(now->periods - throttling_at_begin_->periods);
+    const auto throttled = static_cast<double>(now->throttled - throttling_at_begin_->throttled);
+    record.throttled_share = periods > 0 ? std::clamp(throttled / periods, 0.0, 1.0) : 0;
+    record.throttled_s = std::max(0.0, now->seconds - throttling_at_begin_->seconds);
   }
   return record;
 }

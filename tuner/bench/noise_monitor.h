@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/executor.h"
+#include "device/cpu/cgroup.h"
 #include "profile/noise.h"
 #include "tuner/bench/cpu_time.h"
 #include "tuner/bench/reference_workload.h"
@@ -53,6 +54,7 @@ class NoiseMonitor {
   NoiseReadings readings_;
   double begin_s_;
   std::optional<CpuTime> cpu_at_begin_;
+  std::optional<cpu::CpuThrottling> throttling_at_begin_;
   double reading_s_ = 0;
   double waited_s_ = 0;
 };

@@ -170,6 +170,20 @@ TEST_F(Noise, OfOthersIsBusyOnlyIfTheyUseMuch) {
   EXPECT_THAT(judge(record).why, HasSubstr("the hypervisor took 20 % of the CPU time"));
 }
 
+TEST_F(Noise, OfAnExhaustedQuotaIsBusy) {
+  NoiseRecord record{.readings = 100, .throttled_share = 0.0, .throttled_s = 0.0};
+  EXPECT_EQ(judge(record).trust, Trust::quiet);
+  record.throttled_share = 0.005;
+  EXPECT_EQ(judge(record).trust, Trust::disturbed);
+  record.throttled_share = 0.43;
+  record.throttled_s = 3.21;
+  EXPECT_EQ(judge(record).trust, Trust::busy);
+  EXPECT_EQ(
+      judge(record).why,
+      "the machine was busy: the CPU quota ran out in 43.0 % of its periods and withheld 3.21 s of CPU time: use fewer threads "
+      "or raise the quota");
+}
+
 TEST(NoiseReadings, ComparesWithTheLatest) {
   NoiseReadings readings;
   EXPECT_FALSE(readings.is_disturbed(1)) << "nothing to compare with";

@@ -275,6 +275,8 @@ TEST(DeviceJson, CarriesTheNoise) {
   ASSERT_TRUE(parsed) << parsed.error().message;
   EXPECT_EQ(parsed->noise, record.noise);
   record.noise->others_share = 0.45;
+  record.noise->throttled_share = 0.875;
+  record.noise->throttled_s = 2.75;
   record.noise->gpu = GpuNoise{.least_mhz = 1755, .median_mhz = 1900, .most_mhz = 1980, .most_celsius = 61, .heat_share = 0.125};
   EXPECT_EQ(parse_device_record(to_json(record), "device.json")->noise, record.noise);
   for (const auto& [good, bad] : std::vector<std::pair<std::string, std::string>>{{"0.31", "1.31"},
@@ -284,7 +286,9 @@ TEST(DeviceJson, CarriesTheNoise) {
                                                                                   {"1.5", "-1.5"},
                                                                                   {"-0.02", "1e300"},
                                                                                   {"0.4", "\"0.4\""},
-                                                                                  {"0.45", "45"}}) {
+                                                                                  {"0.45", "45"},
+                                                                                  {"0.875", "8.75"},
+                                                                                  {"2.75", "-2.75"}}) {
     std::string text = to_json(record);
     text.replace(text.find(" " + good) + 1, good.size(), bad);
     const auto refused = parse_device_record(text, "device.json");

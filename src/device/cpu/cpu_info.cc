@@ -3,10 +3,14 @@
 #include "device/cpu/cpu_info.h"
 
 #include <cpuinfo.h>
+#include <fmt/format.h>
 #include <sched.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <memory>
+#include <vector>
 
 #include "device/cpu/amx.h"
 #include "device/cpu/isa.h"
@@ -14,9 +18,29 @@
 namespace metallic::cpu {
 
 int usable_cores() {
-  cpu_set_t set;
-  if (sched_getaffinity(0, sizeof set, &set) == 0) return std::max(1, CPU_COUNT(&set));
+  // Machines with more CPUs than the set has bits need a larger one.
+  for (int cpus = CPU_SETSIZE; cpus <= (1 << 20); cpus *= 4) {
+    const size_t bytes = CPU_ALLOC_SIZE(cpus);
+    std::vector<unsigned char> memory(bytes + alignof(cpu_set_t));
+    void* place = memory.data();
+    size_t room = memory.size();
+    auto* const set = static_cast<cpu_set_t*>(std::align(alignof(cpu_set_t), bytes, place, room));
+    if (sched_getaffinity(0, bytes, set) == 0) return std::max(1, CPU_COUNT_S(bytes, set));
+    if (errno != EINVAL) break;
+  }
   return std::max(1, static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN)));
+}
+
+DefaultThreads default_threads(int cores, const CgroupFiles& files) {
+  DefaultThreads chosen{.threads = cores, .why = {}};
+  if (const auto online = sysconf(_SC_NPROCESSORS_ONLN); online > cores)
+    chosen.why = fmt::format("this process may use {} of {} cores", cores, online);
+  if (const auto quota = cpu_quota(files); quota && quota->threads() < cores) {
+    chosen.threads = quota->threads();
+    chosen.why += fmt::format("{}the CPU quota is {:.3g} cores ({})", chosen.why.empty() ? "" : ", ", quota->cores(),
+                              quota->group.native());
+  }
+  return chosen;
 }
 
 namespace {

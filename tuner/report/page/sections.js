@@ -291,6 +291,7 @@ function noise() {
       ["Spread", `a factor of ${digits(Math.exp(seen.spread))} between the 10th and the 90th percentile`],
       ["Other programs", known(seen.others_share) ? `${percent(seen.others_share)} of ${count.format(seen.cpus)} cores` : "unknown"],
       ["Hypervisor", known(seen.steal_share) ? `${percent(seen.steal_share)} of the CPU time taken` : "unknown"],
+      ...(known(seen.throttled_share) ? [["CPU quota", `ran out in ${percent(seen.throttled_share)} of its periods`]] : []),
     ].flatMap(([title, value]) => [el("dt", {}, title), el("dd", {}, value)])));
 }
 
