@@ -48,5 +48,8 @@ function(metallic_operations target)
   add_library(${target}_table STATIC ${table})
   list(TRANSFORM operations PREPEND ops_)
   target_link_libraries(${target}_table PRIVATE ${operations})
+  # The registry refers to the table, the table to operations, operations to what the registry's folder has: once more than CMake
+  # repeats libraries that refer to each other.
+  set_target_properties(${target}_table PROPERTIES LINK_INTERFACE_MULTIPLICITY 3)
   target_link_libraries(${target} INTERFACE $<LINK_ONLY:${target}_table>)
 endfunction()

@@ -227,7 +227,7 @@ TEST(Kernels, RaiseNoExceptionOnFiniteData) {
     ASSERT_TRUE(context) << context.error().message;
     const auto plan = (*context)->plan(problem);
     ASSERT_TRUE(plan) << plan.error().message;
-    if (plan->decision.variant != &variant) return;
+    if (plan->choice.variant != &variant) return;
     Operands operands(problem);
     const size_t bytes = plan->kernel->workspace();
     std::vector<std::byte> memory(bytes + 63, std::byte{0xff});

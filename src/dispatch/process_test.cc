@@ -131,7 +131,7 @@ TEST(RefusedThreads, CostAWarning) {
   EXPECT_THAT(warnings, testing::Contains(HasSubstr("start 0 of 1 threads: Resource temporarily unavailable: plans use 1")));
   const auto plan = (*context)->plan(*parse_label("rows500_seqk1000"));
   ASSERT_TRUE(plan) << plan.error().message;
-  EXPECT_EQ(plan->decision.problem.threads, 1);
+  EXPECT_EQ(plan->problem.threads, 1);
 }
 
 class AmxPermission : public CApi {

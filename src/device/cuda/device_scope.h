@@ -13,7 +13,7 @@ class DeviceScope {
   DeviceScope& operator=(const DeviceScope&) = delete;
 
  private:
-  int before_ = -1;  // to restore; -1: nothing
+  [[maybe_unused]] int before_ = -1;  // to restore; -1: nothing
 };
 
 }  // namespace metallic::cuda
