@@ -34,7 +34,13 @@ namespace hn = hwy::HWY_NAMESPACE;
 /// sum[i] + a[2i]·b[2i] + a[2i+1]·b[2i+1]. The instruction treats denormal inputs and results as 0.
 template <class V>
 HWY_INLINE V dot_pairs(V a, V b, V sum) {
+#if defined(__clang__) && __clang_major__ < 17
+  // clang 16 crashes on the intrinsic in kernels that keep many sums.
+  asm("vdpbf16ps %2, %1, %0" : "+v"(sum.raw) : "v"(a.raw), "v"(b.raw));
+  return sum;
+#else
   return V{_mm512_dpbf16_ps(sum.raw, reinterpret_cast<__m512bh>(a.raw), reinterpret_cast<__m512bh>(b.raw))};
+#endif
 }
 
 /// Pairs of one element of each row.
