@@ -35,8 +35,8 @@ metallic_status at_integer_boundary(const Body& body) noexcept {
   }
 }
 
-/// The frame of all others. The caller's rounding mode and traps must not change a choice or a result, and its sticky flags stay as
-/// they are.
+/// The frame of all others. The caller's rounding mode and traps must not change a choice or a result, and its sticky flags stay
+/// as they are.
 template <typename Body>
 metallic_status at_boundary(const Body& body) noexcept {
   const DefaultFloatState state;

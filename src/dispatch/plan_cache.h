@@ -129,7 +129,7 @@ class PlanCache {
   }
 
   std::vector<Set> sets_;
-  mutable ForkSafeMutex mutex_;                    // held by insert
+  mutable ForkSafeMutex mutex_;                 // held by insert
   std::vector<std::unique_ptr<Place>> places_;  // for their destruction
 };
 
