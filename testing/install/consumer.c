@@ -32,6 +32,30 @@ static void compute(metallic_context* context, const metallic_problem* problem, 
   metallic_plan_destroy(plan);
 }
 
+static void count(void* user, const metallic_candidate* candidate) { *(int*)user += candidate->possible; }
+
+/* The same through the plan that the context keeps, with scratch memory of the library's, and with each candidate forced. */
+static void compute_kept(metallic_context* context, const metallic_problem* problem, const metallic_tensors* tensors) {
+  metallic_plan *plan = NULL, *again = NULL, *forced = NULL;
+  must(metallic_plan_acquire(context, problem, &plan));
+  must(metallic_plan_acquire(context, problem, &again));
+  if (plan != again) exit(1);
+  must(metallic_plan_run(plan, tensors, NULL, 0));
+  must(metallic_plan_run_with(plan, tensors, NULL));
+  int possible = 0;
+  must(metallic_candidates(context, problem, count, &possible));
+  if (possible < 2) exit(1);
+  const char *chosen = NULL, *run = NULL;
+  must(metallic_plan_candidate(plan, &chosen));
+  metallic_plan_options options = {.struct_size = sizeof(options), .candidate = chosen};
+  must(metallic_plan_create_with(context, problem, &options, &forced));
+  must(metallic_plan_candidate(forced, &run));
+  if (strcmp(chosen, run) != 0) exit(1);
+  metallic_plan_destroy(forced);
+  metallic_plan_release(again);
+  metallic_plan_release(plan);
+}
+
 int main(int argc, char** argv) {
   if (argc != 2 || strcmp(argv[1], metallic_version()) != 0) {
     fprintf(stderr, "the library says %s\n", metallic_version());
@@ -56,12 +80,13 @@ int main(int argc, char** argv) {
   /* [1 2; 3 4] * [5 6; 7 8], B stored transposed. */
   const float a[4] = {1, 2, 3, 4}, b[4] = {5, 7, 6, 8};
   float c[4];
-  metallic_problem matmul = {
-      .struct_size = sizeof(matmul), .op = METALLIC_MATMUL, .m = 2, .k = 2, .n = 2, .transpose_b = 1, .alpha = 1};
+  metallic_problem matmul = {.struct_size = sizeof(matmul), .op = METALLIC_MATMUL, .m = 2, .k = 2, .n = 2, .transpose_b = 1};
   tensors.a = a;
   tensors.b = b;
   tensors.out = c;
   compute(context, &matmul, &tensors);
+  memset(c, 0, sizeof(c));
+  compute_kept(context, &matmul, &tensors);
   near("C[0][0]", c[0], 19);
   near("C[0][1]", c[1], 22);
   near("C[1][0]", c[2], 43);
@@ -91,7 +116,8 @@ int main(int argc, char** argv) {
   /* Errors come as statuses with a line. */
   matmul.m = -1;
   metallic_plan* none = NULL;
-  if (metallic_plan_create(context, &matmul, &none) != METALLIC_INVALID_ARGUMENT || !strstr(metallic_last_error(), "-1")) return 1;
+  if (metallic_plan_create(context, &matmul, &none) != METALLIC_INVALID_ARGUMENT || !strstr(metallic_last_error(), "-1"))
+    return 1;
   metallic_context_destroy(context);
   return 0;
 }
