@@ -31,7 +31,7 @@
 
 /* The version of this header. A library with the same MAJOR and an equal or larger MINOR has everything that it declares. */
 #define METALLIC_VERSION_MAJOR 0
-#define METALLIC_VERSION_MINOR 4
+#define METALLIC_VERSION_MINOR 5
 #define METALLIC_VERSION_PATCH 0
 
 #ifdef __cplusplus
