@@ -154,7 +154,7 @@ typedef struct metallic_problem {
   metallic_strides q_strides, k_strides, v_strides, out_strides;
   /* matmul, since 0.2: B is the output of metallic_pack; transpose_b, ldb and batch_stride_b are ignored, batch is 1 */
   int packed;
-  unsigned given; /* since 0.5: a sum of METALLIC_GIVEN_… */
+  uint64_t given; /* since 0.5: a sum of METALLIC_GIVEN_…; not where older headers have padding */
 } metallic_problem;
 
 /* Fills a problem with the shape of a label, e.g. "rows64_seqk512", "batch1_seqq64_seqk512_causal", "4096x4096x8_tb",
@@ -247,8 +247,8 @@ typedef struct metallic_tensors {
  * operand is NULL, the workspace is too small or unaligned, or out is an input and the run cannot be in place.
  *
  * Since 0.5, workspace may be NULL with workspace_bytes = 0: the library's own is used, one for each calling thread, or on a GPU
- * for each stream. Only a run that needs more than all before it allocates; on a GPU that cannot happen while the stream is
- * captured. */
+ * for each stream. Only a run that needs more than all before it allocates. A run that is captured in a graph needs the caller's,
+ * which lives as long as the graph: METALLIC_UNSUPPORTED otherwise. */
 METALLIC_API metallic_status metallic_plan_run(const metallic_plan* plan, const metallic_tensors* tensors, void* workspace,
                                                size_t workspace_bytes);
 
@@ -264,7 +264,8 @@ typedef struct metallic_run_options {
 METALLIC_API metallic_status metallic_plan_run_with(const metallic_plan* plan, const metallic_tensors* tensors,
                                                     const metallic_run_options* options);
 
-/* Waits for everything that the context launched on its GPU; returns at once on a CPU. METALLIC_INTERNAL: a run failed there. */
+/* Waits for everything that the context launched on its own stream; returns at once on a CPU. METALLIC_INTERNAL: a run failed
+ * there. */
 METALLIC_API metallic_status metallic_context_synchronize(metallic_context* context);
 
 /* The decision as JSON, as `metallic explain --json` prints it; owned by the plan, which makes it at the first call. */

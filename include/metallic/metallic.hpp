@@ -357,6 +357,12 @@ class Context {
     check(metallic_context_create(&given, &made));
     context_.reset(made);
   }
+  Context(Context&&) = default;
+  Context& operator=(Context&& other) noexcept {
+    context_ = std::move(other.context_);  // first: its end may still log
+    log_ = std::move(other.log_);
+    return *this;
+  }
 
   /// Chooses and prepares a kernel. Safe from several threads. The plan may outlive the context.
   Plan plan(const metallic_problem& problem) const { return make(metallic_plan_create, problem); }
@@ -371,7 +377,7 @@ class Context {
   MatmulPlan acquire(const Matmul& shape) const { return MatmulPlan(make(metallic_plan_acquire, shape)); }
   SdpaPlan acquire(const Sdpa& shape) const { return SdpaPlan(make(metallic_plan_acquire, shape)); }
 
-  /// Waits for everything that was launched on the context's GPU.
+  /// Waits for everything that was launched on the context's own stream.
   void synchronize() const { check(metallic_context_synchronize(context_.get())); }
 
   metallic_context* get() const noexcept { return context_.get(); }

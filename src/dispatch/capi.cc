@@ -51,7 +51,7 @@ Result<std::shared_ptr<Shared>> make_shared_context(const metallic_context_optio
 
 // For a context whose plans are held: to free them under their holder would be worse.
 void keep_until_exit(std::shared_ptr<Shared> shared) {
-  static std::mutex mutex;
+  static ForkSafeMutex mutex;
   static auto& kept = *new std::vector<std::shared_ptr<Shared>>();
   const std::lock_guard lock(mutex);
   kept.push_back(std::move(shared));
@@ -112,12 +112,15 @@ metallic_status metallic_context_create(const metallic_context_options* options,
 
 void metallic_context_destroy(metallic_context* context) {
   if (!context) return;
-  const cuda::DeviceScope scope(context->shared->gpu);
-  if (context->shared->plans.any_held()) {
-    context->shared->context->warn("a context was destroyed while plans of it were held: its memory is never freed");
-    keep_until_exit(context->shared);
-  }
-  delete context;
+  at_boundary([&]() -> Status {
+    const cuda::DeviceScope scope(context->shared->gpu);
+    const std::shared_ptr<Shared> shared = std::move(context->shared);
+    delete context;
+    if (!shared->plans.any_held()) return {};
+    keep_until_exit(shared);
+    shared->context->warn("a context was destroyed while plans of it were held: its memory is never freed");
+    return {};
+  });
 }
 
 metallic_status metallic_context_synchronize(metallic_context* context) {

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "base/executor.h"
+#include "base/process.h"
 #include "device/cuda/stream_workspaces.h"
 #include "dispatch/context.h"
 #include "dispatch/plan_cache.h"
@@ -63,6 +64,6 @@ struct metallic_plan {
   metallic::OperandBytes operand_bytes;
   size_t workspace;
   std::string candidate;
-  mutable std::mutex explaining;
+  mutable metallic::ForkSafeMutex explaining;
   mutable std::string explanation;  // empty until it is asked for
 };

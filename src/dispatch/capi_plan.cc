@@ -49,6 +49,7 @@ Result<metallic_plan*> create(metallic_context& context, const metallic_problem&
 // Of a problem that is not cached. If all places that it could have are held, the caller gets a plan of its own.
 Result<metallic_plan*> make_cached(metallic_context& context, const CKey& key, const metallic_problem& given) {
   Shared& shared = *context.shared;
+  const cuda::DeviceScope scope(shared.gpu);  // also for the plan that this one replaces
   METALLIC_TRY(const Problem problem, to_problem(given));
   METALLIC_TRY(auto made, make_plan(shared, problem, shared.context->call_options()));
   metallic_plan* const plan = made.get();
@@ -61,8 +62,11 @@ Result<metallic_plan*> make_cached(metallic_context& context, const CKey& key, c
 void give_back(metallic_plan* plan) {
   if (!plan) return;
   if (plan->place) return PlanCache<CKey, metallic_plan>::release(*plan->place);
-  const cuda::DeviceScope scope(plan->owner.gpu);
-  delete plan;
+  at_boundary([&]() -> Status {
+    const cuda::DeviceScope scope(plan->owner.gpu);
+    delete plan;
+    return {};
+  });
 }
 
 Result<CallOptions> to_call_options(const metallic_context& context, const metallic_plan_options* given) {
@@ -122,8 +126,8 @@ Status run(const metallic_plan* plan, const metallic_tensors* given, void* works
   const cuda::DeviceScope scope(plan->owner.gpu);
   if (!own_workspace) return run_kernel(*plan, tensors, static_cast<std::byte*>(workspace), executor);
   if (executor.stream()) {
-    METALLIC_TRY(std::byte* const scratch, plan->owner.workspaces.get(executor.stream(), plan->workspace));
-    return run_kernel(*plan, tensors, scratch, executor);
+    METALLIC_TRY(const auto scratch, plan->owner.workspaces.take(executor.stream(), plan->workspace));
+    return run_kernel(*plan, tensors, scratch.data, executor);
   }
   const cpu::ThreadWorkspace scratch(plan->workspace);
   return run_kernel(*plan, tensors, scratch.data(), executor);

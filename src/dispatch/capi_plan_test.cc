@@ -54,10 +54,18 @@ TEST_F(CApi, OlderStructsFindTheSamePlan) {
   const auto context = make_context(options(1));
   metallic_problem problem = from_label("8x16x4");
   metallic_plan* const now = acquire(context.get(), problem);
-  problem.struct_size = offsetof(metallic_problem, packed);
-  EXPECT_EQ(acquire(context.get(), problem), now);
+  for (const size_t size : {offsetof(metallic_problem, packed), offsetof(metallic_problem, given)}) {
+    problem.struct_size = size;
+    EXPECT_EQ(acquire(context.get(), problem), now);
+    metallic_plan_release(now);
+  }
   metallic_plan_release(now);
-  metallic_plan_release(now);
+  problem.struct_size = offsetof(metallic_problem, given);
+  EXPECT_FAILS(metallic_problem_from_label("2x2x2_a0_b2", &problem), METALLIC_UNSUPPORTED, HasSubstr("newer header"));
+  problem = from_label("8x16x4");
+  problem.given = 64;
+  metallic_plan* none = nullptr;
+  EXPECT_FAILS(metallic_plan_create(context.get(), &problem, &none), METALLIC_INVALID_ARGUMENT, HasSubstr("given is 64"));
 }
 
 // Every member that the operation reads makes another plan.
@@ -82,7 +90,7 @@ TEST_F(CApi, PlansDifferInEveryMember) {
   differ(from_label("batch2_6x8x10"), to(&P::batch, 3), to(&P::m, 7), to(&P::k, 9), to(&P::n, 11), to(&P::transpose_a, 1),
          to(&P::transpose_b, 1), to(&P::alpha, 2.0f), to(&P::beta, 1.0f), to(&P::lda, 20), to(&P::ldb, 20), to(&P::ldc, 20),
          to(&P::batch_stride_a, 500), to(&P::batch_stride_b, 500), to(&P::batch_stride_c, 500),
-         to(&P::given, unsigned{METALLIC_GIVEN_SCALE}));
+         to(&P::given, uint64_t{METALLIC_GIVEN_SCALE}));
   const metallic_strides wide = {4096, 512, 32};
   differ(from_label("batch2_h4kv2_seqq3_seqk5_d16_causal"), to(&P::batch, 3), to(&P::heads, 2), to(&P::kv_heads, 1),
          to(&P::seq_q, 4), to(&P::seq_k, 6), to(&P::head_dim, 8), to(&P::causal, 0), to(&P::offset, 1), to(&P::scale, 2.0f),
@@ -233,7 +241,7 @@ TEST_F(CApi, AZeroedProblemIsAPlainOne) {
   problem.beta = 0.5f;
   problem.given = METALLIC_GIVEN_ALPHA;
   EXPECT_EQ(result(problem), std::vector<float>(4, 50)) << "alpha is 0, and meant to be";
-  EXPECT_EQ(from_label("2x2x2_a0_b2").given, static_cast<unsigned>(METALLIC_GIVEN_ALPHA));
+  EXPECT_EQ(from_label("2x2x2_a0_b2").given, uint64_t{METALLIC_GIVEN_ALPHA});
 
   metallic_problem softmax = from_label("rows2_seqk4");
   softmax.given = METALLIC_GIVEN_SCALE;

@@ -73,6 +73,10 @@ Result<Op> to_operation(const metallic_problem& given) {
 
 Result<Problem> to_problem(const metallic_problem& given) {
   METALLIC_TRY(const Op op, to_operation(given));
+  constexpr uint64_t kGiven = METALLIC_GIVEN_ALPHA | METALLIC_GIVEN_SCALE | METALLIC_GIVEN_STRIDES;
+  if ((given.given & ~kGiven) != 0)
+    return fail(Code::invalid_argument,
+                "problem->given is {}: use a sum of METALLIC_GIVEN_ALPHA (1), _SCALE (2) and _STRIDES (4)", given.given);
   Problem problem = op->from_c(given);
   METALLIC_TRY(problem.dtype, to_dtype(given.dtype, DType::f32, "dtype"));
   METALLIC_TRY(problem.out_dtype, to_dtype(given.out_dtype, problem.dtype, "out_dtype"));
@@ -92,6 +96,11 @@ metallic_status metallic_problem_from_label(const char* label, metallic_problem*
     METALLIC_TRY(const Problem parsed, parse_label(label));
     METALLIC_TRY(metallic_problem filled, from_problem(parsed));
     filled.struct_size = size;
+    const auto* const bytes = reinterpret_cast<const std::byte*>(&filled);
+    if (size < sizeof(filled) && std::any_of(bytes + size, bytes + sizeof(filled), [](std::byte b) { return b != std::byte{0}; }))
+      return fail(Code::unsupported,
+                  "label {} needs a member that this metallic_problem is too old for: compile with a newer header",
+                  in_quotes(label));
     std::memcpy(problem, &filled, std::min(size, sizeof(filled)));
     return {};
   });

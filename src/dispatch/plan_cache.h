@@ -37,7 +37,7 @@ class PlanCache {
   };
 
   /// `capacity`: plans that fit if their hashes are spread evenly; a power of two, at least kWays.
-  explicit PlanCache(size_t capacity = 1024) : sets_(capacity / kWays) {}
+  explicit PlanCache(size_t capacity = 1024) : sets_(capacity / kWays) { places_.reserve(capacity); }
   PlanCache(const PlanCache&) = delete;
   PlanCache& operator=(const PlanCache&) = delete;
 

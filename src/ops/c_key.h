@@ -23,7 +23,7 @@ class CKey {
   /// `members`: those of the operation, integers and floats.
   template <typename... Members>
   explicit CKey(const metallic_problem& problem, Members... members)
-      : CKey(Words(), pair(stored(problem.op), stored(problem.dtype)), pair(stored(problem.out_dtype), problem.given),
+      : CKey(Words(), pair(stored(problem.op), stored(problem.dtype)), uint64_t{stored(problem.out_dtype)}, problem.given,
              word(members)...) {}
 
   uint64_t hash() const { return hash_; }

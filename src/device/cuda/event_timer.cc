@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "device/cuda/event.h"
+#include "device/cuda/while_capturing.h"
 #endif
 
 namespace metallic::cuda {
@@ -18,18 +19,6 @@ namespace {
 
 constexpr size_t kSlots = 4096;  // runs in flight; a forward pass of an 8B model has some 300
 constexpr int kComparisons = 5;  // of the clocks: the shortest one counts
-
-// Relaxes the capture mode of this thread: otherwise cudaEventQuery fails while any thread captures a graph.
-class WhileCapturing {
- public:
-  WhileCapturing() { cudaThreadExchangeStreamCaptureMode(&mode_); }
-  ~WhileCapturing() { cudaThreadExchangeStreamCaptureMode(&mode_); }
-  WhileCapturing(const WhileCapturing&) = delete;
-  WhileCapturing& operator=(const WhileCapturing&) = delete;
-
- private:
-  cudaStreamCaptureMode mode_ = cudaStreamCaptureModeRelaxed;
-};
 
 cudaStream_t stream_of(Executor& executor) { return static_cast<cudaStream_t>(executor.stream()); }
 
