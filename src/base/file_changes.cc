@@ -3,8 +3,8 @@
 // or the next. Moving what is still there is right at any time, so a killed move is simply repeated.
 #include "base/file_changes.h"
 
-#include <stdlib.h>
 #include <unistd.h>
+#include <cstdlib>
 
 #include <cerrno>
 #include <set>
