@@ -4,9 +4,9 @@
 #include "base/file_changes.h"
 
 #include <unistd.h>
-#include <cstdlib>
 
 #include <cerrno>
+#include <cstdlib>
 #include <set>
 #include <vector>
 
